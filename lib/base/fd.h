@@ -1,0 +1,60 @@
+// UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves.
+#pragma once
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <utility>
+
+namespace vduse {
+
+/// Owns a file descriptor; -1 means none.
+class UniqueFd {
+  public:
+    UniqueFd() = default;
+    explicit UniqueFd(int fd) noexcept : fd_(fd) {}
+    UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+    UniqueFd& operator=(UniqueFd&& other) noexcept {
+        std::swap(fd_, other.fd_);
+        return *this;
+    }
+    ~UniqueFd() {
+        if (fd_ >= 0)
+            ::close(fd_);
+    }
+
+    [[nodiscard]] int get() const noexcept { return fd_; }
+    explicit operator bool() const noexcept { return fd_ >= 0; }
+
+  private:
+    int fd_ = -1;
+};
+
+/// Owns one mmap()ed range.
+class Mapping {
+  public:
+    Mapping() = default;
+    Mapping(void* address, size_t bytes) noexcept : address_(address), bytes_(bytes) {}
+    Mapping(Mapping&& other) noexcept
+        : address_(std::exchange(other.address_, nullptr)),
+          bytes_(std::exchange(other.bytes_, 0)) {}
+    Mapping& operator=(Mapping&& other) noexcept {
+        std::swap(address_, other.address_);
+        std::swap(bytes_, other.bytes_);
+        return *this;
+    }
+    ~Mapping() {
+        if (address_ != nullptr)
+            ::munmap(address_, bytes_);
+    }
+
+    [[nodiscard]] std::byte* data() const noexcept { return static_cast<std::byte*>(address_); }
+    [[nodiscard]] size_t bytes() const noexcept { return bytes_; }
+
+  private:
+    void* address_ = nullptr;
+    size_t bytes_ = 0;
+};
+
+}  // namespace vduse

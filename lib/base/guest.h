@@ -1,0 +1,88 @@
+// The only header that touches bytes in guest memory.
+//
+// The driver can rewrite its memory at any instant, so a value is fetched exactly once into our own
+// storage and every decision is made on that copy. Guest memory is also written, never read back.
+// Lengths and addresses were checked by the caller: nothing here knows a region.
+//
+// In test builds (VDUSE_TEST_HOOKS) every fetch is reported to `guest::fetch_hook`: the ledger of
+// test/support checks that no byte is fetched twice in one operation, and a hostile driver may
+// write between any two fetches, which makes races deterministic.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+namespace vduse::guest {
+
+#ifdef VDUSE_TEST_HOOKS
+/// Called after each fetch with the guest's range; the fetched copy no longer changes.
+struct FetchHook {
+    virtual void fetched(const void* guest, size_t bytes) noexcept = 0;
+
+  protected:
+    ~FetchHook() = default;
+};
+inline thread_local FetchHook* fetch_hook = nullptr;
+inline void report(const void* guest, size_t bytes) noexcept {
+    if (fetch_hook != nullptr)
+        fetch_hook->fetched(guest, bytes);
+}
+#else
+inline void report(const void* /*guest*/, size_t /*bytes*/) noexcept {
+}
+#endif
+
+/// Copies one object out of guest memory. `guest` need not be aligned.
+template <class T>
+requires std::is_trivially_copyable_v<T>
+[[nodiscard]] inline T fetch(const void* guest) noexcept {
+    T local;
+    std::memcpy(&local, guest, sizeof local);
+    asm volatile("" : "+m"(local) : : "memory");  // the copy is final: no second load
+    report(guest, sizeof local);
+    return local;
+}
+
+/// Copies `bytes` out of guest memory.
+inline void fetch_bytes(void* local, const void* guest, size_t bytes) noexcept {
+    std::memcpy(local, guest, bytes);
+    asm volatile("" : : "r"(local) : "memory");
+    report(guest, bytes);
+}
+
+/// Copies `bytes` into guest memory.
+inline void store_bytes(void* guest, const void* local, size_t bytes) noexcept {
+    std::memcpy(guest, local, bytes);
+}
+
+/// Copies one object into guest memory.
+template <class T>
+requires std::is_trivially_copyable_v<T>
+inline void store(void* guest, const T& local) noexcept {
+    std::memcpy(guest, &local, sizeof local);
+}
+
+/// Reads an index that the driver publishes (2-byte aligned); later fetches see what it published.
+[[nodiscard]] inline uint16_t load_acquire(const void* guest) noexcept {
+    auto* word = static_cast<uint16_t*>(const_cast<void*>(guest));
+    const uint16_t value = std::atomic_ref<uint16_t>(*word).load(std::memory_order_acquire);
+    report(guest, sizeof value);
+    return value;
+}
+
+/// Publishes an index (2-byte aligned) after everything stored before it.
+inline void store_release(void* guest, uint16_t value) noexcept {
+    std::atomic_ref<uint16_t>(*static_cast<uint16_t*>(guest))
+        .store(value, std::memory_order_release);
+}
+
+/// Reads a hint of the driver's (2-byte aligned): nothing is decided by it but whether to notify.
+[[nodiscard]] inline uint16_t load_hint(const void* guest) noexcept {
+    auto* word = static_cast<uint16_t*>(const_cast<void*>(guest));
+    return std::atomic_ref<uint16_t>(*word).load(std::memory_order_relaxed);
+}
+
+}  // namespace vduse::guest

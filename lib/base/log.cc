@@ -1,0 +1,36 @@
+#include "base/log.h"
+
+#include <rte_log.h>
+
+#include <array>
+#include <cstdarg>
+#include <cstdio>
+
+namespace vduse {
+namespace {
+
+const int log_type = rte_log_register_type_and_pick_level("lib.vduse", RTE_LOG_INFO);
+
+constexpr std::array<uint32_t, 5> kLevels = {
+    RTE_LOG_ERR, RTE_LOG_WARNING, RTE_LOG_NOTICE, RTE_LOG_INFO, RTE_LOG_DEBUG};
+
+uint32_t level_of(Severity severity) {
+    return kLevels[static_cast<size_t>(severity)];
+}
+
+}  // namespace
+
+void log(Severity severity, const char* format, ...) {
+    std::array<char, 1024> line{};
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    va_end(arguments);
+    rte_log(level_of(severity), static_cast<uint32_t>(log_type), "VDUSE: %s\n", line.data());
+}
+
+bool log_wanted(Severity severity) {
+    return rte_log_can_log(static_cast<uint32_t>(log_type), level_of(severity));
+}
+
+}  // namespace vduse

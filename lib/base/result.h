@@ -1,0 +1,53 @@
+// Result<T>: a value or an Error, for everything outside the datapath.
+//
+// C++20 has no std::expected and clang 14 cannot have it, so this is the small part of it that we
+// need. An Error carries an errno value and the words that a person reads; it is logged once, at
+// the edge that cannot pass it on.
+#pragma once
+
+#include <cassert>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <variant>
+
+namespace vduse {
+
+struct Error {
+    int code = 0;      ///< An errno value, never 0.
+    std::string what;  ///< What was being done, or what is wrong.
+
+    [[nodiscard]] std::string text() const { return what + ": " + std::strerror(code); }
+};
+
+template <class T>
+class [[nodiscard]] Result {
+  public:
+    Result(T value) : content_(std::move(value)) {}
+    Result(Error error) : content_(std::move(error)) {}
+
+    explicit operator bool() const noexcept { return content_.index() == 0; }
+    T& operator*() noexcept { return *std::get_if<0>(&content_); }
+    const T& operator*() const noexcept { return *std::get_if<0>(&content_); }
+    T* operator->() noexcept { return std::get_if<0>(&content_); }
+    const T* operator->() const noexcept { return std::get_if<0>(&content_); }
+    [[nodiscard]] const Error& error() const noexcept { return *std::get_if<1>(&content_); }
+
+  private:
+    std::variant<T, Error> content_;
+};
+
+template <>
+class [[nodiscard]] Result<void> {
+  public:
+    Result() = default;
+    Result(Error error) : error_(std::move(error)) { assert(error_.code != 0); }
+
+    explicit operator bool() const noexcept { return error_.code == 0; }
+    [[nodiscard]] const Error& error() const noexcept { return error_; }
+
+  private:
+    Error error_;
+};
+
+}  // namespace vduse

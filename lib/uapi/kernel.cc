@@ -1,0 +1,217 @@
+#include "uapi/kernel.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <thread>
+#include <vector>
+
+namespace vduse::uapi {
+namespace {
+
+constexpr uint32_t kVirtioIdNet = 1;
+constexpr uint32_t kPageSize = 4096;
+
+Error failed(std::string what) {
+    return Error{errno, std::move(what)};
+}
+
+/// `ioctl` with an answer of >= 0, or the error with the name of the request.
+Result<int> call(int fd, unsigned long request, void* argument, const char* name) {
+    const int answer = ::ioctl(fd, request, argument);
+    if (answer < 0)
+        return failed(name);
+    return answer;
+}
+
+Result<void> done(const Result<int>& answer) {
+    if (!answer)
+        return answer.error();
+    return {};
+}
+
+std::array<char, abi::kNameMax> padded(const std::string& name) {
+    std::array<char, abi::kNameMax> result{};
+    std::copy_n(name.begin(), std::min(name.size(), result.size() - 1), result.begin());
+    return result;
+}
+
+class LinuxControlNode final : public ControlNode {
+  public:
+    explicit LinuxControlNode(UniqueFd fd) : fd_(std::move(fd)) {}
+
+    Result<void> set_api_version(uint64_t version) override {
+        return done(call(fd_.get(), abi::kSetApiVersion, &version, "VDUSE_SET_API_VERSION"));
+    }
+
+    Result<uint64_t> get_features() override {
+        uint64_t features = 0;
+        const auto answer = call(fd_.get(), abi::kGetFeatures, &features, "VDUSE_GET_FEATURES");
+        if (!answer)
+            return answer.error();
+        return features;
+    }
+
+    Result<void> set_features(uint64_t features) override {
+        return done(call(fd_.get(), abi::kSetFeatures, &features, "VDUSE_SET_FEATURES"));
+    }
+
+    Result<void> create(const CreateParameters& parameters) override {
+        abi::DevConfig config{};
+        config.name = padded(parameters.name);
+        config.device_id = kVirtioIdNet;
+        config.features = parameters.features;
+        config.vq_num = parameters.queues;
+        config.vq_align = kPageSize;
+        config.ngroups = parameters.groups;
+        config.nas = parameters.spaces;
+        config.config_size = static_cast<uint32_t>(parameters.config.size());
+        std::vector<uint8_t> bytes(sizeof config + parameters.config.size());
+        std::memcpy(bytes.data(), &config, sizeof config);
+        std::copy(
+            parameters.config.begin(), parameters.config.end(), bytes.begin() + sizeof config
+        );
+        return done(call(fd_.get(), abi::kCreateDev, bytes.data(), "VDUSE_CREATE_DEV"));
+    }
+
+    Result<void> destroy(const std::string& name) override {
+        auto argument = padded(name);
+        return done(call(fd_.get(), abi::kDestroyDev, argument.data(), "VDUSE_DESTROY_DEV"));
+    }
+
+  private:
+    UniqueFd fd_;
+};
+
+class LinuxDeviceNode final : public DeviceNode {
+  public:
+    explicit LinuxDeviceNode(UniqueFd fd) : fd_(std::move(fd)) {}
+
+    [[nodiscard]] int fd() const override { return fd_.get(); }
+
+    Result<abi::Request> read_request() override {
+        abi::Request request{};
+        const ssize_t bytes = ::read(fd_.get(), &request, sizeof request);
+        if (bytes < 0)
+            return failed("read of a VDUSE request");
+        if (bytes != sizeof request)
+            return Error{EIO, "read of a VDUSE request: short"};
+        return request;
+    }
+
+    Result<void> write_response(const abi::Response& response) override {
+        const ssize_t bytes = ::write(fd_.get(), &response, sizeof response);
+        if (bytes < 0)
+            return failed("write of a VDUSE response");
+        if (bytes != sizeof response)
+            return Error{EIO, "write of a VDUSE response: short"};
+        return {};
+    }
+
+    Result<IotlbRegion> iotlb_region(uint32_t asid, uint64_t first, uint64_t last) override {
+        abi::IotlbEntryV2 entry{};
+        entry.start = first;
+        entry.last = last;
+        entry.asid = asid;
+        const auto fd = call(fd_.get(), abi::kIotlbGetFd2, &entry, "VDUSE_IOTLB_GET_FD2");
+        if (!fd)
+            return fd.error();
+        ::fcntl(*fd, F_SETFD, FD_CLOEXEC);  // the kernel installs it without
+        return IotlbRegion{entry.start, entry.last, entry.offset, entry.perm, UniqueFd(*fd)};
+    }
+
+    Result<uint64_t> driver_features() override {
+        uint64_t features = 0;
+        const auto answer =
+            call(fd_.get(), abi::kDevGetFeatures, &features, "VDUSE_DEV_GET_FEATURES");
+        if (!answer)
+            return answer.error();
+        return features;
+    }
+
+    Result<void> set_config(uint32_t offset, std::span<const uint8_t> bytes) override {
+        const abi::ConfigData header{offset, static_cast<uint32_t>(bytes.size())};
+        std::vector<uint8_t> argument(sizeof header + bytes.size());
+        std::memcpy(argument.data(), &header, sizeof header);
+        std::copy(bytes.begin(), bytes.end(), argument.begin() + sizeof header);
+        return done(call(fd_.get(), abi::kDevSetConfig, argument.data(), "VDUSE_DEV_SET_CONFIG"));
+    }
+
+    Result<void> inject_config_irq() override {
+        return done(
+            call(fd_.get(), abi::kDevInjectConfigIrq, nullptr, "VDUSE_DEV_INJECT_CONFIG_IRQ")
+        );
+    }
+
+    Result<void> vq_setup(uint32_t index, uint16_t max_size, uint32_t group) override {
+        abi::VqConfig config{};
+        config.index = index;
+        config.max_size = max_size;
+        config.group = group;
+        return done(call(fd_.get(), abi::kVqSetup, &config, "VDUSE_VQ_SETUP"));
+    }
+
+    Result<abi::VqInfo> vq_info(uint32_t index) override {
+        abi::VqInfo info{};
+        info.index = index;
+        const auto answer = call(fd_.get(), abi::kVqGetInfo, &info, "VDUSE_VQ_GET_INFO");
+        if (!answer)
+            return answer.error();
+        return info;
+    }
+
+    Result<void> vq_kickfd(uint32_t index, int kickfd) override {
+        abi::VqEventfd argument{index, kickfd};
+        return done(call(fd_.get(), abi::kVqSetupKickfd, &argument, "VDUSE_VQ_SETUP_KICKFD"));
+    }
+
+    int inject_irq(uint32_t index) noexcept override {
+        return ::ioctl(fd_.get(), abi::kVqInjectIrq, &index) < 0 ? errno : 0;
+    }
+
+  private:
+    UniqueFd fd_;
+};
+
+class LinuxKernel final : public Kernel {
+  public:
+    Result<std::unique_ptr<ControlNode>> open_control() override {
+        UniqueFd fd(::open("/dev/vduse/control", O_RDWR | O_CLOEXEC));
+        if (!fd)
+            return failed("open /dev/vduse/control (is the kernel module vduse loaded?)");
+        return std::unique_ptr<ControlNode>(std::make_unique<LinuxControlNode>(std::move(fd)));
+    }
+
+    Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name) override {
+        const std::string path = "/dev/vduse/" + name;
+        // The node appears a moment after CREATE_DEV: devtmpfs makes it in a thread of its own.
+        for (int attempt = 0;; ++attempt) {
+            UniqueFd fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+            if (fd)
+                return std::unique_ptr<DeviceNode>(std::make_unique<LinuxDeviceNode>(std::move(fd))
+                );
+            if (errno != ENOENT || attempt == 100)
+                return failed("open " + path);
+            std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        }
+    }
+
+    std::string bus_driver(const std::string& name) override {
+        std::error_code error;
+        const auto link =
+            std::filesystem::read_symlink("/sys/bus/vdpa/devices/" + name + "/driver", error);
+        return error ? std::string() : link.filename().string();
+    }
+};
+
+}  // namespace
+
+Kernel& linux_kernel() {
+    static LinuxKernel kernel;
+    return kernel;
+}
+
+}  // namespace vduse::uapi

@@ -1,0 +1,85 @@
+// The kernel's side of VDUSE as three small interfaces: one function per ioctl, and no policy.
+//
+// This is the seam where tests put test/support/fake_kernel.h. `linux_kernel()` is the real one.
+// Everything here belongs to the control thread, except `inject_irq`, which any thread may call.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "uapi/abi.h"
+
+namespace vduse::uapi {
+
+/// What CREATE_DEV is told.
+struct CreateParameters {
+    std::string name;
+    uint64_t features = 0;
+    uint32_t queues = 0;
+    uint32_t groups = 0;
+    uint32_t spaces = 0;
+    std::span<const uint8_t> config;
+};
+
+/// One region of an address space: IOVAs are inclusive, `offset` is that of `first` in `file`.
+struct IotlbRegion {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    uint64_t offset = 0;
+    uint8_t perm = 0;
+    UniqueFd file;
+};
+
+/// /dev/vduse/control
+class ControlNode {
+  public:
+    virtual ~ControlNode() = default;
+    virtual Result<void> set_api_version(uint64_t version) = 0;
+    virtual Result<uint64_t> get_features() = 0;
+    virtual Result<void> set_features(uint64_t features) = 0;
+    virtual Result<void> create(const CreateParameters& parameters) = 0;
+    virtual Result<void> destroy(const std::string& name) = 0;
+};
+
+/// /dev/vduse/NAME, opened non-blocking
+class DeviceNode {
+  public:
+    virtual ~DeviceNode() = default;
+
+    /// Readable when a request waits; an error condition means that the kernel gave the device up.
+    [[nodiscard]] virtual int fd() const = 0;
+    /// The next request. Code EAGAIN: there is none.
+    virtual Result<abi::Request> read_request() = 0;
+    /// Code ENOENT: whoever asked was killed meanwhile, which is no failure of ours.
+    virtual Result<void> write_response(const abi::Response& response) = 0;
+
+    /// The lowest region of space `asid` that overlaps [first, last]. Code EINVAL: there is none.
+    virtual Result<IotlbRegion> iotlb_region(uint32_t asid, uint64_t first, uint64_t last) = 0;
+    virtual Result<uint64_t> driver_features() = 0;
+    virtual Result<void> set_config(uint32_t offset, std::span<const uint8_t> bytes) = 0;
+    virtual Result<void> inject_config_irq() = 0;
+    virtual Result<void> vq_setup(uint32_t index, uint16_t max_size, uint32_t group) = 0;
+    virtual Result<abi::VqInfo> vq_info(uint32_t index) = 0;
+    /// `kickfd` -1 takes the eventfd away.
+    virtual Result<void> vq_kickfd(uint32_t index, int kickfd) = 0;
+    /// Returns 0 or an errno value. EINVAL: the driver cannot be interrupted now.
+    virtual int inject_irq(uint32_t index) noexcept = 0;
+};
+
+class Kernel {
+  public:
+    virtual ~Kernel() = default;
+    virtual Result<std::unique_ptr<ControlNode>> open_control() = 0;
+    virtual Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name) = 0;
+    /// The vDPA bus driver that device `name` is bound to ("virtio_vdpa", "vhost_vdpa"), or "".
+    virtual std::string bus_driver(const std::string& name) = 0;
+};
+
+/// The running kernel.
+Kernel& linux_kernel();
+
+}  // namespace vduse::uapi
