@@ -1,0 +1,28 @@
+// A region: a range of I/O virtual addresses and where it lies in our own address space.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace vduse::memory {
+
+/// An address as the driver writes it into a ring; it means something only within an address space.
+using Iova = uint64_t;
+
+/// What the device may do; the values are VDUSE's (VDUSE_ACCESS_RO, VDUSE_ACCESS_WO).
+enum class Access : uint8_t { read = 1, write = 2 };
+
+/// `first` and `last` are inclusive, for a region may be all of 2^64 and has then no size.
+struct Region {
+    Iova first = 0;
+    Iova last = 0;
+    std::byte* host = nullptr;  ///< Where `first` is.
+    uint8_t perm = 0;           ///< Access bits.
+
+    [[nodiscard]] bool contains(Iova iova) const noexcept { return first <= iova && iova <= last; }
+    [[nodiscard]] bool allows(Access access) const noexcept {
+        return (perm & static_cast<uint8_t>(access)) != 0;
+    }
+};
+
+}  // namespace vduse::memory

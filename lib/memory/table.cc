@@ -1,0 +1,48 @@
+#include "memory/table.h"
+
+#include <new>
+
+namespace vduse::memory {
+namespace {
+
+size_t bytes_of(size_t regions) {
+    return sizeof(Table) + regions * sizeof(Region);
+}
+
+}  // namespace
+
+void Table::Deleter::operator()(Table* table) const noexcept {
+    placer->release(table, bytes_of(table->count_));
+}
+
+Table::Pointer Table::build(std::span<const Region> regions, Placer& placer, int node) {
+    static_assert(sizeof(Table) % alignof(Region) == 0);
+    void* memory = placer.allocate(bytes_of(regions.size()), node);
+    if (memory == nullptr)
+        return {nullptr, Deleter{&placer}};
+    auto* copy = reinterpret_cast<Region*>(static_cast<std::byte*>(memory) + sizeof(Table));
+    std::uninitialized_copy(regions.begin(), regions.end(), copy);
+    std::sort(copy, copy + regions.size(), [](const Region& a, const Region& b) {
+        return a.first < b.first;
+    });
+    return {new (memory) Table(copy, static_cast<uint32_t>(regions.size())), Deleter{&placer}};
+}
+
+std::byte* Translator::contiguous(Iova iova, uint32_t bytes, Access access) noexcept {
+    if (bytes == 0 || iova + (bytes - 1) < iova)
+        return nullptr;
+    std::byte* start = nullptr;
+    for (uint32_t done = 0; done < bytes;) {
+        Piece piece;
+        if (translate(iova + done, bytes - done, access, piece) != Fault::none)
+            return nullptr;
+        if (start == nullptr)
+            start = piece.host;
+        else if (piece.host != start + done)
+            return nullptr;
+        done += piece.bytes;
+    }
+    return start;
+}
+
+}  // namespace vduse::memory

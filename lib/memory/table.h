@@ -1,0 +1,103 @@
+// The lookup table of one address space, and the translation of a driver's addresses by it.
+//
+// A Table is immutable: control builds a new one for every change and publishes it through the
+// gates of the queues that read it (sched/gate.h), so a burst sees one snapshot from its first
+// descriptor to its last. Regions are sorted and do not overlap; a lookup tries the region of the
+// last hit and then a binary search, which stays cheap for the hundreds of regions that a driver on
+// 2 MiB pages without --single-file-segments brings.
+//
+// What a hostile driver could try: addresses that wrap, that end one byte behind a region, that lie
+// in a region of the wrong permission. A piece never reaches beyond its region, whatever length is
+// asked, and permission is checked on every one.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "memory/placer.h"
+#include "memory/region.h"
+
+namespace vduse::memory {
+
+class Table {
+  public:
+    struct Deleter {
+        Placer* placer;
+        void operator()(Table* table) const noexcept;
+    };
+    using Pointer = std::unique_ptr<Table, Deleter>;
+
+    /// A table of `regions`, sorted here, on NUMA `node`. nullptr when there is no memory.
+    static Pointer build(std::span<const Region> regions, Placer& placer, int node);
+
+    [[nodiscard]] std::span<const Region> regions() const noexcept { return {regions_, count_}; }
+
+    /// The region that contains `iova`, or nullptr.
+    [[nodiscard]] const Region* find(Iova iova) const noexcept {
+        const auto all = regions();
+        const auto after = std::upper_bound(
+            all.begin(), all.end(), iova, [](Iova key, const Region& r) { return key < r.first; }
+        );
+        if (after == all.begin())
+            return nullptr;
+        const Region* candidate = &*std::prev(after);
+        return candidate->contains(iova) ? candidate : nullptr;
+    }
+
+  private:
+    Table(const Region* regions, uint32_t count) noexcept : regions_(regions), count_(count) {}
+
+    const Region* regions_;  ///< Directly behind this object.
+    uint32_t count_;
+};
+
+enum class Fault : uint8_t {
+    none,
+    unmapped,   ///< No region has this address: it may appear later.
+    forbidden,  ///< The region does not allow this access.
+};
+
+/// A run of bytes of guest memory that is contiguous for us.
+struct Piece {
+    std::byte* host = nullptr;
+    uint32_t bytes = 0;
+};
+
+/// Translates with the memory of the last hit. One thread at a time.
+class Translator {
+  public:
+    void set(const Table* table) noexcept {
+        table_ = table;
+        last_ = nullptr;
+    }
+    [[nodiscard]] const Table* table() const noexcept { return table_; }
+
+    /// The first piece of [iova, iova + bytes), bytes > 0: shorter than `bytes` where a region
+    /// ends.
+    [[nodiscard]] Fault translate(Iova iova, uint32_t bytes, Access access, Piece& piece) noexcept {
+        if (last_ == nullptr || !last_->contains(iova)) {
+            last_ = table_ == nullptr ? nullptr : table_->find(iova);
+            if (last_ == nullptr)
+                return Fault::unmapped;
+        }
+        if (!last_->allows(access))
+            return Fault::forbidden;
+        piece.host = last_->host + (iova - last_->first);
+        // Compares what is left behind the first byte, for a region may end at 2^64 - 1.
+        const uint64_t left = last_->last - iova;
+        piece.bytes = left >= bytes - 1 ? bytes : static_cast<uint32_t>(left) + 1;
+        return Fault::none;
+    }
+
+    /// The host address of [iova, iova + bytes) if all of it is mapped, allowed, and contiguous for
+    /// us (rings must be; buffers need not); otherwise nullptr.
+    [[nodiscard]] std::byte* contiguous(Iova iova, uint32_t bytes, Access access) noexcept;
+
+  private:
+    const Table* table_ = nullptr;
+    const Region* last_ = nullptr;
+};
+
+}  // namespace vduse::memory
