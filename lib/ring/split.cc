@@ -1,0 +1,290 @@
+#include "ring/split.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <utility>
+
+#include "base/guest.h"
+#include "ring/notify.h"
+
+namespace vduse::ring {
+namespace {
+
+/// A burst of single buffers, some of which cross regions, fits beside the longest legal chain.
+constexpr uint32_t kSpareSegments = 4 * kMaxBurst;
+
+bool disjoint(const std::byte* a, uint32_t a_bytes, const std::byte* b, uint32_t b_bytes) {
+    return a + a_bytes <= b || b + b_bytes <= a;
+}
+
+}  // namespace
+
+const char* describe(LoadError error) {
+    switch (error) {
+        case LoadError::none:
+            return "good";
+        case LoadError::bad_size:
+            return "its size is not a power of two up to 32768";
+        case LoadError::misaligned:
+            return "an address of it is not aligned";
+        case LoadError::unmapped:
+            return "it is not mapped, or not in one piece, with the permissions that it needs";
+        case LoadError::overlapping:
+            return "its parts overlap";
+    }
+    return "unknown";
+}
+
+LoadError SplitRing::load(const memory::Table* table, const Layout& layout, Options options) {
+    using memory::Access;
+    if (layout.size == 0 || layout.size > kMaxSize || !std::has_single_bit(layout.size))
+        return LoadError::bad_size;
+    if (layout.desc % 16 != 0 || layout.avail % 2 != 0 || layout.used % 4 != 0)
+        return LoadError::misaligned;
+    const uint32_t desc_bytes = descriptor_bytes(layout.size);
+    const uint32_t avail_length = avail_bytes(layout.size, options.event_idx);
+    const uint32_t used_length = used_bytes(layout.size, options.event_idx);
+    memory::Translator translator;
+    translator.set(table);
+    const std::byte* desc = translator.contiguous(layout.desc, desc_bytes, Access::read);
+    const std::byte* avail = translator.contiguous(layout.avail, avail_length, Access::read);
+    std::byte* used = translator.contiguous(layout.used, used_length, Access::write);
+    if (desc == nullptr || avail == nullptr || used == nullptr)
+        return LoadError::unmapped;
+    if (!disjoint(desc, desc_bytes, avail, avail_length) ||
+        !disjoint(desc, desc_bytes, used, used_length) ||
+        !disjoint(avail, avail_length, used, used_length))
+        return LoadError::overlapping;
+    translator_ = translator;
+    desc_ = desc;
+    avail_ = avail;
+    used_ = used;
+    size_ = layout.size;
+    mask_ = static_cast<uint16_t>(layout.size - 1);
+    options_ = options;
+    fault_ = RingFault::none;
+    miss_.reset();
+    denied_.reset();
+    segments_.resize(size_ + kSpareSegments);
+    segments_in_use_ = 0;
+    return LoadError::none;
+}
+
+bool SplitRing::restart(uint16_t avail) {
+    next_avail_ = avail;
+    next_used_ = guest::load_acquire(used_ + kIdxOffset);
+    signalled_used_ = next_used_;
+    interrupt_owed_ = true;
+    return static_cast<uint16_t>(next_avail_ - next_used_) <= size_;
+}
+
+uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
+    segments_in_use_ = 0;
+    completed_ = 0;
+    miss_.reset();
+    if (fault_ != RingFault::none)
+        return 0;
+    const auto pending =
+        static_cast<uint16_t>(guest::load_acquire(avail_ + kIdxOffset) - next_avail_);
+    if (pending == 0)
+        return 0;
+    if (pending > size_) {
+        fault_ = RingFault::avail_jump;
+        return 0;
+    }
+    auto count = static_cast<uint16_t>(std::min<size_t>({pending, chains.size(), kMaxBurst}));
+
+    // Heads: at most two runs, for the ring may wrap between them.
+    const auto at = static_cast<uint16_t>(next_avail_ & mask_);
+    const auto run = static_cast<uint16_t>(std::min<uint32_t>(count, size_ - at));
+    guest::fetch_bytes(heads_.data(), avail_ + kRingOffset + 2 * size_t{at}, 2 * size_t{run});
+    if (run < count)
+        guest::fetch_bytes(
+            heads_.data() + run, avail_ + kRingOffset, 2 * static_cast<size_t>(count - run)
+        );
+
+    // First descriptors of all chains, so that their cache misses overlap.
+    std::array<Descriptor, kMaxBurst> first;
+    for (uint16_t i = 0; i < count; ++i) {
+        if (heads_[i] >= size_) {
+            // What comes before a bad head is good; the next peek starts at it and faults.
+            if (i == 0)
+                fault_ = RingFault::bad_head;
+            count = i;
+            break;
+        }
+        // Masked as well as checked, so that a mispredicted check reads nothing outside the table.
+        first[i] = guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(heads_[i] & mask_));
+    }
+
+    for (uint16_t i = 0; i < count; ++i) {
+        Chain& chain = chains[i];
+        chain = Chain{};
+        chain.segments = segments_.data() + segments_in_use_;
+        const uint32_t segments_before = segments_in_use_;
+        const Walk result = walk(first[i], chain);
+        if (result == Walk::good && chain.readable_segments + chain.writable_segments != 0) {
+            chain.good = true;
+            __builtin_prefetch(chain.segments->host);
+            continue;
+        }
+        segments_in_use_ = segments_before;
+        // Out of segments behind other chains of this burst: next time it is first and has them
+        // all.
+        if (result == Walk::waits || (result == Walk::full && i != 0))
+            return i;
+        chain = Chain{};
+    }
+    return count;
+}
+
+SplitRing::Walk SplitRing::walk(Descriptor descriptor, Chain& chain) noexcept {
+    for (uint32_t steps = 1;; ++steps) {
+        if ((descriptor.flags & kDescIndirect) != 0) {
+            // 2.7.5.3.1: needs the feature, and excludes NEXT.
+            if (!options_.indirect || (descriptor.flags & kDescNext) != 0)
+                return Walk::malformed;
+            return walk_indirect(descriptor, steps - 1, chain);
+        }
+        if (const Walk result = add(descriptor, chain); result != Walk::good)
+            return result;
+        if ((descriptor.flags & kDescNext) == 0)
+            return Walk::good;
+        if (steps == size_ || descriptor.next >= size_)
+            return Walk::malformed;
+        descriptor =
+            guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(descriptor.next & mask_));
+    }
+}
+
+SplitRing::Walk SplitRing::walk_indirect(
+    const Descriptor& table, uint32_t steps_before, Chain& chain
+) noexcept {
+    const uint32_t entries = table.len / sizeof(Descriptor);
+    if (table.len % sizeof(Descriptor) != 0 || entries == 0 ||
+        table.addr + (table.len - 1) < table.addr)
+        return Walk::malformed;
+    Descriptor descriptor{};
+    uint32_t index = 0;
+    // 2.7.5.3.1: a chain is never longer than the queue size, wherever its descriptors are.
+    for (uint32_t steps = steps_before + 1; steps <= size_; ++steps) {
+        const memory::Iova at = table.addr + sizeof(Descriptor) * uint64_t{index};
+        if (const Walk result = fetch_indirect(at, descriptor); result != Walk::good)
+            return result;
+        if ((descriptor.flags & kDescIndirect) != 0)
+            return Walk::malformed;
+        if (const Walk result = add(descriptor, chain); result != Walk::good)
+            return result;
+        if ((descriptor.flags & kDescNext) == 0)
+            return Walk::good;
+        if (descriptor.next >= entries)
+            return Walk::malformed;
+        index = descriptor.next;
+    }
+    return Walk::malformed;
+}
+
+SplitRing::Walk SplitRing::fetch_indirect(memory::Iova iova, Descriptor& descriptor) noexcept {
+    auto* local = reinterpret_cast<std::byte*>(&descriptor);
+    for (uint32_t done = 0; done < sizeof descriptor;) {
+        Segment piece;
+        const auto left = static_cast<uint32_t>(sizeof descriptor) - done;
+        const memory::Fault fault =
+            translator_.translate(iova + done, left, memory::Access::read, piece);
+        if (fault != memory::Fault::none)
+            return missed(fault, iova + done);
+        guest::fetch_bytes(local + done, piece.host, piece.bytes);
+        done += piece.bytes;
+    }
+    return Walk::good;
+}
+
+SplitRing::Walk SplitRing::add(const Descriptor& descriptor, Chain& chain) noexcept {
+    const bool writable = (descriptor.flags & kDescWrite) != 0;
+    if (!writable && chain.writable_segments != 0)
+        return Walk::malformed;  // 2.7.4.2: readable before writable
+    if (descriptor.len == 0)
+        return Walk::good;
+    if (descriptor.addr + (descriptor.len - 1) < descriptor.addr)
+        return Walk::malformed;
+    uint32_t& total = writable ? chain.writable_bytes : chain.readable_bytes;
+    if (chain.readable_bytes + uint64_t{chain.writable_bytes} + descriptor.len > UINT32_MAX)
+        return Walk::malformed;
+    uint32_t& segments = writable ? chain.writable_segments : chain.readable_segments;
+    const memory::Access access = writable ? memory::Access::write : memory::Access::read;
+    for (uint32_t done = 0; done < descriptor.len;) {
+        if (segments_in_use_ == segments_.size())
+            return Walk::full;
+        Segment& segment = segments_[segments_in_use_];
+        const memory::Fault fault =
+            translator_.translate(descriptor.addr + done, descriptor.len - done, access, segment);
+        if (fault != memory::Fault::none)
+            return missed(fault, descriptor.addr + done);
+        ++segments_in_use_;
+        ++segments;
+        done += segment.bytes;
+    }
+    total += descriptor.len;
+    return Walk::good;
+}
+
+SplitRing::Walk SplitRing::missed(memory::Fault fault, memory::Iova iova) noexcept {
+    if (fault == memory::Fault::forbidden || denied_ == iova)
+        return Walk::malformed;
+    miss_ = iova;
+    return Walk::waits;
+}
+
+void SplitRing::complete(std::span<const uint32_t> lengths) noexcept {
+    std::byte* const elements = used_ + kRingOffset;
+    for (size_t i = 0; i < lengths.size(); ++i) {
+        const auto at = static_cast<uint16_t>((next_used_ + i) & mask_);
+        const uint16_t head = heads_[completed_ + i];
+        guest::store(elements + sizeof(UsedElement) * at, UsedElement{head, lengths[i]});
+    }
+    const auto count = static_cast<uint16_t>(lengths.size());
+    completed_ = static_cast<uint16_t>(completed_ + count);
+    next_avail_ = static_cast<uint16_t>(next_avail_ + count);
+    next_used_ = static_cast<uint16_t>(next_used_ + count);
+    guest::store_release(used_ + kIdxOffset, next_used_);
+}
+
+bool SplitRing::should_interrupt() noexcept {
+    if (next_used_ == signalled_used_)
+        return false;
+    // 2.7.7.2, 2.7.10: the used index must be visible before we read what the driver wishes, or
+    // both sides could go to sleep.
+    full_fence();
+    const uint16_t before = std::exchange(signalled_used_, next_used_);
+    if (std::exchange(interrupt_owed_, false))
+        return true;
+    if (options_.event_idx) {
+        const uint16_t used_event =
+            guest::load_hint(avail_ + kRingOffset + 2 * static_cast<size_t>(size_));
+        return event_passed<uint16_t>(used_event, next_used_, before);
+    }
+    return (guest::load_hint(avail_ + kFlagsOffset) & kAvailNoInterrupt) == 0;
+}
+
+void SplitRing::refuse_kicks() noexcept {
+    if (options_.event_idx)
+        // An event index that we have passed already: the next kick is 2^16 buffers away.
+        guest::store(
+            used_ + kRingOffset + sizeof(UsedElement) * size_,
+            static_cast<uint16_t>(next_avail_ - 1)
+        );
+    else
+        guest::store(used_ + kFlagsOffset, kUsedNoNotify);
+}
+
+bool SplitRing::request_kick() noexcept {
+    if (options_.event_idx)
+        guest::store(used_ + kRingOffset + sizeof(UsedElement) * size_, next_avail_);
+    else
+        guest::store(used_ + kFlagsOffset, uint16_t{0});
+    full_fence();
+    return guest::load_acquire(avail_ + kIdxOffset) != next_avail_;
+}
+
+}  // namespace vduse::ring

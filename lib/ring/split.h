@@ -1,0 +1,125 @@
+// Split virtqueue, device side.
+//
+// The driver owns the descriptor table and the avail ring; we own the used ring. All three live in
+// memory that the driver can rewrite at any moment, so the rule is: copy once, check the copy, use
+// the copy. A walk visits at most `size` descriptors, whatever the table says.
+//
+//      avail.idx ----+                         used.idx
+//                    v                            v
+//   avail  [ . . . h h h . ]      used   [ d d d . . . . ]
+//                ^ next_avail_                    ^ next_used_
+//
+// Chains are completed in the order in which they were made available, by the call that peeked
+// them. So next_avail_ is all there is to know of a stopped queue, and the used index in guest
+// memory says the same (design.md, "Surviving").
+//
+// What a hostile driver could try, and what becomes of it:
+//   - an avail index more than `size` ahead, or a head outside the table: our position means
+//   nothing
+//     any more; the ring is quarantined (`fault()`), and nothing of it is read until it is loaded
+//     again;
+//   - loops, bad `next`, nested or odd indirect tables, readable after writable, lengths that add
+//   up to
+//     more than 2^32: the chain is malformed and goes back with length 0;
+//   - addresses that nothing maps: the chain waits while control looks (`miss()`); if control finds
+//     nothing either (`deny()`), it is malformed;
+//   - rewriting any of it meanwhile: we have our copy.
+//
+// Threads: one at a time. Control changes a ring only while its gate is closed.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "memory/table.h"
+#include "ring/chain.h"
+#include "ring/layout.h"
+
+namespace vduse::ring {
+
+/// Where a ring is, as the driver gave it: three IOVAs.
+struct Layout {
+    uint32_t size = 0;
+    memory::Iova desc = 0;
+    memory::Iova avail = 0;
+    memory::Iova used = 0;
+};
+
+struct Options {
+    bool event_idx = false;
+    bool indirect = false;
+};
+
+/// Why a ring was quarantined.
+enum class RingFault : uint8_t { none, avail_jump, bad_head };
+
+/// Why `load` refused a ring.
+enum class LoadError : uint8_t { none, bad_size, misaligned, unmapped, overlapping };
+const char* describe(LoadError error);
+
+class SplitRing {
+  public:
+    /// Finds the ring through `table` and prepares for it. Positions are kept: see `restart`.
+    LoadError load(const memory::Table* table, const Layout& layout, Options options);
+
+    /// Positions of a ring that starts: `avail` as the driver's side gives it; the used index is
+    /// read from the ring. false: the driver's used index is not one that can belong to `avail`.
+    bool restart(uint16_t avail);
+
+    /// The next avail index that we will look at: what GET_VQ_STATE answers.
+    [[nodiscard]] uint16_t next_avail() const noexcept { return next_avail_; }
+    [[nodiscard]] uint32_t size() const noexcept { return size_; }
+
+    uint16_t peek(std::span<Chain> chains) noexcept;
+    void complete(std::span<const uint32_t> lengths) noexcept;
+
+    /// Whether the driver wants an interrupt for what was completed since this was last asked.
+    bool should_interrupt() noexcept;
+
+    /// Tells the driver that we poll: it need not kick.
+    void refuse_kicks() noexcept;
+    /// Asks for a kick when more arrives; true when more has arrived already.
+    bool request_kick() noexcept;
+
+    [[nodiscard]] RingFault fault() const noexcept { return fault_; }
+
+    /// The address that the next chain waits for, if it waits.
+    [[nodiscard]] std::optional<memory::Iova> miss() const noexcept { return miss_; }
+    /// Control has looked: nothing maps `iova`. Forgotten by the next `load`.
+    void deny(memory::Iova iova) noexcept { denied_ = iova; }
+
+  private:
+    enum class Walk : uint8_t { good, malformed, waits, full };
+
+    Walk walk(Descriptor descriptor, Chain& chain) noexcept;
+    Walk walk_indirect(const Descriptor& table, uint32_t steps_before, Chain& chain) noexcept;
+    Walk add(const Descriptor& descriptor, Chain& chain) noexcept;
+    Walk fetch_indirect(memory::Iova iova, Descriptor& descriptor) noexcept;
+    Walk missed(memory::Fault fault, memory::Iova iova) noexcept;
+
+    memory::Translator translator_;
+    const std::byte* desc_ = nullptr;
+    const std::byte* avail_ = nullptr;
+    std::byte* used_ = nullptr;
+    uint32_t size_ = 0;
+    uint16_t mask_ = 0;
+    uint16_t next_avail_ = 0;
+    uint16_t next_used_ = 0;
+    uint16_t signalled_used_ = 0;  ///< next_used_ when should_interrupt() was last asked
+    bool interrupt_owed_ = false;  ///< the first completion after a start always interrupts
+    Options options_;
+    RingFault fault_ = RingFault::none;
+    std::optional<memory::Iova> miss_;
+    std::optional<memory::Iova> denied_;
+    // Of the chains last peeked:
+    std::array<uint16_t, kMaxBurst> heads_{};
+    uint16_t completed_ = 0;
+    std::vector<Segment> segments_;
+    uint32_t segments_in_use_ = 0;
+};
+
+static_assert(DeviceRing<SplitRing>);
+
+}  // namespace vduse::ring
