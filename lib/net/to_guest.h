@@ -1,0 +1,132 @@
+// to_guest: mbufs become frames in the buffers that the driver offers.
+//
+// One look at the ring yields a burst of checked chains. A frame goes into as many of them as it
+// needs with MRG_RXBUF (num_buffers in the first one's header says how many), or into one without.
+// Frames that the driver's filter refuses, or that cannot fit, are counted and freed; frames for
+// which there are no buffers now are left to the caller.
+//
+// What a hostile driver could try: buffers of one byte for a frame of 9 KB, chains that are
+// readable only, chains too small for a header. The gathering is bounded by one burst; unfit chains
+// go back with length 0. Guest memory is written, never read.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+#include <span>
+
+#include "net/filter.h"
+#include "net/header.h"
+#include "net/segments.h"
+#include "net/stats.h"
+#include "ring/chain.h"
+
+namespace vduse::net {
+
+struct ToGuestRules {
+    uint32_t longest;  ///< the longest legal frame
+    bool mergeable;    ///< VIRTIO_NET_F_MRG_RXBUF was negotiated
+    const Filter* filter;
+};
+
+namespace detail {
+
+/// Writes header and frame into chains[0..count), which have room for both; sets `lengths`.
+inline void place(
+    const rte_mbuf* frame, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
+) noexcept {
+    NetHeader header{};
+    header.num_buffers = static_cast<uint16_t>(chains.size());
+    Cursor cursor(chains[0].writable());
+    lengths[0] = cursor.store(&header, sizeof header);
+    size_t at = 0;
+    for (; frame != nullptr; frame = frame->next) {
+        const auto* data = rte_pktmbuf_mtod(frame, const std::byte*);
+        uint32_t done = 0;
+        while (done < frame->data_len) {
+            const uint32_t stored = cursor.store(data + done, frame->data_len - done);
+            lengths[at] += stored;
+            done += stored;
+            if (done < frame->data_len) {
+                cursor = Cursor(chains[++at].writable());
+                lengths[at] = 0;
+            }
+        }
+    }
+}
+
+}  // namespace detail
+
+/// Puts frames into the ring, in order, and frees those that it is done with: the first of
+/// `frames`, as many as it returns (at most ring::kMaxBurst). The caller keeps the rest.
+template <ring::DeviceRing Ring>
+uint16_t to_guest(
+    Ring& ring,
+    const ToGuestRules& rules,
+    std::span<rte_mbuf* const> frames,
+    QueueCounters& counters
+) noexcept {
+    std::array<ring::Chain, ring::kMaxBurst> chains;
+    std::array<uint32_t, ring::kMaxBurst> lengths;
+    const uint16_t seen = ring.peek(chains);
+    uint16_t used = 0;  // chains that are done with, good or not
+    uint16_t done = 0;  // frames that are done with, placed or dropped
+    uint64_t placed = 0;
+    uint64_t bytes = 0;
+
+    while (done < frames.size() && done < ring::kMaxBurst) {
+        rte_mbuf* frame = frames[done];
+        if (const auto drop = rules.filter->check(frame, rules.longest)) {
+            counters.drop(*drop);
+            ++done;
+            continue;
+        }
+        // Chains that can hold no frame at all go back, so that they do not block the ring.
+        while (used < seen && chains[used].writable_bytes < kHeaderBytes + kEthernetHeader) {
+            if (!rules.mergeable || chains[used].writable_bytes < kHeaderBytes) {
+                counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
+                lengths[used++] = 0;
+                continue;
+            }
+            break;
+        }
+        if (used == seen)
+            break;
+        const uint64_t need = uint64_t{kHeaderBytes} + frame->pkt_len;
+        uint64_t room = chains[used].writable_bytes;
+        uint16_t count = 1;
+        if (rules.mergeable)
+            while (room < need && used + count < seen && chains[used + count].writable_bytes != 0)
+                room += chains[used + count++].writable_bytes;
+        if (room < need) {
+            const bool more_may_come =
+                rules.mergeable && used + count == seen && (used != 0 || seen < ring::kMaxBurst);
+            if (more_may_come)
+                break;
+            // One buffer without MRG_RXBUF, a whole burst of them, or a useless one in between.
+            if (rules.mergeable) {
+                std::fill_n(lengths.begin() + used, count, 0U);
+                used = static_cast<uint16_t>(used + count);
+            }
+            counters.drop(Drop::no_room);
+            ++done;
+            continue;
+        }
+        detail::place(
+            frame, std::span(chains).subspan(used, count), std::span(lengths).subspan(used, count)
+        );
+        used = static_cast<uint16_t>(used + count);
+        ++placed;
+        bytes += frame->pkt_len;
+        ++done;
+    }
+    if (used != 0)
+        ring.complete(std::span<const uint32_t>(lengths).first(used));
+    rte_pktmbuf_free_bulk(const_cast<rte_mbuf**>(frames.data()), done);
+    counters.frames.add(placed);
+    counters.bytes.add(bytes);
+    return done;
+}
+
+}  // namespace vduse::net
