@@ -1,0 +1,28 @@
+// What a DeviceConfig means: its validation, the features that it offers, its configuration space.
+#pragma once
+
+#include "base/result.h"
+#include "device/state.h"
+#include "net/filter.h"
+#include "net/virtio_net.h"
+#include "vduse.h"
+
+namespace vduse::device {
+
+/// The ring size of the control queue. QEMU's own shadow ring has 64 entries, and a driver that
+/// never sets the queue up leaves the size to us.
+inline constexpr uint16_t kControlQueueSize = 64;
+
+/// Code EINVAL and the key that is wrong, with the values that are right.
+Result<void> validate(const DeviceConfig& config);
+
+/// The pairs and the features of a device, with a control queue or without.
+Shape shape_of(const DeviceConfig& config, bool with_control);
+
+/// The configured address, or one that is locally administered and follows from the name, so that
+/// it stays the same from one start to the next.
+net::MacAddress mac_of(const DeviceConfig& config);
+
+net::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape);
+
+}  // namespace vduse::device

@@ -1,0 +1,248 @@
+// Messages: what the kernel asks, and the answer.
+#include "device/session.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+
+namespace vduse::device {
+namespace {
+
+/// Messages answered before control looks at anything else.
+constexpr int kMessagesAtOnce = 32;
+
+const char* describe(Veto veto) {
+    switch (veto) {
+        case Veto::none:
+            return "nothing";
+        case Veto::not_offered:
+            return "it contains features that were not offered";
+        case Veto::no_version_1:
+            return "VIRTIO_F_VERSION_1 is missing";
+        case Veto::no_access_platform:
+            return "VIRTIO_F_ACCESS_PLATFORM is missing";
+    }
+    return "unknown";
+}
+
+}  // namespace
+
+void Session::set_broken(const char* why) {
+    if (!broken_)
+        log(Severity::error, "%s: out of service: %s", name(), why);
+    broken_ = true;
+    active_pairs_.store(0, std::memory_order_relaxed);
+}
+
+void Session::handle_messages() {
+    for (int i = 0; i < kMessagesAtOnce && !broken_; ++i) {
+        const auto request = node_->read_request();
+        if (request) {
+            handle(*request);
+            continue;
+        }
+        const int code = request.error().code;
+        if (code == EINTR)
+            continue;
+        if (code != EAGAIN)
+            set_broken(request.error().text().c_str());
+        return;
+    }
+}
+
+Message Session::understand(const uapi::abi::Request& request) {
+    using uapi::abi::RequestType;
+    if (std::any_of(request.reserved.begin(), request.reserved.end(), [](auto r) { return r; }))
+        return Unknown{};
+    switch (static_cast<RequestType>(request.type)) {
+        case RequestType::get_vq_state:
+            return GetQueueState{request.vq_state.index};
+        case RequestType::set_status: {
+            const auto features = node_->driver_features();
+            return SetStatus{
+                request.status,
+                features ? *features : 0,
+                kernel_.bus_driver(config_.name) == "virtio_vdpa"};
+        }
+        case RequestType::update_iotlb:
+            return UpdateIotlb{request.iova.start, request.iova.last, request.iova.asid};
+        case RequestType::set_vq_group_asid:
+            return SetGroupAsid{request.vq_group_asid.group, request.vq_group_asid.asid};
+        case RequestType::set_vq_ready:
+            return SetQueueReady{request.vq_ready.num, request.vq_ready.ready != 0};
+        case RequestType::suspend:
+            return Suspend{};
+    }
+    return Unknown{};
+}
+
+void Session::handle(const uapi::abi::Request& request) {
+    const Message message = understand(request);
+    const State before = state_;
+    const Step step = next(shape_, state_, message);
+    if (step.veto != Veto::none)
+        log(Severity::warning, "%s: features refused: %s", name(), describe(step.veto));
+    const bool stopped = stop_for(step);
+    state_ = step.state;
+    const bool acted = act(step);
+    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && step.ok)
+        queues_[ready->queue].stalled = false;
+    if (before.driver_ok() != state_.driver_ok())
+        log(Severity::info,
+            "%s: driver %s, features 0x%llx",
+            name(),
+            state_.driver_ok() ? "ready" : "gone",
+            static_cast<unsigned long long>(state_.features));
+    answer(request, step.ok && stopped && acted);
+    reconcile();
+}
+
+bool Session::act(const Step& step) {
+    if (step.reset)
+        reset();
+    if (step.negotiate)
+        negotiate();
+    return !step.remap || remap(*step.remap);
+}
+
+void Session::answer(const uapi::abi::Request& request, bool ok) {
+    uapi::abi::Response response{};
+    response.request_id = request.request_id;
+    response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
+    if (ok && request.type == static_cast<uint32_t>(uapi::abi::RequestType::get_vq_state)) {
+        response.vq_state.index = request.vq_state.index;
+        response.vq_state.split.avail_index = position(request.vq_state.index);
+    }
+    const auto written = node_->write_response(response);
+    // ENOENT: the asker was killed meanwhile; its next SET_STATUS 0 brings us in step again.
+    if (!written && written.error().code != ENOENT)
+        set_broken(written.error().text().c_str());
+}
+
+uint16_t Session::position(uint32_t index) {
+    Queue& queue = queues_[index];
+    const uint32_t indices[] = {index};
+    // Stopped for the moment that it takes to read; `reconcile` lets it go on.
+    if (queue.running && !stop(indices))
+        log(Severity::error, "%s: queue %u: its position is in doubt", name(), index);
+    if (queue.started_with)
+        return queue.ring.next_avail();
+    const auto info = node_->vq_info(index);
+    return info ? info->split.avail_index : uint16_t{0};
+}
+
+void Session::reset() {
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        Queue& queue = queues_[i];
+        queue.stalled = false;
+        queue.quarantined = false;
+        queue.started_with.reset();
+        queue.owes_interrupt.store(false, std::memory_order_relaxed);
+    }
+    for (auto& view : views_)
+        retire(std::exchange(view, memory::View()));
+    owes_config_interrupt_ = false;
+    control_.reset(0, mac_);
+    publish(control_.state());
+    refresh_link();
+}
+
+void Session::negotiate() {
+    // Without MQ the control queue is queue 2, and belongs to the control group then; QEMU asks the
+    // kernel for that group and moves it.
+    if (shape_.has_control())
+        for (const uint32_t index : {2U, 2U * shape_.pairs})
+            if (const auto done = set_up_queue(index, state_.features); !done)
+                log(Severity::error, "%s: %s", name(), done.error().text().c_str());
+    control_.reset(state_.features, mac_);
+    to_guest_rules_ = {
+        net::max_frame(config_.mtu), state_.negotiated(net::kFeatureMergeable), &filter_};
+    publish(control_.state());
+}
+
+// The configuration space: the kernel has a copy, which we write by fields (its readers see no more
+// than one field change at a time) and call the driver's attention to.
+
+void Session::set_link(bool up) {
+    link_up_ = up;
+    refresh_link();
+}
+
+void Session::refresh_link() {
+    // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
+    bool up = link_up_;
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        up = up && !queues_[i].quarantined;
+    const uint16_t status = up ? net::kConfigLinkUp : uint16_t{0};
+    if (status == config_status_)
+        return;
+    config_status_ = status;
+    std::array<uint8_t, sizeof status> bytes{};
+    std::memcpy(bytes.data(), &status, sizeof status);
+    if (const auto set = node_->set_config(offsetof(net::ConfigSpace, status), bytes); !set)
+        log(Severity::error, "%s: %s", name(), set.error().text().c_str());
+    if (state_.driver_ok() && !state_.suspended)
+        config_interrupt();
+}
+
+void Session::set_config_mac(const net::MacAddress& mac) {
+    if (mac == config_mac_)
+        return;
+    config_mac_ = mac;
+    if (const auto set = node_->set_config(offsetof(net::ConfigSpace, mac), mac); !set)
+        log(Severity::error, "%s: %s", name(), set.error().text().c_str());
+}
+
+void Session::config_interrupt() {
+    // EINVAL: the kernel has not recorded DRIVER_OK yet, for it still waits for our answer.
+    const auto injected = node_->inject_config_irq();
+    owes_config_interrupt_ = !injected && injected.error().code == EINVAL;
+}
+
+Result<void> Session::destroy() {
+    if (!stop_all())
+        return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    for (auto& view : views_)
+        view = memory::View();
+    node_.reset();
+    return control_node_->destroy(config_.name);
+}
+
+DeviceInfo Session::info() const {
+    DeviceInfo info;
+    info.status = state_.status;
+    info.features = state_.features;
+    info.link_up = config_status_ != 0;
+    info.active_pairs = active_pairs();
+    info.queue_pairs = shape_.pairs;
+    const net::Filter& filter = control_.state().filter;
+    info.mac = filter.mac;
+    info.promiscuous = filter.promiscuous;
+    info.all_multicast = filter.all_multicast;
+    info.unicast = filter.unicast.addresses.size();
+    info.multicast = filter.multicast.addresses.size();
+    info.vlans = filter.vlans.count();
+    info.commands = control_.counters().commands;
+    info.refused = control_.counters().refused;
+    const uint32_t control = control_queue(shape_, state_.features).value_or(2U * shape_.pairs);
+    const uint32_t last_data = std::min(control, 2U * shape_.pairs) - 1;
+    info.groups.push_back({false, state_.asid[kDataGroup], 0, last_data});
+    if (shape_.has_control())
+        info.groups.push_back({true, state_.asid[kControlGroup], control, control});
+    for (const auto& view : views_) {
+        auto& regions = info.spaces.emplace_back();
+        for (const memory::Region& region : view.regions())
+            regions.push_back(
+                {region.first,
+                 region.last,
+                 region.allows(memory::Access::read),
+                 region.allows(memory::Access::write)}
+            );
+    }
+    return info;
+}
+
+}  // namespace vduse::device

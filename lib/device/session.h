@@ -1,0 +1,182 @@
+// One device in service: performs what the state machine says, over the kernel's interface.
+//
+// Every message goes the same way (`handle`):
+//
+//   next(state, message)  ->  stop the queues that may not go on as they are  ->  act  ->  answer
+//                         ->  start the queues that should run now and do not (`reconcile`)
+//
+// A queue is stopped by closing its gate, and keeps its position. So one mechanism serves reset,
+// suspend, queue start and stop, IOTLB changes and moves of a group: what changed is looked up anew
+// when the queue starts. Memory that an answer hands back to the kernel is unmapped before the
+// answer, after the last data thread has left it. A queue whose ring is not mapped or not sane
+// stays stopped
+// ("stalled") and is tried again when something that it depends on has changed.
+//
+// The ring of the control queue is served here too, on the control thread: nothing that it needs
+// waits for a data thread to come, and it is served before any data queue runs (QEMU depends on
+// that).
+//
+// Threads: all on control, but for `from_guest`, `to_guest`, and what says "any thread".
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "device/state.h"
+#include "memory/address_space.h"
+#include "net/control.h"
+#include "net/to_guest.h"
+#include "ring/split.h"
+#include "sched/gate.h"
+#include "uapi/kernel.h"
+#include "vduse.h"
+
+namespace vduse::device {
+
+/// One virtqueue. Ring and counters belong to whoever is inside the gate; control reads and changes
+/// the ring while the gate is closed and idle.
+struct alignas(64) Queue {
+    sched::Gate gate;
+    ring::SplitRing ring;
+    net::QueueCounters counters;
+    std::atomic<bool> wants_control = false;  ///< the ring has a miss or a fault
+    std::atomic<bool> owes_interrupt =
+        false;  ///< the kernel could not interrupt the driver just then
+
+    // Control's own:
+    bool running = false;
+    bool stalled = false;
+    bool quarantined = false;
+    std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
+};
+
+class Session {
+  public:
+    /// Makes /dev/vduse/NAME. `wake_fd` is an eventfd that data threads write to call control.
+    static Result<std::unique_ptr<Session>> create(
+        uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+    );
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+    ~Session();
+
+    // Data threads.
+    uint16_t from_guest(uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept;
+    uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+
+    // Control's loop.
+    /// -1 after `destroy`.
+    [[nodiscard]] int message_fd() const { return node_ ? node_->fd() : -1; }
+    [[nodiscard]] int kick_fd() const { return kick_.get(); }
+    void handle_messages();
+    void handle_kick();
+    /// What data threads called for, and what could not be done the first time. Cheap when there is
+    /// nothing. Returns whether to be called again in about a millisecond.
+    bool tick();
+    /// A piece of work for an idle moment; false when there is none.
+    bool idle_work();
+    void set_broken(const char* why);
+
+    // Control's callers.
+    void set_link(bool up);
+    void set_node(int numa_node) { numa_node_ = numa_node; }
+    [[nodiscard]] DeviceInfo info() const;
+    Result<void> destroy();
+
+    // Any thread.
+    [[nodiscard]] uint16_t active_pairs() const noexcept {
+        return active_pairs_.load(std::memory_order_relaxed);
+    }
+    [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
+    [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
+    [[nodiscard]] const Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
+    [[nodiscard]] bool broken() const noexcept { return broken_; }
+
+  private:
+    Session(uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd);
+
+    // session_create.cc
+    Result<void> open();
+    Result<void> create_in_kernel();
+    Result<void> create_once(const Shape& shape);
+    Result<void> set_up_queue(uint32_t index, uint64_t features);
+
+    // session.cc: messages
+    void handle(const uapi::abi::Request& request);
+    Message understand(const uapi::abi::Request& request);
+    bool act(const Step& step);
+    void answer(const uapi::abi::Request& request, bool ok);
+    void reset();
+    void negotiate();
+    uint16_t position(uint32_t index);
+
+    // session_queues.cc: queues and their memory
+    bool stop_for(const Step& step);
+    bool stop_all();
+    /// false: a data thread did not leave in time; its gate is closed, its memory must stay.
+    bool stop(std::span<const uint32_t> indices);
+    /// Starts what should run and does not.
+    void reconcile();
+    void start(uint32_t index);
+    ring::LoadError load(uint32_t index, const uapi::abi::VqInfo& info);
+    void open(std::span<const uint32_t> indices);
+    void stall(uint32_t index, const char* why);
+    void attend(uint32_t index);
+    void quarantine(uint32_t index);
+    void serve_control();
+    bool publish(const net::ControlState& state);
+    void count_active_pairs();
+    /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
+    /// open.
+    std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
+    /// The queues of the space are stopped.
+    bool remap(uint32_t asid);
+    void retire(memory::View view);
+    [[nodiscard]] bool gates_quiet() const;
+
+    // configuration space
+    void refresh_link();
+    void set_config_mac(const net::MacAddress& mac);
+    void config_interrupt();
+
+    void finish_burst(uint32_t index) noexcept;
+    void call_control(Queue& queue) noexcept;
+    [[nodiscard]] bool is_control(uint32_t index) const {
+        return control_queue(shape_, state_.features) == index;
+    }
+    [[nodiscard]] const char* name() const { return config_.name.c_str(); }
+
+    uapi::Kernel& kernel_;
+    DeviceConfig config_;
+    memory::Placer& placer_;
+    int wake_fd_;
+    int numa_node_ = -1;
+    Shape shape_;
+    net::MacAddress mac_{};
+    std::unique_ptr<uapi::ControlNode> control_node_;
+    std::unique_ptr<uapi::DeviceNode> node_;
+    UniqueFd kick_;
+    bool broken_ = false;
+
+    State state_;
+    std::array<memory::View, kSpaces> views_;
+    std::vector<memory::View> lingering_;  ///< a data thread may still be inside
+    std::unique_ptr<Queue[]> queues_;
+    net::ControlQueue control_;
+    uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
+    net::MacAddress config_mac_{};
+    bool link_up_ = false;
+    bool owes_config_interrupt_ = false;
+    bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready
+    uint16_t driver_pairs_ = 1;   ///< as the control queue says
+
+    // Read by data threads inside a gate, changed while all gates are closed.
+    net::ToGuestRules to_guest_rules_{};
+    net::Filter filter_;
+    std::atomic<uint16_t> active_pairs_ = 0;
+};
+
+}  // namespace vduse::device

@@ -1,0 +1,126 @@
+// How a device comes to be, and goes: /dev/vduse/control, the node, the queues.
+#include <sys/eventfd.h>
+
+#include <cerrno>
+
+#include "base/log.h"
+#include "device/config.h"
+#include "device/session.h"
+
+namespace vduse::device {
+namespace {
+
+constexpr const char* kNoControlQueue =
+    "kernel refuses VIRTIO_NET_F_CTRL_VQ (as Linux up to 7.3 does unless its vduse.ko is patched)";
+
+std::span<const uint8_t> bytes_of(const net::ConfigSpace& space) {
+    return {reinterpret_cast<const uint8_t*>(&space), sizeof space};
+}
+
+}  // namespace
+
+Session::Session(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+)
+    : kernel_(kernel),
+      config_(config),
+      placer_(placer),
+      wake_fd_(wake_fd),
+      mac_(mac_of(config)),
+      control_(config.queue_pairs, [this](const net::ControlState& state) {
+          return publish(state);
+      }) {
+}
+
+Session::~Session() {
+    // Data threads may not call any more, but one that does finds its gate closed.
+    stop_all();
+}
+
+Result<std::unique_ptr<Session>> Session::create(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+) {
+    if (auto valid = validate(config); !valid)
+        return valid.error();
+    if (auto prepared = sched::Gate::prepare(); !prepared)
+        return prepared.error();
+    std::unique_ptr<Session> session(new Session(kernel, config, placer, wake_fd));
+    if (auto opened = session->open(); !opened)
+        return Error{opened.error().code, "device " + config.name + ": " + opened.error().what};
+    return session;
+}
+
+Result<void> Session::open() {
+    auto control_node = kernel_.open_control();
+    if (!control_node)
+        return control_node.error();
+    control_node_ = std::move(*control_node);
+    if (!control_node_->set_api_version(uapi::abi::kApiVersion1))
+        return Error{ENOTSUP, "this kernel's VDUSE has no API version 1 (address spaces)"};
+    constexpr uint64_t kWanted = uapi::abi::kFeatureQueueReady | uapi::abi::kFeatureSuspend;
+    const auto features = control_node_->get_features();
+    if (!features || (*features & kWanted) != kWanted)
+        return Error{ENOTSUP, "this kernel's VDUSE lacks VDUSE_F_QUEUE_READY or VDUSE_F_SUSPEND"};
+    if (auto set = control_node_->set_features(kWanted); !set)
+        return set.error();
+    if (auto created = create_in_kernel(); !created)
+        return created.error();
+    kick_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (!kick_)
+        return Error{errno, "eventfd"};
+    auto node = kernel_.open_device(config_.name);
+    if (!node)
+        return node.error();
+    node_ = std::move(*node);
+    queues_ = std::make_unique<Queue[]>(shape_.queues());
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        if (auto done = set_up_queue(i, 0); !done)
+            return done.error();
+    config_mac_ = mac_;
+    reset();
+    return {};
+}
+
+Result<void> Session::create_in_kernel() {
+    const bool want_control = config_.ctrl_vq != CtrlVq::off;
+    auto created = create_once(shape_of(config_, want_control));
+    if (created || created.error().code != EINVAL || !want_control)
+        return created;
+    // EINVAL says nothing of the reason. If it works without, the control queue was it.
+    if (!create_once(shape_of(config_, false)))
+        return created;
+    if (config_.ctrl_vq == CtrlVq::on) {
+        (void)control_node_->destroy(config_.name);
+        return Error{ENOTSUP, std::string(kNoControlQueue) + ", and ctrl_vq=on asks for it"};
+    }
+    log(Severity::warning,
+        "%s: %s: going on without control queue, with one queue pair",
+        name(),
+        kNoControlQueue);
+    return {};
+}
+
+Result<void> Session::create_once(const Shape& shape) {
+    const net::ConfigSpace space = config_space(config_, shape);
+    const uapi::CreateParameters parameters{
+        config_.name, shape.offered, shape.queues(), shape.groups(), kSpaces, bytes_of(space)};
+    shape_ = shape;
+    auto created = control_node_->create(parameters);
+    if (created || created.error().code != EEXIST)
+        return created;
+    // Left behind by a process that is gone, unless something holds it.
+    if (auto destroyed = control_node_->destroy(config_.name); !destroyed)
+        return Error{
+            EBUSY,
+            "exists already and is in use: by another process, or on the vDPA bus ('vdpa dev del " +
+                config_.name + "' takes it off)"};
+    return control_node_->create(parameters);
+}
+
+Result<void> Session::set_up_queue(uint32_t index, uint64_t features) {
+    const uint32_t group = group_of(shape_, features, index);
+    const bool last = shape_.has_control() && index == 2U * shape_.pairs;
+    return node_->vq_setup(index, last ? kControlQueueSize : config_.queue_size, group);
+}
+
+}  // namespace vduse::device

@@ -1,0 +1,329 @@
+// Queues: started, stopped, served; and the memory that they see.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "device/config.h"
+#include "device/session.h"
+#include "net/from_guest.h"
+
+namespace vduse::device {
+
+// --- data threads
+
+uint16_t Session::from_guest(
+    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames
+) noexcept {
+    const uint32_t index = 2U * pair + 1;
+    Queue& queue = queues_[index];
+    const sched::Entered entered(queue.gate);
+    if (!entered)
+        return 0;
+    const uint16_t count =
+        net::from_guest(queue.ring, pool, to_guest_rules_.longest, frames, queue.counters);
+    finish_burst(index);
+    return count;
+}
+
+uint16_t Session::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept {
+    const uint32_t index = 2U * pair;
+    Queue& queue = queues_[index];
+    const sched::Entered entered(queue.gate);
+    if (!entered || pair >= active_pairs())
+        return 0;
+    const uint16_t count = net::to_guest(queue.ring, to_guest_rules_, frames, queue.counters);
+    finish_burst(index);
+    return count;
+}
+
+void Session::finish_burst(uint32_t index) noexcept {
+    Queue& queue = queues_[index];
+    if (queue.ring.should_interrupt()) {
+        queue.counters.interrupts.add(1);
+        // EINVAL: the kernel has not recorded DRIVER_OK yet. Control tries again.
+        if (node_->inject_irq(index) == EINVAL) {
+            queue.owes_interrupt.store(true, std::memory_order_relaxed);
+            call_control(queue);
+        }
+    }
+    if (queue.ring.miss() || queue.ring.fault() != ring::RingFault::none)
+        call_control(queue);
+}
+
+void Session::call_control(Queue& queue) noexcept {
+    if (queue.wants_control.exchange(true, std::memory_order_release))
+        return;
+    const uint64_t one = 1;
+    (void)!::write(wake_fd_, &one, sizeof one);
+}
+
+// --- stopping
+
+bool Session::stop_for(const Step& step) {
+    std::vector<uint32_t> indices;
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        const uint32_t space = space_of(shape_, state_, i);
+        const bool moves = space != space_of(shape_, step.state, i);
+        if (moves || step.remap == space)
+            queues_[i].stalled = false;
+        if (queues_[i].running && (moves || step.remap == space || step.reset || step.negotiate ||
+                                   !should_run(shape_, step.state, i)))
+            indices.push_back(i);
+    }
+    return stop(indices);
+}
+
+bool Session::stop_all() {
+    std::vector<uint32_t> indices;
+    for (uint32_t i = 0; queues_ && i < shape_.queues(); ++i)
+        indices.push_back(i);
+    return stop(indices);
+}
+
+bool Session::stop(std::span<const uint32_t> indices) {
+    std::vector<sched::Gate*> gates;
+    for (const uint32_t i : indices) {
+        gates.push_back(&queues_[i].gate);
+        queues_[i].running = false;
+    }
+    if (sched::Gate::close(gates))
+        return true;
+    log(Severity::error, "%s: a data thread does not leave a queue that must stop", name());
+    return false;
+}
+
+bool Session::publish(const net::ControlState& state) {
+    std::vector<sched::Gate*> gates;
+    for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
+        gates.push_back(&queues_[i].gate);
+    const bool idle = sched::Gate::close(gates);
+    if (idle) {
+        filter_ = state.filter;
+        driver_pairs_ = state.active_pairs;
+        count_active_pairs();
+    }
+    for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
+        if (queues_[i].running && !is_control(i))
+            queues_[i].gate.open();
+    if (idle)
+        set_config_mac(state.filter.mac);
+    return idle;
+}
+
+void Session::count_active_pairs() {
+    const uint16_t pairs = state_.driver_ok() && !broken_ ? driver_pairs_ : uint16_t{0};
+    active_pairs_.store(pairs, std::memory_order_relaxed);
+}
+
+// --- starting
+
+void Session::reconcile() {
+    start_pending_ = false;
+    count_active_pairs();
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        const Queue& queue = queues_[i];
+        if (should_run(shape_, state_, i) && !queue.running && !queue.stalled && !queue.quarantined)
+            start(i);
+    }
+}
+
+void Session::start(uint32_t index) {
+    Queue& queue = queues_[index];
+    const auto info = node_->vq_info(index);
+    if (!info)
+        return stall(index, info.error().text().c_str());
+    // The kernel calls a queue ready only after our answer to SET_VQ_READY, and drops interrupts
+    // until then; a stuck data thread must be out before the ring may change.
+    if (info->ready == 0 || !queue.gate.idle()) {
+        start_pending_ = true;
+        return;
+    }
+    // QEMU makes queues ready that the driver never set up.
+    if (info->desc_addr == 0 && info->driver_addr == 0 && info->device_addr == 0) {
+        queue.stalled = true;
+        return;
+    }
+    const uint32_t space = space_of(shape_, state_, index);
+    ring::LoadError error = load(index, *info);
+    if (error == ring::LoadError::unmapped) {
+        // virtio_vdpa allocates the memory of rings without telling us.
+        open(look_again(space, {}));
+        error = load(index, *info);
+    }
+    if (error != ring::LoadError::none)
+        return stall(index, describe(error));
+    // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
+    if (!queue.started_with || std::memcmp(&*queue.started_with, &*info, sizeof *info) != 0) {
+        if (!queue.ring.restart(info->split.avail_index))
+            return stall(index, "its avail and used indexes do not belong together");
+        queue.started_with = *info;
+    }
+    if (is_control(index)) {
+        if (const auto set = node_->vq_kickfd(index, kick_.get()); !set)
+            return stall(index, set.error().text().c_str());
+    } else {
+        queue.ring.refuse_kicks();
+    }
+    const uint32_t indices[] = {index};
+    open(indices);
+}
+
+ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
+    // A queue that QEMU shadows and its driver left alone comes without a size.
+    const uint32_t no_size = is_control(index) ? kControlQueueSize : config_.queue_size;
+    const ring::Layout layout{
+        info.num != 0 ? info.num : no_size, info.desc_addr, info.driver_addr, info.device_addr};
+    const ring::Options options{
+        state_.negotiated(net::kFeatureEventIdx), state_.negotiated(net::kFeatureIndirect)};
+    const uint32_t space = space_of(shape_, state_, index);
+    return queues_[index].ring.load(views_[space].table(), layout, options);
+}
+
+void Session::open(std::span<const uint32_t> indices) {
+    for (const uint32_t i : indices) {
+        queues_[i].running = true;
+        if (is_control(i))
+            serve_control();  // whatever came before the eventfd was there
+        else
+            queues_[i].gate.open();
+    }
+}
+
+void Session::stall(uint32_t index, const char* why) {
+    queues_[index].stalled = true;
+    log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
+}
+
+// --- what data threads call control for
+
+bool Session::tick() {
+    bool again = false;
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        Queue& queue = queues_[i];
+        if (queue.wants_control.exchange(false, std::memory_order_acquire))
+            attend(i);
+        if (queue.owes_interrupt.exchange(false, std::memory_order_relaxed) && queue.running &&
+            node_->inject_irq(i) == EINVAL) {
+            queue.owes_interrupt.store(true, std::memory_order_relaxed);
+            again = true;
+        }
+    }
+    if (owes_config_interrupt_ && state_.driver_ok())
+        config_interrupt();
+    if (start_pending_)
+        reconcile();
+    if (!lingering_.empty() && gates_quiet())
+        lingering_.clear();
+    return again || owes_config_interrupt_ || start_pending_ || !lingering_.empty();
+}
+
+void Session::attend(uint32_t index) {
+    Queue& queue = queues_[index];
+    const uint32_t indices[] = {index};
+    if (!queue.running || !stop(indices))
+        return;
+    if (queue.ring.fault() != ring::RingFault::none)
+        return quarantine(index);
+    if (const auto iova = queue.ring.miss()) {
+        const uint32_t space = space_of(shape_, state_, index);
+        const auto region = node_->iotlb_region(space, *iova, *iova);
+        queue.counters.misses.add(1);
+        if (region && region->first <= *iova) {
+            const auto reloaded = look_again(space, indices);
+            if (views_[space].table()->find(*iova) == nullptr)
+                queue.ring.deny(*iova);
+            return open(reloaded);
+        }
+        queue.ring.deny(*iova);
+    }
+    open(indices);
+}
+
+void Session::quarantine(uint32_t index) {
+    const bool jump = queues_[index].ring.fault() == ring::RingFault::avail_jump;
+    log(Severity::warning,
+        "%s: queue %u is not served until the driver resets the device: its avail ring %s",
+        name(),
+        index,
+        jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
+    queues_[index].quarantined = true;
+    refresh_link();
+}
+
+void Session::handle_kick() {
+    uint64_t kicks = 0;
+    (void)!::read(kick_.get(), &kicks, sizeof kicks);
+    serve_control();
+}
+
+void Session::serve_control() {
+    const auto index = control_queue(shape_, state_.features);
+    if (!index || !queues_[*index].running)
+        return;
+    ring::SplitRing& ring = queues_[*index].ring;
+    control_.serve(ring);
+    finish_burst(*index);
+    if (ring.fault() != ring::RingFault::none || ring.miss())
+        return;
+    // More already: another turn of the loop, so that messages are answered in between.
+    if (ring.request_kick()) {
+        const uint64_t one = 1;
+        (void)!::write(kick_.get(), &one, sizeof one);
+    }
+}
+
+// --- memory
+
+std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
+    std::vector<uint32_t> indices(stopped.begin(), stopped.end());
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        if (queues_[i].running && space_of(shape_, state_, i) == space)
+            indices.push_back(i);
+    stop(indices);
+    remap(space);
+    std::vector<uint32_t> reloaded;
+    for (const uint32_t i : indices) {
+        if (!queues_[i].gate.idle())
+            start_pending_ = true;
+        else if (const auto error = load(i, *queues_[i].started_with);
+                 error != ring::LoadError::none)
+            stall(i, describe(error));
+        else
+            reloaded.push_back(i);
+    }
+    return reloaded;
+}
+
+bool Session::remap(uint32_t asid) {
+    auto view = memory::build_view(*node_, asid, views_[asid], placer_, numa_node_);
+    if (!view)
+        log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
+    const bool built = static_cast<bool>(view);
+    retire(std::exchange(views_[asid], built ? std::move(*view) : memory::View()));
+    return built;
+}
+
+void Session::retire(memory::View view) {
+    if (!gates_quiet())
+        lingering_.push_back(std::move(view));
+}
+
+bool Session::gates_quiet() const {
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        if (!queues_[i].gate.is_open() && !queues_[i].gate.idle())
+            return false;
+    return true;
+}
+
+bool Session::idle_work() {
+    for (auto& view : views_)
+        if (view.prefault_step())
+            return true;
+    return false;
+}
+
+}  // namespace vduse::device

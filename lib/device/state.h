@@ -1,0 +1,231 @@
+// The state machine of a device: what each message of the kernel means. Pure, total, and without
+// I/O: `next` is enumerated by test/unit/state_test.cc, device/session performs what it says.
+//
+// Facts that bend it, all measured (qemu-vdpa facts, 0.1 and 7):
+//   - status goes 0, 8, c as well as 0, 1, 3, b, f; any bits may come, and 0 at any time;
+//   - SET_VQ_READY comes at any status, before or after DRIVER_OK, for queues that the driver never
+//   set
+//     up, and after a reset; failing it breaks the device for ever. So it is only recorded, and
+//     `should_run` is asked again after every message;
+//   - after a reset QEMU expects every group in space 0, while virtio_vdpa goes on with the space
+//   that
+//     the kernel last recorded: a group has an effective space and a sticky one;
+//   - without MQ the control queue is queue 2, so groups follow the negotiated features;
+//   - FEATURES_OK is our one veto.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <variant>
+
+#include "net/virtio_net.h"
+
+namespace vduse::device {
+
+inline constexpr uint16_t kMaxPairs = 128;
+inline constexpr uint32_t kMaxQueues = 2 * kMaxPairs + 1;
+inline constexpr uint32_t kMaxGroups = 2;
+inline constexpr uint32_t kSpaces = 2;
+inline constexpr uint32_t kDataGroup = 0;
+inline constexpr uint32_t kControlGroup = 1;
+
+/// What a device is for as long as it exists.
+struct Shape {
+    uint16_t pairs = 1;
+    uint64_t offered = 0;  ///< virtio features
+
+    [[nodiscard]] constexpr bool has_control() const {
+        return (offered & net::kFeatureCtrlVq) != 0;
+    }
+    [[nodiscard]] constexpr uint32_t queues() const {
+        return 2U * pairs + (has_control() ? 1U : 0U);
+    }
+    [[nodiscard]] constexpr uint32_t groups() const { return has_control() ? 2 : 1; }
+};
+
+struct State {
+    uint8_t status = 0;
+    bool suspended = false;
+    uint64_t features = 0;  ///< negotiated; 0 before FEATURES_OK
+    std::array<uint32_t, kMaxGroups> asid{};
+    std::array<uint32_t, kMaxGroups> sticky_asid{};
+    std::array<uint64_t, (kMaxQueues + 63) / 64> ready_bits{};
+
+    [[nodiscard]] constexpr bool driver_ok() const { return (status & net::kStatusDriverOk) != 0; }
+    [[nodiscard]] constexpr bool negotiated(uint64_t feature) const {
+        return (features & feature) != 0;
+    }
+    [[nodiscard]] constexpr bool ready(uint32_t queue) const {
+        return (ready_bits[queue / 64] >> (queue % 64) & 1) != 0;
+    }
+    friend constexpr bool operator==(const State&, const State&) = default;
+};
+
+/// The index of the control queue with `features` (virtio 1.3, 5.1.2), if there is one.
+constexpr std::optional<uint32_t> control_queue(const Shape& shape, uint64_t features) {
+    if (!shape.has_control() || (features & net::kFeatureCtrlVq) == 0)
+        return std::nullopt;
+    return (features & net::kFeatureMq) != 0 ? 2U * shape.pairs : 2U;
+}
+
+/// The group of `queue` with `features`. The last queue stays in the control group in any case, for
+/// QEMU's probe looks there; before features are negotiated the layout is that of MQ.
+constexpr uint32_t group_of(const Shape& shape, uint64_t features, uint32_t queue) {
+    const bool last = shape.has_control() && queue == 2U * shape.pairs;
+    return last || control_queue(shape, features) == queue ? kControlGroup : kDataGroup;
+}
+
+constexpr uint32_t space_of(const Shape& shape, const State& state, uint32_t queue) {
+    return state.asid[group_of(shape, state.features, queue)];
+}
+
+/// Whether `queue` is to be served. (That its ring is sane is for the session to find out.)
+constexpr bool should_run(const Shape& shape, const State& state, uint32_t queue) {
+    if (!state.driver_ok() || state.suspended || !state.ready(queue))
+        return false;
+    const uint32_t data_queues = state.negotiated(net::kFeatureMq) ? 2U * shape.pairs : 2U;
+    return queue < data_queues || control_queue(shape, state.features) == queue;
+}
+
+struct GetQueueState {
+    uint32_t queue;
+};
+struct SetStatus {
+    uint8_t status;
+    uint64_t driver_features;  ///< as the kernel has them now
+    bool kernel_driver;        ///< bound to virtio_vdpa
+};
+struct UpdateIotlb {
+    uint64_t first;
+    uint64_t last;
+    uint32_t asid;
+};
+struct SetGroupAsid {
+    uint32_t group;
+    uint32_t asid;
+};
+struct SetQueueReady {
+    uint32_t queue;
+    bool ready;
+};
+struct Suspend {};
+struct Unknown {};
+using Message = std::
+    variant<GetQueueState, SetStatus, UpdateIotlb, SetGroupAsid, SetQueueReady, Suspend, Unknown>;
+
+/// Why FEATURES_OK was refused.
+enum class Veto : uint8_t { none, not_offered, no_version_1, no_access_platform };
+
+/// What follows from a message. The session performs the actions, stops the queues that are not to
+/// run any more, answers, and then starts those that are to run now.
+struct Step {
+    explicit constexpr Step(const State& unchanged) : state(unchanged) {}
+
+    State state;
+    bool ok = true;                 ///< the answer: OK or FAILED
+    bool reset = false;             ///< forget positions, mappings and what the driver programmed
+    bool negotiate = false;         ///< features were negotiated: tell the kernel the groups
+    std::optional<uint32_t> remap;  ///< this space changed
+    bool moved = false;             ///< a group is in another space now
+    Veto veto = Veto::none;
+};
+
+namespace detail {
+
+constexpr Step refused(const State& state) {
+    Step step(state);
+    step.ok = false;
+    return step;
+}
+
+constexpr Veto check_features(const Shape& shape, uint64_t features) {
+    if ((features & ~shape.offered) != 0)
+        return Veto::not_offered;
+    if ((features & net::kFeatureVersion1) == 0)
+        return Veto::no_version_1;
+    if ((features & net::kFeatureAccessPlatform) == 0)
+        return Veto::no_access_platform;
+    return Veto::none;
+}
+
+constexpr Step on(const Shape& shape, const State& state, const GetQueueState& message) {
+    return message.queue < shape.queues() ? Step(state) : refused(state);
+}
+
+constexpr Step on(const Shape& shape, const State& state, const SetStatus& message) {
+    constexpr uint8_t kNegotiated = net::kStatusFeaturesOk | net::kStatusDriverOk;
+    Step step(state);
+    step.state.status = message.status;
+    if (message.status == 0) {
+        step.reset = true;
+        step.state = State{};
+        step.state.sticky_asid = state.sticky_asid;
+        return step;
+    }
+    if ((message.status & kNegotiated) == 0) {
+        step.state.features = 0;
+        return step;
+    }
+    if ((message.status & ~state.status & kNegotiated) == 0)
+        return step;
+    // FEATURES_OK or DRIVER_OK is new: the features are what they are now.
+    if (const Veto veto = check_features(shape, message.driver_features); veto != Veto::none) {
+        step = refused(state);
+        step.veto = veto;
+        return step;
+    }
+    if (state.features != message.driver_features) {
+        step.state.features = message.driver_features;
+        step.negotiate = true;
+        if (message.kernel_driver)
+            step.state.asid = state.sticky_asid;
+    }
+    return step;
+}
+
+constexpr Step on(const Shape& /*shape*/, const State& state, const UpdateIotlb& message) {
+    if (message.asid >= kSpaces || message.last < message.first)
+        return refused(state);
+    Step step(state);
+    step.remap = message.asid;
+    return step;
+}
+
+constexpr Step on(const Shape& shape, const State& state, const SetGroupAsid& message) {
+    if (message.group >= shape.groups() || message.asid >= kSpaces)
+        return refused(state);
+    Step step(state);
+    step.moved = state.asid[message.group] != message.asid;
+    step.state.asid[message.group] = message.asid;
+    step.state.sticky_asid[message.group] = message.asid;
+    return step;
+}
+
+constexpr Step on(const Shape& shape, const State& state, const SetQueueReady& message) {
+    if (message.queue >= shape.queues())
+        return refused(state);
+    Step step(state);
+    uint64_t& word = step.state.ready_bits[message.queue / 64];
+    const uint64_t mask = uint64_t{1} << (message.queue % 64);
+    word = message.ready ? word | mask : word & ~mask;
+    return step;
+}
+
+constexpr Step on(const Shape& /*shape*/, const State& state, const Suspend& /*message*/) {
+    Step step(state);
+    step.state.suspended = true;
+    return step;
+}
+
+constexpr Step on(const Shape& /*shape*/, const State& state, const Unknown& /*message*/) {
+    return refused(state);
+}
+
+}  // namespace detail
+
+constexpr Step next(const Shape& shape, const State& state, const Message& message) {
+    return std::visit([&](const auto& m) { return detail::on(shape, state, m); }, message);
+}
+
+}  // namespace vduse::device

@@ -1,0 +1,209 @@
+// The public interface over the sessions, and control's loop: one epoll for all devices of the
+// process.
+#include "vduse.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/fd.h"
+#include "device/session.h"
+
+namespace vduse {
+namespace {
+
+/// How soon control looks again after what the kernel was not ready for.
+constexpr int kRetryMs = 1;
+
+enum class Source : uint8_t { messages, kick };
+
+struct Watched {
+    device::Session* session;
+    Source source;
+};
+
+void add_to(const net::QueueCounters& counters, QueueStats& stats) {
+    stats.frames = counters.frames.read();
+    stats.bytes = counters.bytes.read();
+    for (size_t i = 0; i < net::kDropReasons; ++i) {
+        stats.drops[i] = counters.drops[i].read();
+        stats.dropped += stats.drops[i];
+    }
+    stats.no_mbuf = counters.no_mbuf.read();
+    stats.interrupts = counters.interrupts.read();
+    stats.misses = counters.misses.read();
+}
+
+}  // namespace
+
+static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == net::kDropReasons);
+
+struct Control::Loop {
+    uapi::Kernel& kernel;
+    UniqueFd epoll;
+    UniqueFd wake;  ///< data threads and Control::wake write it
+    struct Entry {
+        device::Session* session;
+        Watched messages;
+        Watched kick;
+    };
+    std::vector<std::unique_ptr<Entry>> entries;
+
+    bool watch(int fd, Watched* watched) const {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.ptr = watched;
+        return ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
+    }
+
+    Result<void> add(device::Session& session) {
+        auto entry = std::make_unique<Entry>(Entry{
+            &session, {&session, Source::messages}, {&session, Source::kick}});
+        if (!watch(session.message_fd(), &entry->messages) ||
+            !watch(session.kick_fd(), &entry->kick))
+            return Error{errno, "epoll"};
+        entries.push_back(std::move(entry));
+        return {};
+    }
+
+    void forget(const device::Session& session) {
+        ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.message_fd(), nullptr);
+        ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.kick_fd(), nullptr);
+        std::erase_if(entries, [&](const auto& entry) { return entry->session == &session; });
+    }
+
+    void dispatch(const epoll_event& event) {
+        const auto* watched = static_cast<const Watched*>(event.data.ptr);
+        if (watched == nullptr) {
+            uint64_t calls = 0;
+            (void)!::read(wake.get(), &calls, sizeof calls);
+        } else if (watched->source == Source::kick) {
+            watched->session->handle_kick();
+        } else if ((event.events & EPOLLIN) != 0) {
+            watched->session->handle_messages();
+        } else {
+            watched->session->set_broken("the kernel gave the device up (an answer came too late)");
+        }
+        if (watched != nullptr && watched->session->broken())
+            ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, watched->session->message_fd(), nullptr);
+    }
+};
+
+Control::Control(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {
+}
+Control::~Control() = default;
+
+Result<std::unique_ptr<Control>> Control::create(uapi::Kernel* kernel) {
+    auto loop = std::unique_ptr<Loop>(new Loop{
+        kernel != nullptr ? *kernel : uapi::linux_kernel(),
+        UniqueFd(::epoll_create1(EPOLL_CLOEXEC)),
+        UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),
+        {}});
+    if (!loop->epoll || !loop->wake || !loop->watch(loop->wake.get(), nullptr))
+        return Error{errno, "epoll and eventfd"};
+    return std::unique_ptr<Control>(new Control(std::move(loop)));
+}
+
+Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
+    auto session =
+        device::Session::create(loop_->kernel, config, memory::default_placer(), loop_->wake.get());
+    if (!session)
+        return session.error();
+    if (auto added = loop_->add(**session); !added)
+        return added.error();
+    return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
+}
+
+void Control::run_once(int timeout_ms) {
+    bool soon = false;
+    bool busy = false;
+    for (const auto& entry : loop_->entries) {
+        soon |= entry->session->tick();
+        busy |= entry->session->idle_work();
+    }
+    if (soon && (timeout_ms < 0 || timeout_ms > kRetryMs))
+        timeout_ms = kRetryMs;
+    if (busy)
+        timeout_ms = 0;
+    std::array<epoll_event, 16> events;
+    const int count = ::epoll_wait(
+        loop_->epoll.get(), events.data(), static_cast<int>(events.size()), timeout_ms
+    );
+    for (int i = 0; i < count; ++i)
+        loop_->dispatch(events[static_cast<size_t>(i)]);
+    for (const auto& entry : loop_->entries)
+        entry->session->tick();
+}
+
+void Control::wake() noexcept {
+    const uint64_t one = 1;
+    (void)!::write(loop_->wake.get(), &one, sizeof one);
+}
+
+Device::Device(Control& control, std::unique_ptr<device::Session> session)
+    : control_(control), session_(std::move(session)) {
+}
+
+Device::~Device() {
+    control_.loop_->forget(*session_);
+}
+
+uint16_t Device::from_guest(
+    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames
+) noexcept {
+    return session_->from_guest(pair, pool, frames);
+}
+
+uint16_t Device::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept {
+    return session_->to_guest(pair, frames);
+}
+
+uint16_t Device::active_pairs() const noexcept {
+    return session_->active_pairs();
+}
+
+QueueStats Device::from_guest_stats(uint16_t pair) const noexcept {
+    QueueStats stats;
+    add_to(session_->queue(2U * pair + 1).counters, stats);
+    return stats;
+}
+
+QueueStats Device::to_guest_stats(uint16_t pair) const noexcept {
+    QueueStats stats;
+    add_to(session_->queue(2U * pair).counters, stats);
+    return stats;
+}
+
+uint16_t Device::queue_pairs() const noexcept {
+    return session_->shape().pairs;
+}
+
+const std::string& Device::name() const noexcept {
+    return session_->config().name;
+}
+
+void Device::set_link(bool up) {
+    session_->set_link(up);
+}
+
+void Device::set_lcore(unsigned lcore) {
+    session_->set_node(memory::node_of_lcore(lcore));
+}
+
+DeviceInfo Device::info() const {
+    return session_->info();
+}
+
+bool Device::broken() const noexcept {
+    return session_->broken();
+}
+
+Result<void> Device::destroy() {
+    control_.loop_->forget(*session_);
+    return session_->destroy();
+}
+
+}  // namespace vduse

@@ -1,0 +1,171 @@
+// The public interface of the library: VDUSE virtio-net devices, served with DPDK mbufs.
+//
+//   Control  one per process: the thread that calls `run_once` in a loop is the control thread. It
+//            answers the kernel, follows the IOTLB, serves control queues, starts and stops queues.
+//   Device   one virtio-net device, /dev/vduse/NAME. Created and destroyed on the control thread.
+//
+// Data threads call `from_guest` and `to_guest`: any thread, EAL or not, as often or as rarely as
+// it likes; one thread at a time for each queue and direction. They make a system call only to
+// interrupt the driver and, when they find memory that control has not mapped yet, to wake control.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+namespace vduse {
+
+class Control;
+namespace device {
+class Session;
+}
+namespace uapi {
+class Kernel;
+}
+
+enum class Profile : uint8_t {
+    migratable,  ///< Only what QEMU can shadow: one bit more and it gives up isolation and
+                 ///< migration.
+    full,        ///< Everything that we have.
+};
+
+enum class CtrlVq : uint8_t {
+    automatic,  ///< Where the kernel accepts it; without it there is one queue pair.
+    on,         ///< Creating the device fails where the kernel refuses it.
+    off,
+};
+
+struct DeviceConfig {
+    std::string name;                           ///< The node will be /dev/vduse/NAME.
+    uint16_t queue_pairs = 1;                   ///< 1 to 128
+    uint16_t queue_size = 1024;                 ///< Of data queues: a power of two, 2 to 32768.
+    std::optional<std::array<uint8_t, 6>> mac;  ///< Otherwise one derived from the name.
+    uint16_t mtu = 1500;                        ///< 68 to 9702
+    uint32_t speed = 10000;                     ///< Mbit/s
+    Profile profile = Profile::migratable;
+    CtrlVq ctrl_vq = CtrlVq::automatic;
+};
+
+/// One direction of a queue pair. Counters never go back, not even at a reset of the device.
+struct QueueStats {
+    uint64_t frames = 0;
+    uint64_t bytes = 0;
+    uint64_t dropped = 0;             ///< the sum of `drops`
+    std::array<uint64_t, 6> drops{};  ///< by net::Drop; names: net::kDropNames
+    uint64_t no_mbuf = 0;
+    uint64_t interrupts = 0;
+    uint64_t misses = 0;
+};
+
+struct GroupInfo {
+    bool control = false;
+    uint32_t asid = 0;
+    uint32_t first_queue = 0;
+    uint32_t last_queue = 0;
+};
+
+struct RegionInfo {
+    uint64_t first = 0;
+    uint64_t last = 0;
+    bool readable = false;
+    bool writable = false;
+};
+
+/// A snapshot for people and tests.
+struct DeviceInfo {
+    uint8_t status = 0;
+    uint64_t features = 0;  ///< negotiated
+    bool link_up = false;
+    uint16_t active_pairs = 0;
+    uint16_t queue_pairs = 0;
+    std::array<uint8_t, 6> mac{};
+    bool promiscuous = true;
+    bool all_multicast = false;
+    size_t unicast = 0;
+    size_t multicast = 0;
+    size_t vlans = 0;
+    uint64_t commands = 0;  ///< of the control queue
+    uint64_t refused = 0;
+    std::vector<GroupInfo> groups;
+    std::vector<std::vector<RegionInfo>> spaces;
+};
+
+class Device {
+  public:
+    ~Device();
+    Device(const Device&) = delete;
+    Device& operator=(const Device&) = delete;
+
+    /// Data threads: up to `frames.size()` frames that the driver sent on `pair`, in mbufs of
+    /// `pool`.
+    uint16_t from_guest(uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept;
+    /// Data threads: frames for the driver on `pair`. Takes the first of them, as many as it
+    /// returns; the caller keeps the rest, for which there is no room now.
+    uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+
+    /// Any thread: pairs that the driver uses now, 0 when there is no driver.
+    [[nodiscard]] uint16_t active_pairs() const noexcept;
+    /// Any thread: a driver is there and has finished its set-up.
+    [[nodiscard]] bool driver_ok() const noexcept { return active_pairs() != 0; }
+    /// Any thread.
+    [[nodiscard]] QueueStats from_guest_stats(uint16_t pair) const noexcept;
+    [[nodiscard]] QueueStats to_guest_stats(uint16_t pair) const noexcept;
+    /// Any thread: fixed for the device's life.
+    [[nodiscard]] uint16_t queue_pairs() const noexcept;
+    [[nodiscard]] const std::string& name() const noexcept;
+
+    /// Control thread: what the driver sees as link; it gets a configuration interrupt.
+    void set_link(bool up);
+    /// Control thread: the lcore that will serve the data queues; lookup tables move near it.
+    void set_lcore(unsigned lcore);
+    [[nodiscard]] DeviceInfo info() const;
+    /// The kernel gave the device up (an answer came too late): destroy it.
+    [[nodiscard]] bool broken() const noexcept;
+
+    /// Control thread: closes the node and destroys the kernel's device. Code EBUSY: it is still
+    /// on the vDPA bus; the device stays, without a process behind it.
+    Result<void> destroy();
+
+  private:
+    friend class Control;
+    Device(Control& control, std::unique_ptr<device::Session> session);
+    Control& control_;
+    std::unique_ptr<device::Session> session_;
+};
+
+class Control {
+  public:
+    /// `kernel`: nullptr for the running one.
+    static Result<std::unique_ptr<Control>> create(uapi::Kernel* kernel = nullptr);
+    ~Control();
+    Control(const Control&) = delete;
+    Control& operator=(const Control&) = delete;
+
+    /// Control thread: a new device. Errors say in words what is wrong with `config` or the kernel.
+    /// The device must be gone before this object.
+    Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
+
+    /// Control thread: waits up to `timeout_ms` for something to do, and does it.
+    void run_once(int timeout_ms);
+
+    /// Any thread, also a signal handler: makes a waiting `run_once` return.
+    void wake() noexcept;
+
+  private:
+    friend class Device;
+    struct Loop;
+    explicit Control(std::unique_ptr<Loop> loop);
+    std::unique_ptr<Loop> loop_;
+};
+
+}  // namespace vduse
