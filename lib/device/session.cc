@@ -215,7 +215,7 @@ DeviceInfo Session::info() const {
     DeviceInfo info;
     info.status = state_.status;
     info.features = state_.features;
-    info.link_up = config_status_ != 0;
+    info.link_up = config_status_ != 0 && !broken_;
     info.active_pairs = active_pairs();
     info.queue_pairs = shape_.pairs;
     const net::Filter& filter = control_.state().filter;

@@ -56,6 +56,27 @@ inline void place(
     }
 }
 
+/// A chain that cannot even begin a frame: 5.1.6.4 wants the whole header in the first one.
+inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
+    return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
+}
+
+/// How many of the first chains are needed for `need` bytes. `fits` is false when they are not
+/// enough.
+struct Gathered {
+    uint16_t count;
+    bool fits;
+};
+inline Gathered gather(
+    std::span<const ring::Chain> chains, uint64_t need, bool mergeable
+) noexcept {
+    uint64_t room = chains[0].writable_bytes;
+    uint16_t count = 1;
+    while (mergeable && room < need && count < chains.size() && chains[count].writable_bytes != 0)
+        room += chains[count++].writable_bytes;
+    return {count, room >= need};
+}
+
 }  // namespace detail
 
 /// Puts frames into the ring, in order, and frees those that it is done with: the first of
@@ -82,29 +103,20 @@ uint16_t to_guest(
             ++done;
             continue;
         }
-        // Chains that can hold no frame at all go back, so that they do not block the ring.
-        while (used < seen && chains[used].writable_bytes < kHeaderBytes + kEthernetHeader) {
-            if (!rules.mergeable || chains[used].writable_bytes < kHeaderBytes) {
-                counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
-                lengths[used++] = 0;
-                continue;
-            }
-            break;
+        // Unfit chains go back, so that they do not block the ring.
+        for (; used < seen && detail::is_unfit(chains[used], rules.mergeable); ++used) {
+            counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
+            lengths[used] = 0;
         }
         if (used == seen)
             break;
-        const uint64_t need = uint64_t{kHeaderBytes} + frame->pkt_len;
-        uint64_t room = chains[used].writable_bytes;
-        uint16_t count = 1;
-        if (rules.mergeable)
-            while (room < need && used + count < seen && chains[used + count].writable_bytes != 0)
-                room += chains[used + count++].writable_bytes;
-        if (room < need) {
-            const bool more_may_come =
-                rules.mergeable && used + count == seen && (used != 0 || seen < ring::kMaxBurst);
-            if (more_may_come)
+        const auto left = std::span(chains).subspan(used, static_cast<size_t>(seen - used));
+        const auto [count, fits] =
+            detail::gather(left, uint64_t{kHeaderBytes} + frame->pkt_len, rules.mergeable);
+        if (!fits) {
+            // More buffers may come, unless these are a whole burst of them or one is useless.
+            if (rules.mergeable && count == left.size() && left.size() < ring::kMaxBurst)
                 break;
-            // One buffer without MRG_RXBUF, a whole burst of them, or a useless one in between.
             if (rules.mergeable) {
                 std::fill_n(lengths.begin() + used, count, 0U);
                 used = static_cast<uint16_t>(used + count);

@@ -1,0 +1,77 @@
+// How it works: see helper.h. `busy_` falls after the last report is in, so whoever sees it down
+// and then takes the reports has them all.
+#include "helper.h"
+
+#include <csignal>
+
+#include <utility>
+
+#include "device/vdpa_bus.h"
+
+namespace vduse::app {
+
+Report attach(const std::string& name, const std::string& driver) {
+    auto done = device::vdpa_driver_loaded(driver);
+    if (done && !device::vdpa_exists(name))
+        done = device::vdpa_add(name);
+    if (done)
+        done = device::vdpa_bind(name, driver);
+    if (!done)
+        return {name, name + ": not attached: " + done.error().text(), true};
+    return {name, name + ": attached, driver " + driver};
+}
+
+Report detach(const std::string& name) {
+    if (!device::vdpa_exists(name))
+        return {name, {}};
+    if (device::vdpa_in_use(name)) {
+        const std::string holder = device::vdpa_holder(name);
+        return {
+            name,
+            name + ": in use" + (holder.empty() ? "" : " by " + holder) +
+                ": stays on the vDPA bus; when its user has ended, type: vdpa dev del " + name,
+            false,
+            true};
+    }
+    if (auto done = device::vdpa_del(name); !done)
+        return {name, name + ": " + done.error().text(), true, true};
+    return {name, {}};
+}
+
+Helper::~Helper() {
+    cancel();
+    if (thread_.joinable())
+        thread_.join();
+}
+
+void Helper::start(std::vector<Step> steps) {
+    if (thread_.joinable())
+        thread_.join();
+    cancelled_.store(false);
+    busy_.store(true);
+    thread_ = std::thread([this, steps = std::move(steps)] { work(steps); });
+}
+
+void Helper::work(const std::vector<Step>& steps) {
+    // Signals are for the main lcore; here they would only interrupt system calls.
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    for (const Step& step : steps) {
+        if (cancelled_.load())
+            break;
+        Report report = step();
+        const std::lock_guard lock(mutex_);
+        reports_.push_back(std::move(report));
+        control_.wake();
+    }
+    busy_.store(false);
+    control_.wake();
+}
+
+std::vector<Report> Helper::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(reports_, {});
+}
+
+}  // namespace vduse::app

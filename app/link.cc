@@ -1,0 +1,78 @@
+// How it works: see link.h. Each side remembers what it was told, so that devices and ports only
+// hear of changes.
+#include "link.h"
+
+#include "port.h"
+
+namespace vduse::app {
+namespace {
+
+bool has_driver(const Endpoint& endpoint) {
+    return endpoint.in_service.load(std::memory_order_relaxed) && endpoint.device->driver_ok();
+}
+
+}  // namespace
+
+void LinkFollower::patch(Endpoint& a, Endpoint& b) {
+    pairs_.push_back({{&a, {}}, {&b, {}}});
+}
+
+void LinkFollower::reflect(Endpoint& endpoint) {
+    if (endpoint.device != nullptr)
+        reflectors_.push_back({&endpoint, {}});
+}
+
+void LinkFollower::tell(Side& side, bool up) {
+    if (side.told == up || !side.endpoint->in_service.load(std::memory_order_relaxed))
+        return;
+    side.told = up;
+    if (side.endpoint->device != nullptr)
+        side.endpoint->device->set_link(up);
+    else
+        set_port_link(side.endpoint->port, up);
+}
+
+void LinkFollower::follow_port(Side& device, Side& port) {
+    const bool driver = has_driver(*device.endpoint);
+    if (port.told != driver) {
+        tell(port, driver);
+        tell(device, true);  // what the port reports now is not yet its answer: next time
+        return;
+    }
+    tell(device, !driver || port_link_up(port.endpoint->port));
+}
+
+void LinkFollower::follow(Pair& pair) {
+    const bool a_is_device = pair.a.endpoint->device != nullptr;
+    const bool b_is_device = pair.b.endpoint->device != nullptr;
+    if (a_is_device && b_is_device) {
+        tell(pair.a, has_driver(*pair.b.endpoint));
+        tell(pair.b, has_driver(*pair.a.endpoint));
+    } else if (a_is_device) {
+        follow_port(pair.a, pair.b);
+    } else if (b_is_device) {
+        follow_port(pair.b, pair.a);
+    }
+}
+
+void LinkFollower::poll() {
+    for (Pair& pair : pairs_)
+        follow(pair);
+    for (Side& side : reflectors_)
+        tell(side, true);
+}
+
+void LinkFollower::all_down() {
+    const auto down = [](Side& side) {
+        if (side.endpoint->device != nullptr)
+            tell(side, false);
+    };
+    for (Pair& pair : pairs_) {
+        down(pair.a);
+        down(pair.b);
+    }
+    for (Side& side : reflectors_)
+        down(side);
+}
+
+}  // namespace vduse::app

@@ -1,0 +1,47 @@
+// Carrier: the link of each side of a patch follows the other side.
+//
+//     device : device   the link of one is up while the other has a driver
+//     device : port     device: the port's link. port: set up or down as the driver comes and goes
+//     reflect           up
+//     port : port       left alone: a port that we set down has no link of its own that could be
+//                       followed, and each would wait for the other
+//
+// For the same reason a device without a driver is told that its link is up: the port's is down
+// then because we set it down.
+//
+// Threads: the main lcore, which calls `poll` about every 100 ms.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "switch.h"
+
+namespace vduse::app {
+
+class LinkFollower {
+  public:
+    void patch(Endpoint& a, Endpoint& b);
+    void reflect(Endpoint& endpoint);
+    void poll();
+    /// At exit: no device has a link any more. `poll` must not be called after it.
+    void all_down();
+
+  private:
+    struct Side {
+        Endpoint* endpoint;
+        std::optional<bool> told;  ///< what it was told last
+    };
+    struct Pair {
+        Side a;
+        Side b;
+    };
+    static void tell(Side& side, bool up);
+    static void follow(Pair& pair);
+    static void follow_port(Side& device, Side& port);
+
+    std::vector<Pair> pairs_;
+    std::vector<Side> reflectors_;
+};
+
+}  // namespace vduse::app

@@ -1,0 +1,438 @@
+// How it works: the words are read once, left to right, into an Options and a list of --patch and
+// --reflect arguments; those are resolved at the end, so that they may precede the endpoints that
+// they name. Each option and each key of --device is a row of a table: what is valid is listed in
+// error messages from the same rows that are searched.
+#include "options.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <optional>
+#include <string_view>
+
+namespace vduse::app {
+
+const char* const kUsage =
+    R"(usage: vduse-dp [EAL options] -- [options]
+
+  --device NAME[,key=value...]  a virtio-net device, /dev/vduse/NAME; repeatable
+      queues=N                  queue pairs, 1 to 128 (default 1)
+      queue_size=N              entries of a data queue, a power of two, 2 to 32768 (default 1024)
+      mac=XX:XX:XX:XX:XX:XX     default: derived from the name
+      mtu=N                     68 to 9702 (default 1500)
+      speed=N                   Mbit/s that the driver is told (default 10000)
+      profile=migratable|full   only what QEMU can migrate (default), or everything
+      ctrl_vq=auto|on|off       control queue; auto (default): where the kernel accepts it
+      attach=none|virtio|vhost  put it on the vDPA bus, for a netdev of this host or for QEMU;
+                                none (default) prints the commands to type
+  --port ETHDEV                 a DPDK port of the EAL options, by its name; repeatable
+  --patch A:B                   join two devices or ports; a device's link follows the other side
+  --reflect A                   send every frame back with its MAC addresses swapped
+  --stats SECONDS               print counters every SECONDS, not only at exit
+  -h, --help                    this text
+  -V, --version                 versions of vduse-dp and DPDK
+
+The main lcore runs the control queues and answers the kernel, the others move the frames.
+
+  vduse-dp -l 0-1 --vdev net_tap0 -- --device vd0,attach=virtio --port net_tap0 \
+           --patch vd0:net_tap0
+)";
+
+namespace {
+
+using Text = std::string_view;
+/// Nothing, or what a value must be.
+using Complaint = std::optional<std::string>;
+
+Error refuse(std::string line) {
+    return Error{EINVAL, std::move(line)};
+}
+
+std::string quoted(Text text) {
+    return std::string("'").append(text).append("'");
+}
+
+template <class Names>
+std::string joined(const Names& names) {
+    std::string list;
+    for (const auto& name : names)
+        list.append(list.empty() ? "" : ", ").append(name);
+    return list;
+}
+
+std::optional<uint32_t> number(Text text, int base = 10) {
+    uint32_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (error != std::errc() || end != text.data() + text.size())
+        return std::nullopt;
+    return value;
+}
+
+/// Stores a number of `low` to `high`.
+template <class Integer>
+Complaint store_number(Text text, uint32_t low, uint32_t high, Integer& target) {
+    const auto value = number(text);
+    if (!value || *value < low || *value > high)
+        return "must be " + std::to_string(low) + " to " + std::to_string(high);
+    target = static_cast<Integer>(*value);
+    return {};
+}
+
+template <class Value>
+struct Choice {
+    Text name;
+    Value value;
+};
+
+template <class Value, size_t N>
+Complaint store_choice(Text text, const std::array<Choice<Value>, N>& choices, Value& target) {
+    std::vector<Text> names;
+    for (const auto& choice : choices) {
+        if (choice.name == text) {
+            target = choice.value;
+            return {};
+        }
+        names.push_back(choice.name);
+    }
+    return "must be one of " + joined(names);
+}
+
+Complaint set_queues(DeviceOptions& device, Text text) {
+    return store_number(text, 1, 128, device.config.queue_pairs);
+}
+
+Complaint set_queue_size(DeviceOptions& device, Text text) {
+    uint16_t size = 0;
+    if (store_number(text, 2, 32768, size) || (size & (size - 1)) != 0)
+        return "must be a power of two, 2 to 32768";
+    device.config.queue_size = size;
+    return {};
+}
+
+Complaint set_mac(DeviceOptions& device, Text text) {
+    const char* const wanted =
+        "must be six bytes like 02:00:00:00:00:01, neither a multicast address nor all zero";
+    constexpr size_t kLength = 17;
+    std::array<uint8_t, 6> mac{};
+    bool valid = text.size() == kLength;
+    for (size_t i = 0; valid && i < mac.size(); ++i) {
+        const auto byte = number(text.substr(3 * i, 2), 16);
+        valid = byte.has_value() && (i == 5 || text[3 * i + 2] == ':');
+        mac[i] = static_cast<uint8_t>(byte.value_or(0));
+    }
+    if (!valid || (mac[0] & 1) != 0 || mac == std::array<uint8_t, 6>{})
+        return wanted;
+    device.config.mac = mac;
+    return {};
+}
+
+Complaint set_mtu(DeviceOptions& device, Text text) {
+    return store_number(text, 68, 9702, device.config.mtu);
+}
+
+Complaint set_speed(DeviceOptions& device, Text text) {
+    // virtio 1.3, 5.1.4: 0x7fffffff is the largest speed.
+    return store_number(text, 1, 0x7fffffff, device.config.speed);
+}
+
+Complaint set_profile(DeviceOptions& device, Text text) {
+    static constexpr std::array<Choice<Profile>, 2> kChoices = {
+        {{"migratable", Profile::migratable}, {"full", Profile::full}}};
+    return store_choice(text, kChoices, device.config.profile);
+}
+
+Complaint set_ctrl_vq(DeviceOptions& device, Text text) {
+    static constexpr std::array<Choice<CtrlVq>, 3> kChoices = {
+        {{"auto", CtrlVq::automatic}, {"on", CtrlVq::on}, {"off", CtrlVq::off}}};
+    return store_choice(text, kChoices, device.config.ctrl_vq);
+}
+
+Complaint set_attach(DeviceOptions& device, Text text) {
+    static constexpr std::array<Choice<Attach>, 3> kChoices = {
+        {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
+    return store_choice(text, kChoices, device.attach);
+}
+
+struct Key {
+    Text name;
+    Complaint (*set)(DeviceOptions&, Text);
+};
+
+constexpr std::array<Key, 8> kKeys = {
+    {{"queues", set_queues},
+     {"queue_size", set_queue_size},
+     {"mac", set_mac},
+     {"mtu", set_mtu},
+     {"speed", set_speed},
+     {"profile", set_profile},
+     {"ctrl_vq", set_ctrl_vq},
+     {"attach", set_attach}}};
+
+template <class Rows>
+std::vector<Text> names_of(const Rows& rows) {
+    std::vector<Text> names;
+    for (const auto& row : rows)
+        names.push_back(row.name);
+    return names;
+}
+
+/// Cuts the text up to `separator` off the front of `rest`.
+Text cut(Text& rest, char separator) {
+    const size_t end = std::min(rest.find(separator), rest.size());
+    const Text front = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    return front;
+}
+
+/// Sets the key of `item`, "key=value"; `given` are the keys seen before.
+Complaint set_key(DeviceOptions& device, Text item, std::vector<Text>& given) {
+    Text value = item;
+    const Text name = cut(value, '=');
+    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
+    if (key == kKeys.end())
+        return "unknown key " + quoted(name) + ", valid keys: " + joined(names_of(kKeys));
+    if (std::ranges::find(given, name) != given.end())
+        return std::string(name) + " is given twice";
+    given.push_back(name);
+    if (name.size() == item.size())
+        return std::string(name) + " needs a value, " + std::string(name) + "=...";
+    if (const auto complaint = key->set(device, value))
+        return std::string(name) + "=" + std::string(value) + ": " + std::string(name) + " " +
+               *complaint;
+    return {};
+}
+
+/// Names become a file in /dev/vduse, a device in sysfs and words of --patch.
+bool valid_device_name(Text name) {
+    constexpr size_t kLongest = 63;
+    constexpr Text kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+    return !name.empty() && name.size() <= kLongest && name.front() != '.' && name.front() != '-' &&
+           name.find_first_not_of(kLetters) == Text::npos && name != "control";
+}
+
+/// The command line while it is being read.
+struct Reader {
+    Options options;
+    std::vector<Text> patches;
+    std::vector<Text> reflects;
+
+    [[nodiscard]] std::vector<Text> names() const {
+        std::vector<Text> result;
+        for (const auto& device : options.devices)
+            result.emplace_back(device.config.name);
+        for (const auto& port : options.ports)
+            result.emplace_back(port);
+        return result;
+    }
+    [[nodiscard]] bool known(Text name) const {
+        const auto all = names();
+        return std::ranges::find(all, name) != all.end();
+    }
+    /// `name` must be known.
+    [[nodiscard]] EndpointOption endpoint(Text name) const {
+        const auto all = names();
+        const auto index = static_cast<size_t>(std::ranges::find(all, name) - all.begin());
+        const size_t devices = options.devices.size();
+        return index < devices ? EndpointOption{false, index}
+                               : EndpointOption{true, index - devices};
+    }
+};
+
+Complaint read_device(Reader& reader, Text text) {
+    DeviceOptions device;
+    const bool has_keys = text.find(',') != Text::npos;
+    const Text name = cut(text, ',');
+    if (!valid_device_name(name))
+        return "--device " + quoted(name) +
+               ": a name has 1 to 63 letters, digits, '_', '.' or '-', starts with none of '.-', "
+               "and is not 'control'";
+    if (reader.known(name))
+        return "--device " + std::string(name) + ": this name is given twice";
+    device.config.name = name;
+    std::vector<Text> given;
+    for (bool more = has_keys; more;) {
+        more = text.find(',') != Text::npos;
+        if (const auto complaint = set_key(device, cut(text, ','), given))
+            return "--device " + std::string(name) + ": " + *complaint;
+    }
+    if (device.config.ctrl_vq == CtrlVq::off && device.config.queue_pairs > 1)
+        return "--device " + std::string(name) +
+               ": queues greater than 1 needs the control queue: ctrl_vq must be auto or on";
+    reader.options.devices.push_back(std::move(device));
+    return {};
+}
+
+Complaint read_port(Reader& reader, Text text) {
+    if (text.empty())
+        return "--port: the name is empty";
+    if (reader.known(text))
+        return "--port " + std::string(text) + ": this name is given twice";
+    reader.options.ports.emplace_back(text);
+    return {};
+}
+
+Complaint read_patch(Reader& reader, Text text) {
+    reader.patches.push_back(text);
+    return {};
+}
+
+Complaint read_reflect(Reader& reader, Text text) {
+    reader.reflects.push_back(text);
+    return {};
+}
+
+Complaint read_stats(Reader& reader, Text text) {
+    const auto complaint = store_number(text, 1, 86400, reader.options.stats_seconds);
+    if (complaint)
+        return "--stats " + std::string(text) + ": " + *complaint + " seconds";
+    return {};
+}
+
+Complaint read_help(Reader& reader, Text /*text*/) {
+    reader.options.help = true;
+    return {};
+}
+
+Complaint read_version(Reader& reader, Text /*text*/) {
+    reader.options.version = true;
+    return {};
+}
+
+struct Option {
+    Text name;
+    bool takes_value;
+    Complaint (*read)(Reader&, Text);
+};
+
+constexpr std::array<Option, 9> kOptions = {
+    {{"--device", true, read_device},
+     {"--port", true, read_port},
+     {"--patch", true, read_patch},
+     {"--reflect", true, read_reflect},
+     {"--stats", true, read_stats},
+     {"-h", false, read_help},
+     {"--help", false, read_help},
+     {"-V", false, read_version},
+     {"--version", false, read_version}}};
+
+/// Reads the option that `words` start with, and takes its words off them.
+Complaint read_option(Reader& reader, std::span<const char* const>& words) {
+    Text value = words.front();
+    words = words.subspan(1);
+    const bool inline_value = value.starts_with("--") && value.find('=') != Text::npos;
+    const Text name = inline_value ? cut(value, '=') : value;
+    const auto* const option = std::ranges::find(kOptions, name, &Option::name);
+    if (option == kOptions.end())
+        return "unknown option " + quoted(name) + ", valid options: " + joined(names_of(kOptions));
+    if (!option->takes_value && inline_value)
+        return std::string(name) + " takes no value";
+    if (option->takes_value && !inline_value) {
+        if (words.empty())
+            return std::string(name) + " needs a value, see -h";
+        value = words.front();
+        words = words.subspan(1);
+    }
+    return option->read(reader, value);
+}
+
+std::string unknown_endpoint(const Reader& reader, Text name) {
+    return quoted(name) + " is no --device or --port, valid names: " + joined(reader.names());
+}
+
+/// "A:B". Names of PCI ports contain colons, so every colon may be the one in the middle.
+Complaint resolve_patch(Reader& reader, Text text) {
+    const std::string start = "--patch " + std::string(text) + ": ";
+    for (size_t at = text.find(':'); at != Text::npos; at = text.find(':', at + 1)) {
+        const Text a = text.substr(0, at);
+        const Text b = text.substr(at + 1);
+        if (!reader.known(a) || !reader.known(b))
+            continue;
+        if (a == b)
+            return start + "the two sides must differ, see --reflect";
+        reader.options.patches.push_back({reader.endpoint(a), reader.endpoint(b)});
+        return {};
+    }
+    const auto colons = std::ranges::count(text, ':');
+    if (colons == 0)
+        return start + "must be A:B";
+    if (colons > 1)
+        return start + "must be A:B, valid names: " + joined(reader.names());
+    const Text a = text.substr(0, text.find(':'));
+    return start + unknown_endpoint(reader, reader.known(a) ? text.substr(a.size() + 1) : a);
+}
+
+Complaint resolve_reflect(Reader& reader, Text text) {
+    if (!reader.known(text))
+        return "--reflect " + unknown_endpoint(reader, text);
+    reader.options.reflects.push_back(reader.endpoint(text));
+    return {};
+}
+
+/// All endpoints that --patch and --reflect mention.
+std::vector<EndpointOption> used_endpoints(const Options& options) {
+    std::vector<EndpointOption> used = options.reflects;
+    for (const auto& patch : options.patches) {
+        used.push_back(patch.a);
+        used.push_back(patch.b);
+    }
+    return used;
+}
+
+Complaint check_used_once(const Options& options) {
+    const auto used = used_endpoints(options);
+    for (const auto& endpoint : used)
+        if (std::ranges::count(used, endpoint) > 1)
+            return endpoint_name(options, endpoint) +
+                   " is used twice: one --patch or --reflect for each device and port";
+    return {};
+}
+
+Complaint resolve(Reader& reader) {
+    if (reader.options.devices.empty())
+        return "no device: at least one --device NAME is needed, see -h";
+    for (const Text text : reader.patches)
+        if (auto complaint = resolve_patch(reader, text))
+            return complaint;
+    for (const Text text : reader.reflects)
+        if (auto complaint = resolve_reflect(reader, text))
+            return complaint;
+    return check_used_once(reader.options);
+}
+
+}  // namespace
+
+Result<Options> parse_options(std::span<const char* const> words) {
+    Reader reader;
+    while (!words.empty()) {
+        if (auto complaint = read_option(reader, words))
+            return refuse(std::move(*complaint));
+        if (reader.options.help || reader.options.version)
+            return std::move(reader.options);
+    }
+    if (auto complaint = resolve(reader))
+        return refuse(std::move(*complaint));
+    return std::move(reader.options);
+}
+
+const std::string& endpoint_name(const Options& options, EndpointOption endpoint) {
+    return endpoint.port ? options.ports[endpoint.index]
+                         : options.devices[endpoint.index].config.name;
+}
+
+std::vector<std::string> unused_endpoints(const Options& options) {
+    std::vector<std::string> names;
+    const auto used = used_endpoints(options);
+    const auto add = [&](EndpointOption endpoint) {
+        if (std::ranges::find(used, endpoint) == used.end())
+            names.push_back(endpoint_name(options, endpoint));
+    };
+    for (size_t i = 0; i < options.devices.size(); ++i)
+        add({false, i});
+    for (size_t i = 0; i < options.ports.size(); ++i)
+        add({true, i});
+    return names;
+}
+
+}  // namespace vduse::app

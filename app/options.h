@@ -1,0 +1,65 @@
+// The options after `--`: from words to a checked plain struct.
+//
+// `parse_options` is a pure function: it knows neither the EAL nor the kernel, so what it cannot
+// check is whether a --port exists. Its errors are one line for a person, and name the option or
+// key and what would be valid. Called once by main, and by test/unit/options_test.cc.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "vduse.h"
+
+namespace vduse::app {
+
+enum class Attach : uint8_t {
+    none,    ///< The commands to type are printed.
+    virtio,  ///< To virtio_vdpa: a netdev of this host.
+    vhost,   ///< To vhost_vdpa: a character device for QEMU.
+};
+
+struct DeviceOptions {
+    DeviceConfig config;
+    Attach attach = Attach::none;
+};
+
+/// A device or a port, by its position in `Options::devices` or `Options::ports`.
+struct EndpointOption {
+    bool port = false;
+    size_t index = 0;
+
+    bool operator==(const EndpointOption&) const = default;
+};
+
+struct PatchOption {
+    EndpointOption a;
+    EndpointOption b;
+};
+
+struct Options {
+    std::vector<DeviceOptions> devices;
+    std::vector<std::string> ports;
+    std::vector<PatchOption> patches;
+    std::vector<EndpointOption> reflects;
+    uint32_t stats_seconds = 0;  ///< 0: only at exit
+    bool help = false;           ///< Nothing else is checked when help or version is asked for.
+    bool version = false;
+};
+
+/// `words` without the name of the program. The error's `what` is the line to print.
+Result<Options> parse_options(std::span<const char* const> words);
+
+/// The name that `endpoint` was given on the command line.
+const std::string& endpoint_name(const Options& options, EndpointOption endpoint);
+
+/// Names of devices and ports that no patch or reflect mentions.
+std::vector<std::string> unused_endpoints(const Options& options);
+
+/// What -h prints.
+extern const char* const kUsage;
+
+}  // namespace vduse::app

@@ -1,0 +1,162 @@
+// How it works: see port.h. No offload is asked for beyond what the length of frames makes
+// necessary: frames longer than one mbuf are chains of mbufs, for receiving as for sending.
+#include "port.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "print.h"
+
+namespace vduse::app {
+namespace {
+
+Error failed(const PortPlan& plan, const char* what, int status) {
+    return Error{-status, plan.name + ": " + what};
+}
+
+std::string existing_ports() {
+    std::string list;
+    for (uint16_t port = 0; port < RTE_MAX_ETHPORTS; ++port) {
+        std::array<char, RTE_ETH_NAME_MAX_LEN> name{};
+        if (rte_eth_dev_is_valid_port(port) != 0 &&
+            rte_eth_dev_get_name_by_port(port, name.data()) == 0)
+            list.append(list.empty() ? "" : ", ").append(name.data());
+    }
+    return list.empty() ? "none" : list;
+}
+
+/// The largest MTU that ethdev accepts, by the rule of its own check.
+uint32_t largest_mtu(const rte_eth_dev_info& info) {
+    const bool knows_both = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
+    const uint32_t overhead = knows_both ? info.max_rx_pktlen - info.max_mtu : 18;
+    const uint32_t by_length = std::max(info.max_rx_pktlen, overhead) - overhead;
+    return std::min<uint32_t>(info.max_mtu, by_length);
+}
+
+void plan_mtu(PortPlan& plan, const rte_eth_dev_info& info, uint16_t mtu) {
+    if (mtu == 0)
+        return;
+    if (mtu < info.min_mtu || mtu > largest_mtu(info)) {
+        print_note(
+            plan.name + ": has no MTU of " + std::to_string(mtu) + ", at most " +
+            std::to_string(largest_mtu(info)) + ": longer frames are lost"
+        );
+        return;
+    }
+    plan.mtu = mtu;
+}
+
+/// Chains of mbufs where frames of `bytes` need them.
+Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_t bytes) {
+    if (bytes <= RTE_MBUF_DEFAULT_DATAROOM)
+        return {};
+    if ((info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) == 0)
+        return Error{
+            ENOTSUP,
+            plan.name + ": cannot send frames of several segments, so the device's mtu must be " +
+                std::to_string(RTE_MBUF_DEFAULT_DATAROOM - frame_bytes(0)) + " at most"};
+    plan.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    plan.rx_offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
+    return {};
+}
+
+rte_eth_conf configuration(const PortPlan& plan) {
+    rte_eth_conf conf{};
+    conf.rxmode.mtu = plan.mtu;
+    conf.rxmode.offloads = plan.rx_offloads;
+    conf.txmode.offloads = plan.tx_offloads;
+    if (plan.queues > 1 && plan.rss != 0) {
+        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+        conf.rx_adv_conf.rss_conf.rss_hf = plan.rss;
+    }
+    return conf;
+}
+
+Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
+    const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(plan.port));
+    for (uint16_t queue = 0; queue < plan.queues; ++queue) {
+        const int rx =
+            rte_eth_rx_queue_setup(plan.port, queue, plan.rx_descriptors, socket, nullptr, pool);
+        if (rx != 0)
+            return failed(plan, "set-up of an rx queue", rx);
+        const int tx =
+            rte_eth_tx_queue_setup(plan.port, queue, plan.tx_descriptors, socket, nullptr);
+        if (tx != 0)
+            return failed(plan, "set-up of a tx queue", tx);
+    }
+    return {};
+}
+
+/// What a port may be unable to do without being useless.
+void set_extras(const PortPlan& plan) {
+    if (plan.mtu != 0)
+        if (const int status = rte_eth_dev_set_mtu(plan.port, plan.mtu); status != 0)
+            print_note(failed(plan, "its MTU cannot be set", status).text());
+    if (const int status = rte_eth_promiscuous_enable(plan.port); status != 0)
+        print_note(failed(plan, "has no promiscuous mode", status).text());
+}
+
+}  // namespace
+
+Result<uint16_t> find_port(const std::string& name) {
+    uint16_t port = 0;
+    if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0)
+        return Error{
+            ENODEV, "--port " + name + ": no such DPDK port, existing ports: " + existing_ports()};
+    return port;
+}
+
+Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNeeds& needs) {
+    PortPlan plan;
+    plan.name = name;
+    plan.port = port;
+    rte_eth_dev_info info{};
+    if (const int told = rte_eth_dev_info_get(port, &info); told != 0)
+        return failed(plan, "information about it", told);
+    plan.queues =
+        std::max<uint16_t>(1, std::min({needs.queues, info.max_rx_queues, info.max_tx_queues}));
+    plan.rss = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
+    plan_mtu(plan, info, needs.mtu);
+    if (auto done = plan_segments(plan, info, frame_bytes(needs.mtu)); !done)
+        return done.error();
+    const int status =
+        rte_eth_dev_adjust_nb_rx_tx_desc(port, &plan.rx_descriptors, &plan.tx_descriptors);
+    if (status != 0)
+        return failed(plan, "number of descriptors", status);
+    return plan;
+}
+
+Result<void> start_port(const PortPlan& plan, rte_mempool* pool) {
+    const rte_eth_conf conf = configuration(plan);
+    const int configured = rte_eth_dev_configure(plan.port, plan.queues, plan.queues, &conf);
+    if (configured != 0)
+        return failed(plan, "configuration", configured);
+    if (auto done = set_up_queues(plan, pool); !done)
+        return done;
+    set_extras(plan);
+    if (const int status = rte_eth_dev_start(plan.port); status != 0)
+        return failed(plan, "start", status);
+    return {};
+}
+
+void stop_port(uint16_t port) {
+    (void)rte_eth_dev_stop(port);
+    (void)rte_eth_dev_close(port);
+}
+
+bool port_link_up(uint16_t port) {
+    rte_eth_link link{};
+    if (rte_eth_link_get_nowait(port, &link) != 0)
+        return true;
+    return link.link_status == RTE_ETH_LINK_UP;
+}
+
+void set_port_link(uint16_t port, bool up) {
+    (void)(up ? rte_eth_dev_set_link_up(port) : rte_eth_dev_set_link_down(port));
+}
+
+}  // namespace vduse::app

@@ -1,0 +1,58 @@
+// DPDK ports: found by name, set up to fit the device on the other side, started, stopped.
+//
+// Two steps, because the ports' rings decide the size of the mbuf pool, and ports need the pool:
+// `plan_port` reads what the port can do and decides, `start_port` does it.
+//
+// Threads: the main lcore.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+
+struct rte_mempool;
+
+namespace vduse::app {
+
+/// What the port is needed for.
+struct PortNeeds {
+    uint16_t queues = 1;
+    uint16_t mtu = 0;  ///< 0: whatever it has
+};
+
+struct PortPlan {
+    std::string name;
+    uint16_t port = 0;
+    uint16_t queues = 1;  ///< rx queues, and as many tx queues
+    uint16_t mtu = 0;     ///< 0: not changed
+    uint16_t rx_descriptors = 1024;
+    uint16_t tx_descriptors = 1024;
+    uint64_t rx_offloads = 0;
+    uint64_t tx_offloads = 0;
+    uint64_t rss = 0;
+};
+
+/// Bytes of a frame with Ethernet header and one VLAN tag.
+constexpr uint32_t frame_bytes(uint16_t mtu) {
+    return mtu + 18U;
+}
+
+/// The DPDK number of a port. The error lists those that exist.
+Result<uint16_t> find_port(const std::string& name);
+
+/// Says on stderr what the port cannot do and we can do without.
+Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNeeds& needs);
+
+/// Configures and starts it, in promiscuous mode.
+Result<void> start_port(const PortPlan& plan, rte_mempool* pool);
+
+void stop_port(uint16_t port);
+
+/// A port that does not tell is taken for up.
+bool port_link_up(uint16_t port);
+
+/// Where the port's driver can.
+void set_port_link(uint16_t port, bool up);
+
+}  // namespace vduse::app

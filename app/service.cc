@@ -1,0 +1,302 @@
+// How it works: see service.h. The order of `finish` matters: while devices leave the vDPA bus the
+// kernel asks them things, so they are still served; workers stop before their devices go; and the
+// devices go before Control.
+#include "service.h"
+
+#include <rte_errno.h>
+#include <rte_lcore.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "device/vdpa_bus.h"
+#include "print.h"
+#include "signals.h"
+#include "stats.h"
+#include "watchdog.h"
+
+namespace vduse::app {
+namespace {
+
+constexpr std::chrono::milliseconds kLinkPeriod{100};
+constexpr unsigned kPoolCache = 256;
+constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
+
+const char* driver_of(Attach attach) {
+    return attach == Attach::virtio ? device::kVirtioVdpa : device::kVhostVdpa;
+}
+
+std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
+    auto endpoint = std::make_unique<Endpoint>();
+    endpoint->name = std::move(name);
+    endpoint->queues = queues;
+    endpoint->dropped = std::make_unique<net::Counter[]>(queues);
+    return endpoint;
+}
+
+/// Mbufs that one frame of `mtu` may need.
+uint32_t segments(uint16_t mtu) {
+    return (frame_bytes(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
+}
+
+}  // namespace
+
+Service::Service(const Options& options, std::vector<uint16_t> ports)
+    : options_(options), port_numbers_(std::move(ports)) {
+}
+
+Service::~Service() = default;
+
+Result<void> Service::start() {
+    auto control = Control::create();
+    if (!control)
+        return control.error();
+    control_ = std::move(*control);
+    helper_ = std::make_unique<Helper>(*control_);
+    watch_signals(*control_);
+    if (auto done = add_devices(); !done)
+        return done;
+    if (auto done = add_ports(); !done)
+        return done;
+    connect();
+    if (auto done = switch_->start(pool_); !done)
+        return done;
+    running_ = true;
+    say("vduse-dp: ready\n");
+    start_attach();
+    return {};
+}
+
+Result<void> Service::add_devices() {
+    for (const DeviceOptions& option : options_.devices) {
+        auto device = control_->add(option.config);
+        if (!device)
+            return device.error();
+        auto endpoint = make_endpoint(option.config.name, (*device)->queue_pairs());
+        endpoint->device = device->get();
+        devices_.push_back(std::move(endpoint));
+        owned_.push_back(std::move(*device));
+    }
+    return {};
+}
+
+PortNeeds Service::needs_of(size_t port) const {
+    const EndpointOption self{true, port};
+    for (const PatchOption& patch : options_.patches) {
+        if (patch.a != self && patch.b != self)
+            continue;
+        const EndpointOption other = patch.a == self ? patch.b : patch.a;
+        if (other.port)
+            return {};
+        return {owned_[other.index]->queue_pairs(), options_.devices[other.index].config.mtu};
+    }
+    return {};
+}
+
+Result<void> Service::add_ports() {
+    std::vector<PortPlan> plans;
+    for (size_t i = 0; i < port_numbers_.size(); ++i) {
+        auto plan = plan_port(options_.ports[i], port_numbers_[i], needs_of(i));
+        if (!plan)
+            return plan.error();
+        plans.push_back(std::move(*plan));
+    }
+    if (auto done = create_pool(plans); !done)
+        return done;
+    for (const PortPlan& plan : plans) {
+        auto endpoint = make_endpoint(plan.name, plan.queues);
+        endpoint->port = plan.port;
+        ports_.push_back(std::move(endpoint));
+        if (auto done = start_port(plan, pool_); !done)
+            return done;
+    }
+    return {};
+}
+
+Result<void> Service::create_pool(const std::vector<PortPlan>& plans) {
+    uint32_t longest = 1;
+    for (const DeviceOptions& device : options_.devices)
+        longest = std::max(longest, segments(device.config.mtu));
+    uint32_t count = kWorkerMbufs * longest * rte_lcore_count();
+    for (const PortPlan& plan : plans)
+        count += plan.queues * (plan.rx_descriptors + plan.tx_descriptors * longest);
+    pool_ = rte_pktmbuf_pool_create(
+        "vduse-dp",
+        count,
+        kPoolCache,
+        0,
+        RTE_MBUF_DEFAULT_BUF_SIZE,
+        static_cast<int>(rte_socket_id())
+    );
+    if (pool_ == nullptr)
+        return Error{rte_errno, "pool of " + std::to_string(count) + " mbufs"};
+    return {};
+}
+
+void Service::connect() {
+    switch_ = std::make_unique<Switch>();
+    for (const PatchOption& patch : options_.patches) {
+        switch_->patch(endpoint(patch.a), endpoint(patch.b));
+        links_.patch(endpoint(patch.a), endpoint(patch.b));
+    }
+    for (const EndpointOption option : options_.reflects) {
+        switch_->reflect(endpoint(option));
+        links_.reflect(endpoint(option));
+    }
+    for (auto& device : devices_)
+        if (device->lcore != LCORE_ID_ANY)
+            device->device->set_lcore(device->lcore);
+    links_.poll();
+}
+
+void Service::start_attach() {
+    std::vector<Step> steps;
+    for (const DeviceOptions& option : options_.devices) {
+        const std::string& name = option.config.name;
+        if (option.attach == Attach::none)
+            print_commands(name);
+        else
+            steps.emplace_back([name, driver = driver_of(option.attach)] {
+                return attach(name, driver);
+            });
+    }
+    if (!steps.empty())
+        helper_->start(std::move(steps));
+}
+
+void Service::print_commands(const std::string& name) {
+    say(name +
+        ": to attach it to a driver, type:\n"
+        "  modprobe virtio_vdpa   (a netdev of this host), or\n"
+        "  modprobe vhost_vdpa    (/dev/vhost-vdpa-N for QEMU), and then\n"
+        "  vdpa dev add name " +
+        name + " mgmtdev vduse\n");
+}
+
+void Service::run() {
+    next_links_ = Clock::now() + kLinkPeriod;
+    next_stats_ = Clock::now() + std::chrono::seconds(options_.stats_seconds);
+    while (!stop_ && !signalled()) {
+        control_->run_once(kLinkPeriod.count());
+        tick();
+    }
+}
+
+void Service::tick() {
+    look_for_broken();
+    print_reports();
+    say({});
+    const auto now = Clock::now();
+    if (now >= next_links_) {
+        links_.poll();
+        next_links_ = now + kLinkPeriod;
+    }
+    if (options_.stats_seconds != 0 && now >= next_stats_) {
+        if (unsaid_.empty())  // else nobody reads: not more of it
+            say(stats());
+        next_stats_ += std::chrono::seconds(options_.stats_seconds);
+    }
+}
+
+void Service::say(std::string_view text) {
+    unsaid_ += text;
+    unsaid_.erase(0, print_unless_blocked(unsaid_));
+}
+
+void Service::look_for_broken() {
+    for (auto& endpoint : devices_) {
+        if (!endpoint->in_service.load(std::memory_order_relaxed) || !endpoint->device->broken())
+            continue;
+        endpoint->in_service.store(false, std::memory_order_relaxed);
+        fail();
+    }
+    const bool none_left = std::ranges::none_of(devices_, [](const auto& endpoint) {
+        return endpoint->in_service.load(std::memory_order_relaxed);
+    });
+    stop_ = stop_ || none_left;
+}
+
+void Service::print_reports() {
+    for (const Report& report : helper_->take()) {
+        if (report.stays)
+            staying_.push_back(report.device);
+        if (report.failed) {
+            print_error(report.line);
+            fail();
+            stop_ = true;
+        } else if (!report.line.empty()) {
+            say(report.line + "\n");
+        }
+    }
+}
+
+std::string Service::stats() const {
+    std::string text;
+    for (const auto& device : devices_)
+        text += device_block(*device, rte_get_main_lcore());
+    for (const auto& port : ports_)
+        text += port_line(*port);
+    return text;
+}
+
+int Service::finish() {
+    start_exit_watchdog();
+    if (running_)
+        say(stats());
+    else
+        fail();
+    if (control_ != nullptr) {
+        exit_step("setting links down");
+        links_.all_down();
+        detach_devices();
+    }
+    exit_step("stopping the workers");
+    switch_.reset();
+    destroy_devices();
+    exit_step("closing the ports");
+    for (const auto& port : ports_)
+        stop_port(port->port);
+    rte_mempool_free(pool_);
+    forget_signals();
+    helper_.reset();
+    control_.reset();
+    exit_step("printing what nobody reads");
+    std::fputs(unsaid_.c_str(), stdout);
+    return status_;
+}
+
+void Service::detach_devices() {
+    exit_step("waiting for 'vdpa dev add'");
+    helper_->cancel();
+    wait_for_helper();
+    exit_step("taking the devices off the vDPA bus");
+    std::vector<Step> steps;
+    for (const auto& device : devices_)
+        steps.emplace_back([name = device->name] { return detach(name); });
+    helper_->start(std::move(steps));
+    wait_for_helper();
+}
+
+void Service::wait_for_helper() {
+    while (helper_->busy())
+        control_->run_once(kLinkPeriod.count());
+    print_reports();
+}
+
+void Service::destroy_devices() {
+    exit_step("destroying the devices");
+    for (auto& device : owned_) {
+        const std::string name = device->name();
+        auto done = device->destroy();
+        device.reset();
+        if (done || std::ranges::find(staying_, name) != staying_.end())
+            continue;
+        print_error(name + ": " + done.error().text());
+        fail();
+    }
+}
+
+}  // namespace vduse::app

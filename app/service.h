@@ -1,0 +1,93 @@
+// The application in operation: devices, ports, workers, and the loop of the main lcore.
+//
+//     start   devices under /dev/vduse, mbuf pool, ports, workers, "ready", attach thread
+//     run     answer the kernel; links every 100 ms; statistics; reports of the attach thread
+//     finish  statistics, links down, devices off the vDPA bus, workers stopped, all destroyed
+//
+// A device that the kernel gave up is taken out of service; the others go on, and the exit status
+// will be 1. An attach that fails, or the last device that goes, ends the process with that status.
+//
+// Threads: all on the main lcore, which is the control thread of the library.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "helper.h"
+#include "link.h"
+#include "options.h"
+#include "port.h"
+#include "switch.h"
+
+struct rte_mempool;
+
+namespace vduse::app {
+
+class Service {
+  public:
+    /// `ports`: the DPDK numbers of `options.ports`.
+    Service(const Options& options, std::vector<uint16_t> ports);
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+    ~Service();
+
+    Result<void> start();
+    /// Returns after a signal, or when it makes no sense to go on.
+    void run();
+    /// Also after a `start` that failed half-way. Returns the exit status.
+    int finish();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    // start
+    Result<void> add_devices();
+    Result<void> add_ports();
+    Result<void> create_pool(const std::vector<PortPlan>& plans);
+    void connect();
+    void start_attach();
+    void print_commands(const std::string& name);
+
+    // run
+    void tick();
+    void look_for_broken();
+    void print_reports();
+    /// To stdout, now or as soon as it takes it.
+    void say(std::string_view text);
+    [[nodiscard]] std::string stats() const;
+
+    // finish
+    void detach_devices();
+    void wait_for_helper();
+    void destroy_devices();
+
+    void fail() { status_ = 1; }
+    Endpoint& endpoint(EndpointOption option) {
+        return option.port ? *ports_[option.index] : *devices_[option.index];
+    }
+    [[nodiscard]] PortNeeds needs_of(size_t port) const;
+
+    const Options& options_;
+    std::vector<uint16_t> port_numbers_;
+    std::unique_ptr<Control> control_;
+    std::vector<std::unique_ptr<Device>> owned_;      ///< one for each of devices_
+    std::vector<std::unique_ptr<Endpoint>> devices_;  ///< in the order of the options
+    std::vector<std::unique_ptr<Endpoint>> ports_;
+    rte_mempool* pool_ = nullptr;
+    std::unique_ptr<Switch> switch_;
+    LinkFollower links_;
+    std::unique_ptr<Helper> helper_;
+    std::string unsaid_;                ///< what stdout did not take yet
+    std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us
+    Clock::time_point next_links_;
+    Clock::time_point next_stats_;
+    bool running_ = false;
+    bool stop_ = false;
+    int status_ = 0;
+};
+
+}  // namespace vduse::app

@@ -1,0 +1,28 @@
+// SIGINT, SIGTERM and SIGHUP: an orderly end.
+//
+// They are blocked from before the EAL starts its threads, which inherit that, and let through on
+// the main lcore only. So the handler interrupts nobody but the thread that owns Control.
+//
+// SIGHUP is among them because a process that just dies leaves a kernel behind that waits for
+// answers: losing the terminal must not do that.
+#pragma once
+
+namespace vduse {
+class Control;
+}
+
+namespace vduse::app {
+
+/// Before rte_eal_init.
+void block_signals();
+
+/// Lets them through; the handler wakes `control`.
+void watch_signals(Control& control);
+
+/// Blocks them again, before `control` goes away.
+void forget_signals();
+
+/// One of them has come.
+bool signalled();
+
+}  // namespace vduse::app
