@@ -101,6 +101,7 @@ class Session {
     // session_create.cc
     Result<void> open();
     Result<void> create_in_kernel();
+    Result<void> prepare_node();
     Result<void> create_once(const Shape& shape);
     Result<void> set_up_queue(uint32_t index, uint64_t features);
 

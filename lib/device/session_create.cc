@@ -64,7 +64,17 @@ Result<void> Session::open() {
     if (auto set = control_node_->set_features(kWanted); !set)
         return set.error();
     if (auto created = create_in_kernel(); !created)
-        return created.error();
+        return created;
+    auto prepared = prepare_node();
+    if (!prepared) {
+        // Nothing is left behind.
+        node_.reset();
+        (void)control_node_->destroy(config_.name);
+    }
+    return prepared;
+}
+
+Result<void> Session::prepare_node() {
     kick_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!kick_)
         return Error{errno, "eventfd"};

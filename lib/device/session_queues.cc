@@ -234,7 +234,8 @@ void Session::attend(uint32_t index) {
         queue.counters.misses.add(1);
         if (region && region->first <= *iova) {
             const auto reloaded = look_again(space, indices);
-            if (views_[space].table()->find(*iova) == nullptr)
+            const memory::Table* table = views_[space].table();
+            if (table == nullptr || table->find(*iova) == nullptr)
                 queue.ring.deny(*iova);
             return open(reloaded);
         }

@@ -86,8 +86,10 @@ Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, c
     }
     if (last_byte >= std::numeric_limits<int64_t>::max())
         return Error{ERANGE, "the region is larger than any mapping"};
-    const bool writable = (region.perm & static_cast<uint8_t>(Access::write)) != 0;
-    auto file = map(region.file.get(), region.offset, round_up(last_byte + 1, 4096), writable);
+    const size_t bytes = round_up(last_byte + 1, 4096);
+    auto file = map(region.file.get(), region.offset, bytes, true);
+    if (file == nullptr && errno == EACCES)
+        file = map(region.file.get(), region.offset, bytes, false);
     if (file == nullptr)
         return Error{errno, "mmap of the kernel's bounce memory"};
     std::byte* host = file->mapping.data();
@@ -103,8 +105,14 @@ Result<View> build_view(
     std::vector<Region> regions;
     for (Iova next = 0;;) {
         const auto found = device.iotlb_region(asid, next, kLastIova);
+        if (!found) {
+            // EINVAL is the end of the list. Otherwise what was found so far is what there is.
+            if (found.error().code != EINVAL)
+                log(Severity::warning, "space %u: %s", asid, found.error().text().c_str());
+            break;
+        }
         // A kernel that answers with a region behind us, or an empty one, would hold us here.
-        if (!found || found->last < found->first || found->last < next)
+        if (found->last < found->first || found->last < next)
             break;
         if (regions.size() == kMaxRegions) {
             ++view.unusable_;
@@ -113,7 +121,10 @@ Result<View> build_view(
         }
         auto mapped = map_region(*found, previous.files_, view.files_);
         if (mapped) {
-            regions.push_back({found->first, found->last, mapped->host, found->perm});
+            // Whoever passed the file on may have had less rights to it than the region claims.
+            const auto most = static_cast<uint8_t>(mapped->file->writable ? 3 : 1);
+            const auto perm = static_cast<uint8_t>(found->perm & most);
+            regions.push_back({found->first, found->last, mapped->host, perm});
             const auto known = std::find(view.files_.begin(), view.files_.end(), mapped->file) !=
                                view.files_.end();
             if (!known)

@@ -54,6 +54,17 @@ inline bool fill(rte_mbuf* mbuf, rte_mempool* pool, Cursor& cursor, uint32_t byt
     }
 }
 
+/// As many mbufs as there are, up to `mbufs.size()`.
+inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept {
+    const auto wanted = static_cast<uint16_t>(mbufs.size());
+    if (rte_pktmbuf_alloc_bulk(pool, mbufs.data(), wanted) == 0)
+        return wanted;
+    uint16_t count = 0;
+    while (count < wanted && (mbufs[count] = rte_pktmbuf_alloc(pool)) != nullptr)
+        ++count;
+    return count;
+}
+
 }  // namespace detail
 
 /// Takes up to `out.size()` frames (at most ring::kMaxBurst) into mbufs of `pool`, which the caller
@@ -70,14 +81,13 @@ uint16_t from_guest(
     std::array<rte_mbuf*, ring::kMaxBurst> mbufs;
     constexpr std::array<uint32_t, ring::kMaxBurst> kNothingWritten{};
 
-    const uint16_t seen =
+    const uint16_t peeked =
         ring.peek(std::span(chains).first(std::min<size_t>(out.size(), chains.size())));
-    if (seen == 0)
+    if (peeked == 0)
         return 0;
-    if (rte_pktmbuf_alloc_bulk(pool, mbufs.data(), seen) != 0) {
+    const uint16_t seen = detail::allocate(pool, std::span(mbufs).first(peeked));
+    if (seen < peeked)
         counters.no_mbuf.add(1);
-        return 0;
-    }
     uint16_t taken = 0;
     uint16_t delivered = 0;
     uint64_t bytes = 0;

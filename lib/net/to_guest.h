@@ -114,8 +114,10 @@ uint16_t to_guest(
         const auto [count, fits] =
             detail::gather(left, uint64_t{kHeaderBytes} + frame->pkt_len, rules.mergeable);
         if (!fits) {
-            // More buffers may come, unless these are a whole burst of them or one is useless.
-            if (rules.mergeable && count == left.size() && left.size() < ring::kMaxBurst)
+            // More buffers may come, unless these are a whole burst, or all that the ring can hold,
+            // or one is useless.
+            if (rules.mergeable && count == left.size() &&
+                left.size() < std::min<size_t>(ring::kMaxBurst, ring.size()))
                 break;
             if (rules.mergeable) {
                 std::fill_n(lengths.begin() + used, count, 0U);

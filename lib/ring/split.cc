@@ -162,12 +162,13 @@ SplitRing::Walk SplitRing::walk_indirect(
     const Descriptor& table, uint32_t steps_before, Chain& chain
 ) noexcept {
     const uint32_t entries = table.len / sizeof(Descriptor);
-    if (table.len % sizeof(Descriptor) != 0 || entries == 0 ||
+    // 2.7.5.3.1: a chain is never longer than the queue size, wherever its descriptors are, and so
+    // neither is a table.
+    if (table.len % sizeof(Descriptor) != 0 || entries == 0 || entries > size_ ||
         table.addr + (table.len - 1) < table.addr)
         return Walk::malformed;
     Descriptor descriptor{};
     uint32_t index = 0;
-    // 2.7.5.3.1: a chain is never longer than the queue size, wherever its descriptors are.
     for (uint32_t steps = steps_before + 1; steps <= size_; ++steps) {
         const memory::Iova at = table.addr + sizeof(Descriptor) * uint64_t{index};
         if (const Walk result = fetch_indirect(at, descriptor); result != Walk::good)
