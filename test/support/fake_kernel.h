@@ -1,0 +1,190 @@
+// The kernel's side of VDUSE in this process: /dev/vduse/control, the nodes, and the vDPA bus
+// above.
+//
+//   device under test  --uapi::Kernel-->  FakeKernel  <--the test--  what a driver and QEMU do
+//
+// It answers as vduse_dev.c of Linux 7.3 does, including what surprises (measured; the facts are in
+// doc/design.md): `ready` becomes 1 only some time after the answer to SET_VQ_READY, a status is
+// recorded only when the answer was OK, but 0 always resets; VQ_SETUP is refused while DRIVER_OK is
+// set; SET_VQ_READY answered FAILED breaks the device for ever; groups keep their space over a
+// reset.
+//
+// The test drives it from the other side: `device("vd0")` has what a driver does (`set_status`,
+// `set_ready`, `map`, ...), each of which queues the kernel's message and lets `pump` run the
+// device under test until the answer is there. Any call of the interface can be made to fail.
+// One thread, but for `inject_irq`.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "support/guest_memory.h"
+#include "support/mock_driver.h"
+#include "uapi/kernel.h"
+
+namespace vduse::test {
+
+/// Which calls fail. Methods are called by their names in uapi/kernel.h, and so is "open_device".
+class Faults {
+  public:
+    /// From the `nth` next call of `method` on (1: the next one), `times` calls fail with `code`.
+    void fail(const std::string& method, int code, unsigned nth = 1, unsigned times = 1);
+    [[nodiscard]] unsigned calls(const std::string& method);
+
+    /// For the fake: counts a call. The code to fail with, or 0.
+    int hit(const std::string& method);
+
+  private:
+    struct Method {
+        unsigned calls = 0;
+        unsigned first = 0;  ///< fails from this call on
+        unsigned end = 0;    ///< to before this one
+        int code = 0;
+    };
+    std::mutex mutex_;
+    std::map<std::string, Method> methods_;
+};
+
+/// One device as the kernel has it. Lives on when its node is closed, until it is destroyed.
+class FakeDevice {
+  public:
+    FakeDevice(Faults& faults, const uapi::CreateParameters& parameters);
+
+    struct VirtQueue {
+        uint16_t max_size = 0;
+        uint32_t group = 0;
+        unsigned setups = 0;  ///< VQ_SETUP calls
+        uint32_t num = 0;
+        memory::Iova desc = 0;
+        memory::Iova driver = 0;
+        memory::Iova device = 0;
+        uint16_t avail_index = 0;
+        bool ready = false;
+        unsigned ready_in = 0;  ///< VQ_GET_INFO calls until `ready` shows
+        UniqueFd kickfd;
+        bool kicked = false;
+        std::atomic<unsigned> irqs = 0;
+    };
+    struct ConfigWrite {
+        uint32_t offset;
+        std::vector<uint8_t> bytes;
+    };
+
+    // -- what the test does
+    // ------------------------------------------------------------------------
+
+    /// Lets the device under test run; for example `[&] { control->run_once(0); }`.
+    std::function<void()> pump;
+    /// Called with each answer before it takes effect.
+    std::function<void(const uapi::abi::Request&, const uapi::abi::Response&)> on_response;
+    /// VQ_GET_INFO calls after the answer to SET_VQ_READY that still say 0.
+    unsigned ready_delay = 2;
+
+    /// Queues `request` and returns its id.
+    uint32_t queue(uapi::abi::Request request);
+    /// Queues `request` and pumps until it is answered; nothing when it is not.
+    std::optional<uapi::abi::Response> send(const uapi::abi::Request& request);
+    /// The answer to `id`, if it has come.
+    [[nodiscard]] std::optional<uapi::abi::Response> answer(uint32_t id) const;
+    /// Whoever waits for `id` is killed: its answer will find nobody.
+    void kill_caller(uint32_t id);
+    /// The kernel gives the device up.
+    void give_up();
+
+    // What vhost-vdpa and virtio_vdpa call; true: answered OK.
+    bool set_status(uint8_t status);
+    bool set_ready(uint32_t index, bool ready = true);
+    bool set_group_asid(uint32_t group, uint32_t asid);
+    bool suspend();
+    /// Tells the device that space `asid` changed.
+    bool update_iotlb(uint32_t asid);
+    std::optional<uint16_t> get_vq_state(uint32_t index);
+    void set_features(uint64_t bits) { driver_features = bits; }
+    /// SET_VRING_NUM, _ADDR and _BASE. `avail_index`: where the device is to start.
+    void set_vq(uint32_t index, const ring::Layout& layout, uint16_t avail_index = 0);
+    /// The driver kicks queue `index`.
+    void kick(uint32_t index);
+
+    /// Adds all regions of `memory` to space `asid`, or one region of a file. No message is sent.
+    void map(uint32_t asid, const GuestMemory& memory);
+    void map(
+        uint32_t asid, memory::Iova first, memory::Iova last, int fd, uint64_t offset, uint8_t perm
+    );
+    void unmap(uint32_t asid, memory::Iova first);
+    void unmap_all(uint32_t asid) { spaces[asid].clear(); }
+
+    // -- what the kernel knows
+    // ---------------------------------------------------------------------
+
+    struct Mapped {
+        memory::Iova first;
+        memory::Iova last;
+        uint64_t offset;
+        uint8_t perm;
+        UniqueFd file;
+    };
+
+    std::string name;
+    uint64_t features = 0;
+    uint32_t groups = 0;
+    std::vector<uint8_t> config;
+    std::vector<ConfigWrite> config_writes;
+    std::unique_ptr<VirtQueue[]> vqs;
+    uint32_t queues = 0;
+    uint8_t status = 0;
+    uint64_t driver_features = 0;
+    bool suspended = false;
+    bool broken = false;
+    bool open = false;
+    bool on_bus = false;  ///< VDUSE_DESTROY_DEV says EBUSY
+    unsigned config_irqs = 0;
+    std::vector<uint32_t> group_asids;
+    std::vector<std::vector<Mapped>> spaces;
+
+  private:
+    friend class FakeDeviceNode;
+
+    [[nodiscard]] bool driver_ok() const { return (status & 4) != 0; }
+    bool ok(const uapi::abi::Request& request);
+    void apply(const uapi::abi::Request& request, const uapi::abi::Response& response);
+    void reset();
+    void signal();
+
+    Faults& faults_;
+    UniqueFd node_end_;  ///< readable while a request waits
+    UniqueFd kernel_end_;
+    uint32_t next_id_ = 1;
+    std::deque<uapi::abi::Request> waiting_;
+    std::map<uint32_t, uapi::abi::Request> read_;
+    std::map<uint32_t, uapi::abi::Response> answers_;
+};
+
+class FakeKernel final : public uapi::Kernel {
+  public:
+    Result<std::unique_ptr<uapi::ControlNode>> open_control() override;
+    Result<std::unique_ptr<uapi::DeviceNode>> open_device(const std::string& name) override;
+    std::string bus_driver(const std::string& /*name*/) override { return driver; }
+
+    /// The device of that name, or nullptr.
+    [[nodiscard]] FakeDevice* device(const std::string& name);
+
+    bool refuse_ctrl_vq = false;  ///< as stock kernels up to 7.3 do
+    uint64_t newest_version = 1;
+    uint64_t vduse_features = uapi::abi::kFeatureQueueReady | uapi::abi::kFeatureSuspend;
+    std::string driver = "vhost_vdpa";
+    Faults faults;
+
+  private:
+    friend class FakeControlNode;
+    std::map<std::string, std::shared_ptr<FakeDevice>> devices_;
+};
+
+}  // namespace vduse::test

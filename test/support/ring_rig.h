@@ -1,0 +1,62 @@
+// A split ring with both sides: guest memory, a mock driver, and the device's SplitRing.
+//
+// The parts of the ring lie in regions of their own that end where the part ends; buffers come from
+// `kBuffers`. Tests add regions as they like and call `reload`.
+#pragma once
+
+#include <array>
+#include <span>
+
+#include "ring/split.h"
+#include "support/guest_memory.h"
+#include "support/mock_driver.h"
+
+namespace vduse::test {
+
+class RingRig {
+  public:
+    struct Setup {
+        uint32_t size = 256;
+        bool event_idx = false;
+        bool indirect = true;
+        uint16_t start = 0;
+    };
+
+    static constexpr memory::Iova kRing = 0x4000'0000;
+    static constexpr memory::Iova kBuffers = 0x10'0000;
+    static constexpr uint32_t kBufferBytes = 0x10'0000;
+
+    RingRig() : RingRig(Setup()) {}
+    explicit RingRig(const Setup& setup)
+        : options{setup.event_idx, setup.indirect},
+          driver(
+              RingAreas::apart(memory, kRing, setup.size, setup.event_idx),
+              {setup.size, setup.event_idx, setup.start}
+          ) {
+        memory.add_bytes(kBuffers, kBufferBytes);
+        started = reload() == ring::LoadError::none && ring.restart(setup.start);
+    }
+
+    /// Gives the ring a table of what is in `memory` now.
+    ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
+
+    /// One look at the ring; see `chains`.
+    std::span<const ring::Chain> peek(size_t most = ring::kMaxBurst) {
+        return std::span(chains).first(ring.peek(std::span(chains).first(most)));
+    }
+    /// Returns `count` chains, each with `length`.
+    void complete(size_t count, uint32_t length = 0) {
+        std::array<uint32_t, ring::kMaxBurst> lengths;
+        lengths.fill(length);
+        ring.complete(std::span<const uint32_t>(lengths).first(count));
+    }
+
+    GuestMemory memory;
+    ring::Options options;
+    MockDriver driver;
+    ring::SplitRing ring;
+    std::array<ring::Chain, ring::kMaxBurst> chains;
+    bool started = false;
+};
+
+}  // namespace vduse::test
