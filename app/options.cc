@@ -20,7 +20,8 @@ const char* const kUsage =
   --device NAME[,key=value...]  a virtio-net device, /dev/vduse/NAME; repeatable
       queues=N                  queue pairs, 1 to 128 (default 1)
       queue_size=N              entries of a data queue, a power of two, 2 to 32768 (default 1024)
-      mac=XX:XX:XX:XX:XX:XX     default: derived from the name
+      mac=XX:XX:XX:XX:XX:XX     QEMU's mac= must be the same; default: the driver's
+                                own, with attach=virtio one derived from the name
       mtu=N                     68 to 9702 (default 1500)
       speed=N                   Mbit/s that the driver is told (default 10000)
       profile=migratable|full   only what QEMU can migrate (default), or everything

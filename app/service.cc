@@ -72,7 +72,11 @@ Result<void> Service::start() {
 
 Result<void> Service::add_devices() {
     for (const DeviceOptions& option : options_.devices) {
-        auto device = control_->add(option.config);
+        DeviceConfig config = option.config;
+        // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
+        if (!config.mac && option.attach == Attach::virtio)
+            config.mac = mac_from_name(config.name);
+        auto device = control_->add(config);
         if (!device)
             return device.error();
         auto endpoint = make_endpoint(option.config.name, (*device)->queue_pairs());

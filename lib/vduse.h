@@ -46,15 +46,21 @@ enum class CtrlVq : uint8_t {
 };
 
 struct DeviceConfig {
-    std::string name;                           ///< The node will be /dev/vduse/NAME.
-    uint16_t queue_pairs = 1;                   ///< 1 to 128
-    uint16_t queue_size = 1024;                 ///< Of data queues: a power of two, 2 to 32768.
-    std::optional<std::array<uint8_t, 6>> mac;  ///< Otherwise one derived from the name.
-    uint16_t mtu = 1500;                        ///< 68 to 9702
-    uint32_t speed = 10000;                     ///< Mbit/s
+    std::string name;            ///< The node will be /dev/vduse/NAME.
+    uint16_t queue_pairs = 1;    ///< 1 to 128
+    uint16_t queue_size = 1024;  ///< Of data queues: a power of two, 2 to 32768.
+    /// None: VIRTIO_NET_F_MAC is not offered, and the driver's side brings its own: QEMU the
+    /// guest's `mac=`, Linux a random one. With one, QEMU must be told the same: it shows the guest
+    /// ours, but programs our receive filter with its own.
+    std::optional<std::array<uint8_t, 6>> mac;
+    uint16_t mtu = 1500;     ///< 68 to 9702
+    uint32_t speed = 10000;  ///< Mbit/s
     Profile profile = Profile::migratable;
     CtrlVq ctrl_vq = CtrlVq::automatic;
 };
+
+/// A locally administered address that follows from a device's name: the same at every start.
+std::array<uint8_t, 6> mac_from_name(const std::string& name);
 
 /// One direction of a queue pair. Counters never go back, not even at a reset of the device.
 struct QueueStats {

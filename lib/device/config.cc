@@ -53,6 +53,8 @@ Shape shape_of(const DeviceConfig& config, bool with_control) {
                     kFeatureSpeedDuplex;
     if (with_control)
         shape.offered |= kControlFeatures;
+    if (!config.mac)
+        shape.offered &= ~kFeatureMac;
     if (shape.pairs == 1)
         shape.offered &= ~kFeatureMq;
     // QEMU before 11 does not shadow indirect descriptors, and then gives up isolation altogether.
@@ -61,21 +63,9 @@ Shape shape_of(const DeviceConfig& config, bool with_control) {
     return shape;
 }
 
-net::MacAddress mac_of(const DeviceConfig& config) {
-    if (config.mac)
-        return *config.mac;
-    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
-    for (const char c : config.name)
-        hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
-    net::MacAddress mac{0x02};
-    for (size_t i = 1; i < mac.size(); ++i)
-        mac[i] = static_cast<uint8_t>(hash >> 8 * i);
-    return mac;
-}
-
 net::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape) {
     net::ConfigSpace space{};
-    const net::MacAddress mac = mac_of(config);
+    const net::MacAddress mac = config.mac.value_or(net::MacAddress{});
     std::copy(mac.begin(), mac.end(), std::begin(space.mac));
     space.max_virtqueue_pairs = shape.pairs;
     space.mtu = config.mtu;
@@ -85,3 +75,17 @@ net::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape) {
 }
 
 }  // namespace vduse::device
+
+namespace vduse {
+
+std::array<uint8_t, 6> mac_from_name(const std::string& name) {
+    uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+    for (const char c : name)
+        hash = (hash ^ static_cast<uint8_t>(c)) * 0x100000001b3;
+    std::array<uint8_t, 6> mac{0x02};
+    for (size_t i = 1; i < mac.size(); ++i)
+        mac[i] = static_cast<uint8_t>(hash >> 8 * i);
+    return mac;
+}
+
+}  // namespace vduse

@@ -19,10 +19,6 @@ Result<void> validate(const DeviceConfig& config);
 /// The pairs and the features of a device, with a control queue or without.
 Shape shape_of(const DeviceConfig& config, bool with_control);
 
-/// The configured address, or one that is locally administered and follows from the name, so that
-/// it stays the same from one start to the next.
-net::MacAddress mac_of(const DeviceConfig& config);
-
 net::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape);
 
 }  // namespace vduse::device

@@ -26,7 +26,7 @@ Session::Session(
       config_(config),
       placer_(placer),
       wake_fd_(wake_fd),
-      mac_(mac_of(config)),
+      mac_(config.mac.value_or(net::MacAddress{})),
       control_(config.queue_pairs, [this](const net::ControlState& state) {
           return publish(state);
       }) {
