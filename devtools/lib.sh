@@ -1,0 +1,114 @@
+#!/bin/bash
+# Shell library for devtools/ and test/vm/lab/. `source` it after `set -euo pipefail`.
+#
+# It names the checkout (repo) and the one folder outside it that we write to (cache), prints
+# progress, installs missing Debian packages, and keeps results in the cache so that a build that
+# was interrupted goes on where it stopped and two builds at once do not meet.
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${VDUSE_DP_CACHE:-$HOME/.cache/vduse-dp}
+mkdir -p "$cache"
+
+# step TEXT: one line of progress with the seconds since the script began. On stderr, as some
+# functions print their result on stdout.
+step() {
+    printf '[%4d s] %s\n' "$SECONDS" "$*" >&2
+}
+
+die() {
+    printf '%s: %s\n' "$(basename "$0")" "$*" >&2
+    exit 1
+}
+
+# apt_need PACKAGE...: installs what is missing, and says what that is.
+apt_need() {
+    local package missing=() log
+    for package in "$@"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2> /dev/null | grep -qx installed ||
+            missing+=("$package")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
+    step "installing ${missing[*]}"
+    log=$cache/apt.log
+    apt_install "${missing[@]}" > "$log" 2>&1 && return
+    # The package lists are empty (a fresh container) or out of date.
+    { apt-get update && apt_install "${missing[@]}"; } >> "$log" 2>&1 && return
+    tail -20 "$log" >&2
+    die "apt-get could not install ${missing[*]}"
+}
+
+apt_install() {
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+        -o DPkg::Lock::Timeout=300 "$@"
+}
+
+# locked NAME COMMAND...: runs COMMAND while no other `locked NAME` runs on this cache. COMMAND runs
+# in a subshell; programs that it leaves in the background must close descriptor 9.
+locked() {
+    local name=$1
+    shift
+    mkdir -p "$cache/locks"
+    (
+        flock -n 9 || { step "waiting for another build of $name" && flock 9; }
+        "$@"
+    ) 9> "$cache/locks/${name//\//-}"
+}
+
+# once NAME KEY COMMAND...: makes the folder $cache/NAME by running COMMAND with a new, empty folder
+# as its last argument, unless the folder is there and was made for the same KEY. The folder gets
+# its name when it is complete, never before. The command fails as a function under `set -e` does:
+# at its first failing line.
+once() {
+    locked "$1" once_locked "$@"
+}
+
+once_locked() {
+    local key=$2 target=$cache/$1
+    shift 2
+    [ "$(cat "$target/.key" 2> /dev/null)" != "$key" ] || return 0
+    rm -rf "$target.part"
+    mkdir -p "$target.part"
+    "$@" "$target.part"
+    echo "$key" > "$target.part/.key"
+    rm -rf "$target"
+    mv "$target.part" "$target"
+}
+
+# build_native: compiles the checkout with g++, as a user would, and prints the build folder.
+build_native() {
+    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev
+    build_tree native --buildtype=release
+}
+
+# build_sanitized: the same with clang, AddressSanitizer and UndefinedBehaviorSanitizer.
+build_sanitized() {
+    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev \
+        libmnl-dev libgtest-dev
+    CXX=clang++-14 build_tree sanitized --buildtype=debugoptimized -Db_lundef=false \
+        -Db_sanitize=address,undefined
+}
+
+# build_tree NAME MESON-OPTION...: a build folder of this checkout; others have their own.
+build_tree() {
+    local name=$1 build
+    build=$cache/build/$name-$(sha1sum <<< "$repo" | cut -c1-8)
+    shift
+    locked "build/$name" build_tree_locked "$build" "$@" >&2
+    echo "$build"
+}
+
+build_tree_locked() {
+    local build=$1 log=$1.log
+    shift
+    mkdir -p "$(dirname "$build")"
+    step "compiling into $build"
+    # A set-up that was interrupted leaves no build.ninja; meson itself takes up the rest.
+    [ -e "$build/build.ninja" ] || rm -rf "$build"
+    if { [ -e "$build" ] || meson setup "$@" "$build" "$repo"; } > "$log" 2>&1 &&
+        meson compile -C "$build" >> "$log" 2>&1; then
+        return
+    fi
+    tail -40 "$log"
+    die "the build failed: $log"
+}

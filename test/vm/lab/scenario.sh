@@ -1,0 +1,271 @@
+#!/bin/bash
+# What scenarios have in common. It is sourced in the VM before each of them; see README.md.
+#
+# Two sides meet in most scenarios: the driver of the VDUSE device (the VM's own kernel in the
+# network namespace `guest`, or a guest in a QEMU) at 10.9.9.1, and the tap dtap0 at 10.9.9.2.
+set -Eeuo pipefail
+trap 'fail "line $LINENO of $(basename "${BASH_SOURCE[0]}"): $BASH_COMMAND"' ERR
+
+app=/build/app/vduse-dp
+app_log=/out/vduse-dp.log
+app_cgroup=/sys/fs/cgroup/app
+app_eal=(-l 0-1 --no-pci --in-memory)
+driver_ip=10.9.9.1
+tap_ip=10.9.9.2
+
+step() {
+    echo "== $(cut -d. -f1 /proc/uptime) s: $*"
+}
+
+# The last line that begins with FAIL: or SKIP: is the reason that devtools/vm shows.
+fail() {
+    trap - ERR
+    [ ! -e "$app_log" ] || { echo "-- end of $app_log" && tail -15 "$app_log"; }
+    echo "FAIL: $*"
+    exit 1
+}
+
+skip() {
+    echo "SKIP: $*"
+    exit 77
+}
+
+# wait_for SECONDS COMMAND...: until COMMAND succeeds.
+wait_for() {
+    local limit=$1 end=$((SECONDS + $1))
+    shift
+    until "$@" > /dev/null 2>&1; do
+        [ "$SECONDS" -lt "$end" ] || fail "after $limit seconds, still not: $*"
+        sleep 0.1
+    done
+}
+
+# --- The application ----------------------------------------------------------------------------
+
+# start_app [EAL options] -- [options]: returns when its devices exist. Its pid is app_pid.
+start_app() {
+    [ -x "$app" ] || fail "there is no $app"
+    app_names=$(grep -oP '(?<=--device[ =])[^, ]+' <<< "$*" || true)
+    : > "$app_log"
+    log_mark=0
+    "$app" "${app_eal[@]}" "$@" >> "$app_log" 2>&1 &
+    app_pid=$!
+    mkdir -p "$app_cgroup"
+    echo "$app_pid" > "$app_cgroup/cgroup.procs"
+    wait_for 120 app_ready_or_gone
+    kill -0 "$app_pid" 2> /dev/null || fail "vduse-dp ended while starting"
+}
+
+app_ready_or_gone() {
+    grep -q '^vduse-dp: ready' "$app_log" || ! kill -0 "$app_pid"
+}
+
+# app_says PATTERN: whether a line of the application's log after the last mark_log matches.
+app_says() {
+    tail -n "+$((log_mark + 1))" "$app_log" | grep -qE -- "$1"
+}
+
+mark_log() {
+    log_mark=$(wc -l < "$app_log")
+}
+
+# Ends the application as a user would; it must clean up behind itself.
+stop_app() {
+    local name status=0
+    kill -TERM "$app_pid"
+    wait_for 30 gone "$app_pid"
+    wait "$app_pid" || status=$?
+    [ "$status" = 0 ] || fail "vduse-dp ended with status $status"
+    for name in $app_names; do
+        [ ! -e "/dev/vduse/$name" ] || fail "/dev/vduse/$name is still there"
+    done
+}
+
+# Whether a child has ended, waited for or not.
+gone() {
+    [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
+}
+
+# --- The kernel's side ----------------------------------------------------------------------------
+
+# use_bus virtio|vhost: loads that bus driver alone, as whichever is loaded takes a new device.
+use_bus() {
+    case $1 in
+    virtio) modprobe -a virtio_net virtio_vdpa ;;
+    vhost) modprobe vhost_vdpa ;;
+    esac
+}
+
+# The netdev that virtio_vdpa made of a vDPA device.
+netdev_of() {
+    local path
+    path=$(echo /sys/bus/vdpa/devices/"$1"/virtio*/net/*)
+    [ -e "$path" ] && basename "$path"
+}
+
+# driver_to_netns NAME: moves that netdev into the namespace `guest`, up and with its address. The
+# tap stays outside: net_tap looks for it in the namespace that it runs in.
+driver_to_netns() {
+    wait_for 20 netdev_of "$1"
+    netdev=$(netdev_of "$1")
+    ip netns add guest
+    ip link set "$netdev" netns guest
+    ip -n guest addr add "$driver_ip/24" dev "$netdev"
+    ip -n guest link set lo up
+    ip -n guest link set "$netdev" up
+}
+
+in_netns() {
+    ip netns exec guest "$@"
+}
+
+tap_up() {
+    ip addr replace "$tap_ip/24" dev dtap0
+    ip link set dtap0 up
+}
+
+listening() {
+    ss -Hltn "sport = :$1" | grep -q .
+}
+
+# serve_file PORT FILE and take_file PORT FILE: send FILE to the first who connects to the port, or
+# store what that one sends. They return when the port is open; server_pid is theirs.
+serve_file() {
+    tcp_server "$1" 'with open(path, "rb") as file: peer.sendfile(file)' "$2"
+}
+
+take_file() {
+    tcp_server "$1" 'with open(path, "wb") as file:
+    while data := peer.recv(65536): file.write(data)' "$2"
+}
+
+tcp_server() {
+    python3 -c "import socket, sys
+port, path = int(sys.argv[1]), sys.argv[2]
+peer = socket.create_server(('', port)).accept()[0]
+$2" "$1" "$3" &
+    server_pid=$!
+    wait_for 20 listening "$1"
+}
+
+# same_file A B
+same_file() {
+    [ "$(sha256sum < "$1")" = "$(sha256sum < "$2")" ] || fail "$1 and $2 differ"
+}
+
+# --- A guest in a QEMU ----------------------------------------------------------------------------
+
+# Debian 13's QEMU is 11.1 and Debian 12's 10.0 (both from backports).
+qemu=(debian13 qemu-system-x86_64)
+guest_cpus=1
+guest_log=/out/guest.log
+
+# The guest is busybox and ethtool. It takes command lines on its second serial port, from which
+# the console's messages are kept away, and answers with their output and a line `#status N`.
+make_initramfs() {
+    local root=/tmp/initramfs.d
+    [ ! -e /tmp/initramfs ] || return 0
+    mkdir -p $root/{bin,dev,proc,sys,tmp}
+    cp /bin/busybox $root/bin/
+    # shellcheck disable=SC2046  # a list of libraries
+    cp --parents /usr/sbin/ethtool $(ldd /usr/sbin/ethtool | grep -o '/[^ ]*') $root/
+    cat > $root/init << 'EOF'
+#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin:/usr/sbin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+ip link set lo up
+exec < /dev/ttyS1 > /dev/ttyS1 2>&1
+stty raw -echo
+echo '#ready'
+while read -r line; do
+    sh -c "$line" < /dev/null
+    echo "#status $?"
+done
+EOF
+    chmod +x $root/init
+    (cd $root && find . | busybox cpio -o -H newc 2> /dev/null) > /tmp/initramfs
+}
+
+# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: a guest on /dev/vhost-vdpa-0, with QMP
+# at /tmp/qmp. Returns when its shell answers; guest_pid is QEMU's.
+start_guest() {
+    local netdev=vhost-vdpa,id=n0,vhostdev=/dev/vhost-vdpa-0${1:+,$1}
+    local device=virtio-net-pci,netdev=n0,romfile=${2:+,$2}
+    shift 2
+    make_initramfs
+    rm -f /tmp/guest.in /tmp/guest.out
+    mkfifo /tmp/guest.in /tmp/guest.out
+    # An emulation in an emulation is slow: no firmware that looks for disks, no clock that is dear to
+    # read, nothing to decompress. The other CPU is the application's, which polls.
+    taskset -c 0 "${qemu[@]}" -accel tcg,thread=single -cpu max -smp "$guest_cpus" -m 192 \
+        -object memory-backend-memfd,id=m0,size=192M,share=on \
+        -machine q35,memory-backend=m0,hpet=off,sata=off,smbus=off,i8042=off -bios qboot.rom \
+        -nodefaults -display none -kernel /lab/guest/vmlinux -initrd /tmp/initramfs \
+        -append "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check" \
+        -chardev "file,id=console,path=$guest_log,append=on" -serial chardev:console \
+        -chardev pipe,id=shell,path=/tmp/guest -serial chardev:shell \
+        -qmp unix:/tmp/qmp,server=on,wait=off \
+        -netdev "$netdev" -device "$device" "$@" < /dev/null >> /out/qemu.log 2>&1 &
+    guest_pid=$!
+    exec {guest_in}<> /tmp/guest.in {guest_out}<> /tmp/guest.out
+    guest_ready
+}
+
+# Waits for the shell of a guest that boots, or boots again. Until then the application, which polls
+# for nothing, has to leave the machine to the emulation: it gets a tenth of a CPU.
+guest_ready() {
+    local line end=$((SECONDS + 400))
+    limit_app "1000 10000"
+    until [ "${line:-}" = '#ready' ]; do
+        ! gone "$guest_pid" || fail "QEMU ended: $(tail -3 /out/qemu.log)"
+        [ "$SECONDS" -lt "$end" ] || fail "the guest does not boot: $guest_log"
+        read -r -t 1 -u "$guest_out" line || true
+    done
+    limit_app max
+}
+
+limit_app() {
+    echo +cpu > /sys/fs/cgroup/cgroup.subtree_control
+    [ ! -e "$app_cgroup/cpu.max" ] || echo "$1" > "$app_cgroup/cpu.max"
+}
+
+# guest COMMAND: a line of shell in the guest; prints its output and returns its status. What it is
+# to leave running must not keep the port: `command > /tmp/file 2>&1 &`.
+guest() {
+    local line end=$((SECONDS + ${guest_limit:-120}))
+    echo "$1" >&"$guest_in"
+    while [ "$SECONDS" -lt "$end" ]; do
+        ! gone "$guest_pid" || fail "QEMU ended during: $1"
+        read -r -t 1 -u "$guest_out" line || continue
+        case $line in
+        '#status '*) return "${line#* }" ;;
+        esac
+        echo "$line"
+    done
+    fail "the guest does not answer to: $1"
+}
+
+guest_up() {
+    guest "ip addr add $driver_ip/24 dev eth0; ip link set eth0 up" > /dev/null
+}
+
+guest_pings() {
+    local output
+    output=$(guest "ping -c ${1:-5} -i 0.2 -W 5 $tap_ip") || true
+    grep -q ' 0% packet loss' <<< "$output" || fail "guest's ping: $output"
+}
+
+guest_reboot() {
+    echo 'reboot -f' >&"$guest_in"
+    guest_ready
+}
+
+guest_poweroff() {
+    echo 'poweroff -f' >&"$guest_in"
+    wait_for 60 gone "$guest_pid"
+    wait "$guest_pid" || fail "QEMU ended with status $?"
+    exec {guest_in}>&- {guest_out}>&-
+}

@@ -1,0 +1,32 @@
+#!/bin/bash
+# TCP between the kernel's netdev on a device of ours and a tap: rates and files, both ways
+# time: 700
+
+use_bus virtio
+start_app --vdev=net_tap0,iface=dtap0 -- \
+    --device vd0,attach=virtio --port net_tap0 --patch vd0:net_tap0
+tap_up
+driver_to_netns vd0
+
+iperf3 --server --daemon
+wait_for 10 listening 5201
+for reverse in '' --reverse; do
+    step "iperf3 $reverse"
+    in_netns iperf3 --client "$tap_ip" --time 10 --json $reverse > "iperf3$reverse.json"
+    bytes=$(python3 -c 'import json, sys
+print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "iperf3$reverse.json")
+    step "$bytes bytes"
+    [ "$bytes" -gt 1000000 ] || fail "hardly any traffic"
+done
+
+step "a file, both ways"
+dd if=/dev/urandom of=/tmp/file bs=1M count=32 status=none
+serve_file 5000 /tmp/file
+in_netns bash -c "cat < /dev/tcp/$tap_ip/5000" > /tmp/there
+same_file /tmp/file /tmp/there
+take_file 5001 /tmp/back
+in_netns bash -c "cat > /dev/tcp/$tap_ip/5001" < /tmp/there
+wait "$server_pid"
+same_file /tmp/file /tmp/back
+
+stop_app

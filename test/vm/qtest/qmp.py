@@ -1,0 +1,37 @@
+"""QEMU's machine protocol (QMP): one JSON object a line over a unix socket."""
+
+import json
+
+from .wait import Failure, connect
+
+
+class Qmp:
+    """A connection on which commands are run one at a time; events are kept in `events`."""
+
+    def __init__(self, path):
+        self.events = []
+        self._stream = connect(path)
+        self._receive()  # the greeting
+        self.command("qmp_capabilities")
+
+    def _receive(self):
+        return json.loads(self._stream.receive())
+
+    def command(self, name, **arguments):
+        """Run a command and return its value; an error is a Failure."""
+        self._stream.send(json.dumps({"execute": name, "arguments": arguments}))
+        while True:
+            message = self._receive()
+            if "return" in message:
+                return message["return"]
+            if "error" in message:
+                raise Failure(f"QMP {name}: {message['error']}")
+            self.events.append(message["event"])
+
+    def wait_event(self, name):
+        """Return when event `name` has come since the last call for it."""
+        while name not in self.events:
+            message = self._receive()
+            if "event" in message:
+                self.events.append(message["event"])
+        self.events.remove(name)

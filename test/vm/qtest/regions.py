@@ -1,0 +1,26 @@
+"""Regions of an address space: (first IOVA, last IOVA, permissions such as "rw" or "r-").
+
+The kernel reports one region for each mapping of QEMU's memory, QEMU traces one for each of its
+own memory sections, so neither side's borders mean anything: `merge` removes them before the two
+are compared.
+"""
+
+
+def merge(regions):
+    """Sorted, with adjacent regions of equal permissions joined."""
+    merged = []
+    for first, last, perm in sorted(regions):
+        if merged and merged[-1][1] + 1 == first and merged[-1][2] == perm:
+            merged[-1] = (merged[-1][0], last, perm)
+        else:
+            merged.append((first, last, perm))
+    return merged
+
+
+def overlapping(regions, first, last):
+    """Those regions that share an address with [first, last]."""
+    return [r for r in regions if r[0] <= last and r[1] >= first]
+
+
+def text(regions):
+    return ", ".join(f"{first:#x}-{last:#x} {perm}" for first, last, perm in regions) or "none"

@@ -1,0 +1,60 @@
+"""Numbered frames that the device must send back, each unchanged but for its swapped addresses."""
+
+import struct
+
+from .wait import Failure
+
+PEER = bytes.fromhex("0200000000fe")
+SIZES = 60, 61, 590, 1514
+
+
+def frame(number, source, vlan):
+    """A frame to PEER, of a size and content that follow from its number."""
+    tag = struct.pack(">HH", 0x8100, vlan) if vlan is not None else b""
+    head = PEER + source + tag + struct.pack(">HI", 0x88B5, number)
+    size = SIZES[number % len(SIZES)]
+    return head + bytes((number + i) & 0xFF for i in range(size - len(head)))
+
+
+class Traffic:
+    """Frames in flight on the pairs of a VirtioNet; `sent` counts them, pair by pair."""
+
+    def __init__(self, net):
+        self._net = net
+        self._number = 0
+        self._expected = {}
+        self.sent = {}
+
+    def send(self, pair, source, count=4, vlan=None, returns=True):
+        """Send frames; `collect` will wait for them unless the device must not return them."""
+        frames = [frame(self._number + i, source, vlan) for i in range(count)]
+        self._number += count
+        self._net.send(pair, frames)
+        self.sent[pair] = self.sent.get(pair, 0) + count
+        if returns:
+            self._expected.setdefault(pair, []).extend(frames)
+
+    def collect(self):
+        """Receive all that must come back, in order, and nothing else before it."""
+        for pair, frames in self._expected.items():
+            for sent in frames:
+                wanted = sent[6:12] + sent[:6] + sent[12:]
+                seen = self._net.receive(pair)
+                if seen != wanted:
+                    raise Failure(f"frame reflected on pair {pair}\n"
+                                  f"  expected: {len(wanted)} bytes {wanted[:24].hex()}...\n"
+                                  f"  seen:     {len(seen)} bytes {seen[:24].hex()}...")
+            self._net.finish_sent(pair)
+        self._expected = {}
+
+    def check(self, pairs, source, count=8):
+        """Frames on several pairs at once."""
+        for pair in range(pairs):
+            self.send(pair, source, count)
+        self.collect()
+
+    def check_blocked(self, source, vlan=None, passes=None):
+        """Frames that the device's filter must stop, then one from `passes` that must arrive."""
+        self.send(0, source, 2, vlan, returns=False)
+        self.send(0, passes, 1)
+        self.collect()
