@@ -212,20 +212,25 @@ bool Session::tick() {
             again = true;
         }
     }
-    if (owes_config_interrupt_ && state_.driver_ok())
+    if (owes_config_interrupt_ && state_.driver_ok() && !state_.suspended)
         config_interrupt();
     if (start_pending_)
         reconcile();
     if (!lingering_.empty() && gates_quiet())
         lingering_.clear();
-    return again || owes_config_interrupt_ || start_pending_ || !lingering_.empty();
+    const bool config = owes_config_interrupt_ && !state_.suspended;
+    return again || config || start_pending_ || !lingering_.empty();
 }
 
 void Session::attend(uint32_t index) {
     Queue& queue = queues_[index];
     const uint32_t indices[] = {index};
-    if (!queue.running || !stop(indices))
+    if (!queue.running)
         return;
+    if (!stop(indices)) {
+        start_pending_ = true;  // when the data thread is out
+        return;
+    }
     if (queue.ring.fault() != ring::RingFault::none)
         return quarantine(index);
     if (const auto iova = queue.ring.miss()) {

@@ -6,7 +6,7 @@
 
 namespace vduse::ring {
 
-/// Whether `event` lies in (before, after] of free-running indices (virtio 1.3, 2.7.10): the side
+/// Whether `event` lies in [before, after) of free-running indices (virtio 1.3, 2.7.10): the side
 /// that asked to be told when `event` is passed must be told now. The width is a parameter so that
 /// a test can go through all 8-bit values.
 template <std::unsigned_integral Index>
