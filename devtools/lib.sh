@@ -5,6 +5,9 @@
 # progress, installs missing Debian packages, and keeps results in the cache so that a build that
 # was interrupted goes on where it stopped and two builds at once do not meet.
 
+# A failure inside $(...) is one.
+shopt -s inherit_errexit
+
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${VDUSE_DP_CACHE:-$HOME/.cache/vduse-dp}
 mkdir -p "$cache"
