@@ -144,7 +144,7 @@ class Session {
     void config_interrupt();
 
     void finish_burst(uint32_t index) noexcept;
-    void call_control(Queue& queue) noexcept;
+    void call_control(Queue& queue) const noexcept;
     [[nodiscard]] bool is_control(uint32_t index) const {
         return control_queue(shape_, state_.features) == index;
     }

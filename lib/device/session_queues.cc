@@ -54,7 +54,7 @@ void Session::finish_burst(uint32_t index) noexcept {
         call_control(queue);
 }
 
-void Session::call_control(Queue& queue) noexcept {
+void Session::call_control(Queue& queue) const noexcept {
     if (queue.wants_control.exchange(true, std::memory_order_release))
         return;
     const uint64_t one = 1;

@@ -57,7 +57,9 @@ class View {
     bool prefault_step();
 
   private:
-    friend Result<View> build_view(uapi::DeviceNode&, uint32_t, const View&, Placer&, int);
+    friend Result<View> build_view(
+        uapi::DeviceNode& device, uint32_t asid, const View& previous, Placer& placer, int node
+    );
     std::vector<std::shared_ptr<FileMapping>> files_;
     Table::Pointer table_;
     size_t unusable_ = 0;
