@@ -29,8 +29,4 @@ void log(Severity severity, const char* format, ...) {
     rte_log(level_of(severity), static_cast<uint32_t>(log_type), "VDUSE: %s\n", line.data());
 }
 
-bool log_wanted(Severity severity) {
-    return rte_log_can_log(static_cast<uint32_t>(log_type), level_of(severity));
-}
-
 }  // namespace vduse

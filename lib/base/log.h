@@ -10,7 +10,4 @@ enum class Severity : uint8_t { error, warning, notice, info, debug };
 /// Writes `VDUSE: ` and the formatted line to DPDK's log. Any thread; may block: control only.
 [[gnu::format(printf, 2, 3)]] void log(Severity severity, const char* format, ...);
 
-/// Whether a line of this severity would be printed: spares the work of composing long ones.
-[[nodiscard]] bool log_wanted(Severity severity);
-
 }  // namespace vduse
