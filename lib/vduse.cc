@@ -75,7 +75,7 @@ struct Control::Loop {
         std::erase_if(entries, [&](const auto& entry) { return entry->session == &session; });
     }
 
-    void dispatch(const epoll_event& event) {
+    void dispatch(const epoll_event& event) const {
         const auto* watched = static_cast<const Watched*>(event.data.ptr);
         if (watched == nullptr) {
             uint64_t calls = 0;
@@ -97,7 +97,7 @@ Control::Control(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {
 Control::~Control() = default;
 
 Result<std::unique_ptr<Control>> Control::create(uapi::Kernel* kernel) {
-    auto loop = std::unique_ptr<Loop>(new Loop{
+    auto loop = std::make_unique<Loop>(Loop{
         kernel != nullptr ? *kernel : uapi::linux_kernel(),
         UniqueFd(::epoll_create1(EPOLL_CLOEXEC)),
         UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),

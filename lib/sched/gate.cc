@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 
 namespace vduse::sched {
@@ -30,13 +31,15 @@ bool Gate::close(std::span<Gate* const> gates, std::chrono::milliseconds limit) 
     // Cannot fail after prepare().
     membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED);
     const auto deadline = std::chrono::steady_clock::now() + limit;
-    for (Gate* gate : gates)
+    const auto leave = [deadline](const Gate* gate) {
         while (!gate->idle()) {
             if (std::chrono::steady_clock::now() > deadline)
                 return false;
             ::sched_yield();  // the data thread may share our CPU
         }
-    return true;
+        return true;
+    };
+    return std::ranges::all_of(gates, leave);
 }
 
 }  // namespace vduse::sched
