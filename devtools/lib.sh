@@ -78,6 +78,19 @@ once_locked() {
     mv "$target.part" "$target"
 }
 
+# in_root ROOT COMMAND...: chroot into one of the lab's roots, in a mount namespace of its own when the machine allows that.
+in_root() {
+    local root=$1
+    shift
+    if unshare --mount true 2> /dev/null; then
+        # shellcheck disable=SC2016  # for the inner shell to expand
+        unshare --mount bash -ec 'mount -t proc proc "$0/proc"; mount --bind /dev "$0/dev"
+            exec chroot "$0" "$@"' "$root" env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        chroot "$root" env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
 # build_native: compiles the checkout with g++, as a user would, and prints the build folder.
 build_native() {
     apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev

@@ -7,7 +7,7 @@ reason='kernel refuses VIRTIO_NET_F_CTRL_VQ'
 
 step "ctrl_vq=on is an error"
 status=0
-timeout 60 "$app" "${app_eal[@]}" -- --device vd0,queues=2,ctrl_vq=on > on.log 2>&1 || status=$?
+timeout 60 "${app[@]}" "${app_eal[@]}" -- --device vd0,queues=2,ctrl_vq=on > on.log 2>&1 || status=$?
 [ "$status" = 1 ] || fail "exit status $status with ctrl_vq=on: $(tail -3 on.log)"
 grep -q "$reason" on.log || fail "no reason with ctrl_vq=on: $(tail -3 on.log)"
 [ ! -e /dev/vduse/vd0 ] || fail "/dev/vduse/vd0 stays behind"

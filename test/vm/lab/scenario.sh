@@ -6,9 +6,8 @@
 set -Eeuo pipefail
 trap 'fail "line $LINENO of $(basename "${BASH_SOURCE[0]}"): $BASH_COMMAND"' ERR
 
-app=/build/app/vduse-dp
+app=(/build/app/vduse-dp)
 app_log=/out/vduse-dp.log
-app_cgroup=/sys/fs/cgroup/app
 app_eal=(-l 0-1 --no-pci --in-memory)
 driver_ip=10.9.9.1
 tap_ip=10.9.9.2
@@ -44,14 +43,12 @@ wait_for() {
 
 # start_app [EAL options] -- [options]: returns when its devices exist. Its pid is app_pid.
 start_app() {
-    [ -x "$app" ] || fail "there is no $app"
+    [ -x "/build/app/vduse-dp" ] || fail "there is no /build/app/vduse-dp"
     app_names=$(grep -oP '(?<=--device[ =])[^, ]+' <<< "$*" || true)
     : > "$app_log"
     log_mark=0
-    "$app" "${app_eal[@]}" "$@" >> "$app_log" 2>&1 &
+    "${app[@]}" "${app_eal[@]}" "$@" >> "$app_log" 2>&1 &
     app_pid=$!
-    mkdir -p "$app_cgroup"
-    echo "$app_pid" > "$app_cgroup/cgroup.procs"
     wait_for 120 app_ready_or_gone
     kill -0 "$app_pid" 2> /dev/null || fail "vduse-dp ended while starting"
 }
@@ -204,7 +201,8 @@ start_guest() {
         -object memory-backend-memfd,id=m0,size=192M,share=on \
         -machine q35,memory-backend=m0,hpet=off,sata=off,smbus=off,i8042=off -bios qboot.rom \
         -nodefaults -display none -kernel /lab/guest/vmlinux -initrd /tmp/initramfs \
-        -append "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check" \
+        -append "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check \
+            8250.nr_uarts=2" \
         -chardev "file,id=console,path=$guest_log,append=on" -serial chardev:console \
         -chardev pipe,id=shell,path=/tmp/guest -serial chardev:shell \
         -qmp unix:/tmp/qmp,server=on,wait=off \
@@ -214,22 +212,14 @@ start_guest() {
     guest_ready
 }
 
-# Waits for the shell of a guest that boots, or boots again. Until then the application, which polls
-# for nothing, has to leave the machine to the emulation: it gets a tenth of a CPU.
+# Waits for the shell of a guest that boots, or boots again.
 guest_ready() {
     local line end=$((SECONDS + 400))
-    limit_app "1000 10000"
     until [ "${line:-}" = '#ready' ]; do
         ! gone "$guest_pid" || fail "QEMU ended: $(tail -3 /out/qemu.log)"
         [ "$SECONDS" -lt "$end" ] || fail "the guest does not boot: $guest_log"
         read -r -t 1 -u "$guest_out" line || true
     done
-    limit_app max
-}
-
-limit_app() {
-    echo +cpu > /sys/fs/cgroup/cgroup.subtree_control
-    [ ! -e "$app_cgroup/cpu.max" ] || echo "$1" > "$app_cgroup/cpu.max"
 }
 
 # guest COMMAND: a line of shell in the guest; prints its output and returns its status. What it is

@@ -1,0 +1,12 @@
+#!/bin/bash
+# The program as Debian 13 builds it (DPDK 24.11): our ABI against the header of Linux 7.3, netdev_ping
+# needs: build=debian13
+# time: 500
+
+step "the ABI"
+debian13 /build/test/test_abi > abi.txt || fail "test_abi failed: $PWD/abi.txt"
+! grep -q SKIPPED abi.txt || fail "Debian 13's <linux/vduse.h> has no version 1: $PWD/abi.txt"
+
+app=(debian13 /build/app/vduse-dp)
+# shellcheck source=test/vm/netdev_ping.sh
+source /src/test/vm/netdev_ping.sh
