@@ -70,6 +70,7 @@ once_locked() {
     local key=$2 target=$cache/$1
     shift 2
     [ "$(cat "$target/.key" 2> /dev/null)" != "$key" ] || return 0
+    step "making $target"
     rm -rf "$target.part"
     mkdir -p "$target.part"
     "$@" "$target.part"
