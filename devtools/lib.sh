@@ -96,6 +96,19 @@ in_root() {
     fi
 }
 
+# copy_checkout FOLDER: what meson needs of the checkout, times kept so that little is compiled again.
+copy_checkout() {
+    rm -rf "$1"
+    mkdir -p "$1"
+    (
+        cd "$repo"
+        git ls-files -z --cached --others --exclude-standard lib app drivers bench test 'meson*' |
+            while IFS= read -r -d '' file; do
+                [ ! -e "$file" ] || printf '%s\0' "$file"
+            done | xargs -0 cp -p --parents -t "$1"
+    )
+}
+
 # build_native: compiles the checkout with g++, as a user would, and prints the build folder.
 build_native() {
     apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev
