@@ -101,7 +101,7 @@ copy_checkout() {
     rm -rf "$1"
     mkdir -p "$1"
     (
-        cd "$repo"
+        cd "$repo" || exit
         git ls-files -z --cached --others --exclude-standard lib app drivers bench test 'meson*' |
             while IFS= read -r -d '' file; do
                 [ ! -e "$file" ] || printf '%s\0' "$file"
