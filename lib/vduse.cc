@@ -118,6 +118,8 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
 }
 
 void Control::run_once(int timeout_ms) {
+    // Before every sleep, so that none begins with something left to do: what woke this turn is
+    // ticked for by the next.
     bool soon = false;
     bool busy = false;
     for (const auto& entry : loop_->entries) {
@@ -134,13 +136,10 @@ void Control::run_once(int timeout_ms) {
     );
     for (int i = 0; i < count; ++i)
         loop_->dispatch(events[static_cast<size_t>(i)]);
-    for (const auto& entry : loop_->entries)
-        entry->session->tick();
 }
 
 void Control::wake() noexcept {
-    const uint64_t one = 1;
-    (void)!::write(loop_->wake.get(), &one, sizeof one);
+    raise_eventfd(loop_->wake.get());
 }
 
 Device::Device(Control& control, std::unique_ptr<device::Session> session)

@@ -161,7 +161,8 @@ class Control {
     /// The device must be gone before this object.
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
 
-    /// Control thread: waits up to `timeout_ms` for something to do, and does it.
+    /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
+    /// `timeout_ms` for more.
     void run_once(int timeout_ms);
 
     /// Any thread, also a signal handler: makes a waiting `run_once` return.

@@ -1,10 +1,12 @@
-// UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves.
+// UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves. And the one
+// thing that is written to an eventfd.
 #pragma once
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace vduse {
@@ -30,6 +32,13 @@ class UniqueFd {
   private:
     int fd_ = -1;
 };
+
+/// Makes the eventfd `fd` readable. Any thread, also in a signal handler. A counter that is full is
+/// readable already, so nothing can go wrong that matters.
+inline void raise_eventfd(int fd) noexcept {
+    const uint64_t one = 1;
+    (void)!::write(fd, &one, sizeof one);
+}
 
 /// Owns one mmap()ed range.
 class Mapping {

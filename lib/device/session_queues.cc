@@ -57,8 +57,7 @@ void Session::finish_burst(uint32_t index) noexcept {
 void Session::call_control(Queue& queue) const noexcept {
     if (queue.wants_control.exchange(true, std::memory_order_release))
         return;
-    const uint64_t one = 1;
-    (void)!::write(wake_fd_, &one, sizeof one);
+    raise_eventfd(wake_fd_);
 }
 
 // --- stopping
@@ -276,10 +275,8 @@ void Session::serve_control() {
     if (ring.fault() != ring::RingFault::none || ring.miss())
         return;
     // More already: another turn of the loop, so that messages are answered in between.
-    if (ring.request_kick()) {
-        const uint64_t one = 1;
-        (void)!::write(kick_.get(), &one, sizeof one);
-    }
+    if (ring.request_kick())
+        raise_eventfd(kick_.get());
 }
 
 // --- memory
