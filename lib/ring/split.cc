@@ -14,6 +14,11 @@ namespace {
 /// A burst of single buffers, some of which cross regions, fits beside the longest legal chain.
 constexpr uint32_t kSpareSegments = 4 * kMaxBurst;
 
+/// Descriptors of one look, but for those of its last chain: three times what Linux needs for a
+/// burst of the largest frames. A ring of 32768 empty descriptors, offered 64 times, would hold the
+/// data thread for milliseconds, and with it the other queues that the thread serves.
+constexpr uint32_t kDescriptorBudget = 4096;
+
 bool disjoint(const std::byte* a, uint32_t a_bytes, const std::byte* b, uint32_t b_bytes) {
     return a + a_bytes <= b || b + b_bytes <= a;
 }
@@ -81,6 +86,7 @@ bool SplitRing::restart(uint16_t avail) {
 
 uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
     segments_in_use_ = 0;
+    descriptors_ = 0;
     completed_ = 0;
     miss_.reset();
     if (fault_ != RingFault::none)
@@ -119,6 +125,8 @@ uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
     }
 
     for (uint16_t i = 0; i < count; ++i) {
+        if (descriptors_ > kDescriptorBudget)
+            return i;  // the rest at the next look
         Chain& chain = chains[i];
         chain = Chain{};
         chain.segments = segments_.data() + segments_in_use_;
@@ -202,6 +210,7 @@ SplitRing::Walk SplitRing::fetch_indirect(memory::Iova iova, Descriptor& descrip
 }
 
 SplitRing::Walk SplitRing::add(const Descriptor& descriptor, Chain& chain) noexcept {
+    ++descriptors_;
     const bool writable = (descriptor.flags & kDescWrite) != 0;
     if (!writable && chain.writable_segments != 0)
         return Walk::malformed;  // 2.7.4.2: readable before writable

@@ -23,6 +23,8 @@
 //     more than 2^32: the chain is malformed and goes back with length 0;
 //   - addresses that nothing maps: the chain waits while control looks (`miss()`); if control finds
 //     nothing either (`deny()`), it is malformed;
+//   - many long chains at once, to hold up the thread that serves it: a look ends after so many
+//     descriptors, and the rest waits for the next;
 //   - rewriting any of it meanwhile: we have our copy.
 //
 // Threads: one at a time. Control changes a ring only while its gate is closed.
@@ -118,6 +120,7 @@ class SplitRing {
     uint16_t completed_ = 0;
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;
+    uint32_t descriptors_ = 0;
 };
 
 static_assert(DeviceRing<SplitRing>);

@@ -1,4 +1,4 @@
-// Hostile drivers against the split ring: cases 1 to 36 and the races 47 to 51 of
+// Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 51 of
 // doc/hostile-cases.
 //
 // DROP: the chain is not good, has no segments, and its head comes back with length 0.
@@ -597,6 +597,36 @@ TEST_F(HostileRing, Case35_ManyRegions) {
         EXPECT_EQ(rig.chains[0].readable()[0].host, rig.memory.host(kBuffers) + 0xfff);
         rig.complete(1);
     }
+}
+
+// 64 chains as long as the ring, in turn with other queues on one lcore: a look costs no more than
+// the budget and one chain, and all of them get through.
+TEST_F(HostileRing, Case146_LooksAreBounded) {
+    constexpr uint32_t kSize = 32768;
+    setup({.size = kSize});
+    for (uint32_t i = 0; i < kSize; ++i) {
+        const auto next = static_cast<uint16_t>(i + 1);
+        rig.driver.write_descriptor(
+            static_cast<uint16_t>(i), {kBuffers, 0, i + 1 < kSize ? kDescNext : uint16_t{0}, next}
+        );
+    }
+    for (uint16_t i = 0; i < 64; ++i)
+        rig.driver.push_head(0);
+    size_t done = 0;
+    for (int looks = 0; looks < 64; ++looks) {
+        const auto chains = look();
+        EXPECT_LE(ledger.fetches(), 2 + 64 + 4096 + kSize);
+        done += chains.size();
+        rig.complete(chains.size());
+    }
+    EXPECT_EQ(done, 64U);
+    // Honest chains are not cut: 64 of 19 descriptors, what Linux needs for the largest frame.
+    setup({.size = 2048});
+    for (int i = 0; i < 64; ++i)
+        ASSERT_TRUE(rig.driver.offer(std::vector<Buffer>(19, {kBuffers, 4, false})));
+    rig.driver.publish();
+    ledger.begin();
+    EXPECT_EQ(rig.peek().size(), 64U);
 }
 
 class HostileLayout : public HostileRing {
