@@ -87,7 +87,7 @@ void Session::handle(const uapi::abi::Request& request) {
         log(Severity::warning, "%s: features refused: %s", name(), describe(step.veto));
     const bool stopped = stop_for(step);
     state_ = step.state;
-    const bool acted = act(step);
+    act(step);
     if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && step.ok)
         queues_[ready->queue].stalled = false;
     if (before.driver_ok() != state_.driver_ok())
@@ -96,16 +96,19 @@ void Session::handle(const uapi::abi::Request& request) {
             name(),
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
-    answer(request, step.ok && stopped && acted);
+    answer(request, step.ok && stopped);
     reconcile();
 }
 
-bool Session::act(const Step& step) {
+void Session::act(const Step& step) {
     if (step.reset)
         reset();
     if (step.negotiate)
         negotiate();
-    return !step.remap || remap(*step.remap);
+    // Without memory for a table nothing is mapped and the queues of that space wait for the next
+    // update. That is our trouble; FAILED would take the driver's mappings away.
+    if (step.remap)
+        remap(*step.remap);
 }
 
 void Session::answer(const uapi::abi::Request& request, bool ok) {

@@ -20,6 +20,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <span>
@@ -56,8 +57,13 @@ struct alignas(64) Queue {
 class Session {
   public:
     /// Makes /dev/vduse/NAME. `wake_fd` is an eventfd that data threads write to call control.
+    /// `patience`: how long control waits for a data thread to leave a queue.
     static Result<std::unique_ptr<Session>> create(
-        uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+        uapi::Kernel& kernel,
+        const DeviceConfig& config,
+        memory::Placer& placer,
+        int wake_fd,
+        std::chrono::milliseconds patience = sched::Gate::kPatience
     );
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -96,7 +102,13 @@ class Session {
     [[nodiscard]] bool broken() const noexcept { return broken_; }
 
   private:
-    Session(uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd);
+    Session(
+        uapi::Kernel& kernel,
+        const DeviceConfig& config,
+        memory::Placer& placer,
+        int wake_fd,
+        std::chrono::milliseconds patience
+    );
 
     // session_create.cc
     Result<void> open();
@@ -108,7 +120,7 @@ class Session {
     // session.cc: messages
     void handle(const uapi::abi::Request& request);
     Message understand(const uapi::abi::Request& request);
-    bool act(const Step& step);
+    void act(const Step& step);
     void answer(const uapi::abi::Request& request, bool ok);
     void reset();
     void negotiate();
@@ -133,8 +145,8 @@ class Session {
     /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
     /// open.
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
-    /// The queues of the space are stopped.
-    bool remap(uint32_t asid);
+    /// The queues of the space are stopped. Without memory for a table the space is empty.
+    void remap(uint32_t asid);
     void retire(memory::View view);
     [[nodiscard]] bool gates_quiet() const;
 
@@ -154,6 +166,7 @@ class Session {
     DeviceConfig config_;
     memory::Placer& placer_;
     int wake_fd_;
+    std::chrono::milliseconds patience_;
     int numa_node_ = -1;
     Shape shape_;
     net::MacAddress mac_{};

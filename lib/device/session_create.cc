@@ -20,12 +20,17 @@ std::span<const uint8_t> bytes_of(const net::ConfigSpace& space) {
 }  // namespace
 
 Session::Session(
-    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+    uapi::Kernel& kernel,
+    const DeviceConfig& config,
+    memory::Placer& placer,
+    int wake_fd,
+    std::chrono::milliseconds patience
 )
     : kernel_(kernel),
       config_(config),
       placer_(placer),
       wake_fd_(wake_fd),
+      patience_(patience),
       mac_(config.mac.value_or(net::MacAddress{})),
       control_(config.queue_pairs, [this](const net::ControlState& state) {
           return publish(state);
@@ -38,13 +43,17 @@ Session::~Session() {
 }
 
 Result<std::unique_ptr<Session>> Session::create(
-    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+    uapi::Kernel& kernel,
+    const DeviceConfig& config,
+    memory::Placer& placer,
+    int wake_fd,
+    std::chrono::milliseconds patience
 ) {
     if (auto valid = validate(config); !valid)
         return valid.error();
     if (auto prepared = sched::Gate::prepare(); !prepared)
         return prepared.error();
-    std::unique_ptr<Session> session(new Session(kernel, config, placer, wake_fd));
+    std::unique_ptr<Session> session(new Session(kernel, config, placer, wake_fd, patience));
     if (auto opened = session->open(); !opened)
         return Error{opened.error().code, "device " + config.name + ": " + opened.error().what};
     return session;

@@ -89,7 +89,7 @@ bool Session::stop(std::span<const uint32_t> indices) {
         gates.push_back(&queues_[i].gate);
         queues_[i].running = false;
     }
-    if (sched::Gate::close(gates))
+    if (sched::Gate::close(gates, patience_))
         return true;
     log(Severity::error, "%s: a data thread does not leave a queue that must stop", name());
     return false;
@@ -99,7 +99,7 @@ bool Session::publish(const net::ControlState& state) {
     std::vector<sched::Gate*> gates;
     for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
         gates.push_back(&queues_[i].gate);
-    const bool idle = sched::Gate::close(gates);
+    const bool idle = sched::Gate::close(gates, patience_);
     if (idle) {
         filter_ = state.filter;
         driver_pairs_ = state.active_pairs;
@@ -301,13 +301,11 @@ std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32
     return reloaded;
 }
 
-bool Session::remap(uint32_t asid) {
+void Session::remap(uint32_t asid) {
     auto view = memory::build_view(*node_, asid, views_[asid], placer_, numa_node_);
     if (!view)
         log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
-    const bool built = static_cast<bool>(view);
-    retire(std::exchange(views_[asid], built ? std::move(*view) : memory::View()));
-    return built;
+    retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
 }
 
 void Session::retire(memory::View view) {

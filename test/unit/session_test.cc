@@ -2,232 +2,27 @@
 // seen to send, hostile cases 103 to 112, and what a device does to memory before it answers.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
-#include <fstream>
 #include <map>
 #include <string>
 #include <vector>
 
-#include "device/session.h"
 #include "device/state.h"
 #include "net/stats.h"
-#include "net/virtio_net.h"
-#include "support/eal.h"
-#include "support/fake_kernel.h"
-#include "support/mock_driver.h"
-#include "vduse.h"
+#include "support/session_rig.h"
 
 namespace vduse::test {
 namespace {
 
 using namespace net;
-using memory::Iova;
 using uapi::abi::Request;
 using uapi::abi::RequestType;
 using uapi::abi::Response;
 
-constexpr uint64_t kBase = kFeatureVersion1 | kFeatureAccessPlatform | kFeatureMtu;
-constexpr uint64_t kWithCvq = kBase | (kControlFeatures & ~kFeatureMq);
-constexpr uint64_t kWithMq = kWithCvq | kFeatureMq;
 constexpr uint64_t kProbe = ~uint64_t{0};  ///< "all that is offered"
-constexpr std::array<uint8_t, 6> kMac = {2, 0, 0, 0, 0, 7};
-
-constexpr Iova kRingStep = 0x10000;
-constexpr Iova kBuffers = 0x20'0000;
-constexpr Iova kRam = 0x40'0000;  ///< of the guest, from 0 on
-
-/// Where this process has the file behind `fd` mapped.
-std::vector<uintptr_t> mappings_of(int fd) {
-    struct stat status {};
-    ::fstat(fd, &status);
-    std::vector<uintptr_t> found;
-    std::ifstream maps("/proc/self/maps");
-    for (std::string line; std::getline(maps, line);) {
-        uintptr_t start = 0;
-        unsigned long inode = 0;
-        if (std::sscanf(line.c_str(), "%" SCNxPTR "-%*x %*s %*x %*x:%*x %lu", &start, &inode) ==
-                2 &&
-            inode == status.st_ino)
-            found.push_back(start);
-    }
-    return found;
-}
-
-DeviceConfig two_pairs() {
-    DeviceConfig config;
-    config.name = "vd0";
-    config.queue_pairs = 2;
-    config.mac = kMac;
-    return config;
-}
-
-class SessionTest : public testing::Test {
-  protected:
-    FakeKernel kernel;
-    Pool pool{256};
-    GuestMemory guest;   ///< space 0
-    GuestMemory shadow;  ///< space 1: QEMU's own rings
-    std::unique_ptr<Control> control;
-    std::unique_ptr<Device> device;
-    FakeDevice* vd0 = nullptr;
-    std::map<uint32_t, MockDriver> rings;
-    Place command_at;  ///< where control commands are written, and their acks
-    Place ack_at;
-
-    SessionTest() {
-        guest.add(0, kRam - 1);
-        // As QEMU maps them: command page, ack page, descriptors and avail ring, used ring. The
-        // same addresses are guest memory in space 0.
-        shadow.add_bytes(0x1000, 0x1000, kRead);
-        shadow.add_bytes(0x2000, 0x1000);
-        shadow.add_bytes(0x3000, 0x1000, kRead);
-        shadow.add_bytes(0x4000, 0x1000);
-        auto created = Control::create(&kernel);
-        EXPECT_TRUE(created);
-        control = std::move(*created);
-    }
-    ~SessionTest() override {
-        device.reset();
-        control.reset();
-    }
-
-    /// The error's text, or "".
-    std::string create(const DeviceConfig& config = two_pairs()) {
-        auto added = control->add(config);
-        if (!added)
-            return added.error().text();
-        device = std::move(*added);
-        vd0 = kernel.device(config.name);
-        vd0->pump = [this] { control->run_once(0); };
-        return {};
-    }
-    void settle() {
-        for (int turn = 0; turn < 10; ++turn)
-            vd0->pump();
-    }
-
-    // -- the driver's side
-    // ---------------------------------------------------------------------------
-
-    /// Makes a new ring for data queue `index` in guest memory, and tells the kernel of it.
-    MockDriver& set_up(uint32_t index, uint32_t size = 64, uint16_t start = 0) {
-        const Place at = guest.place((index + 1) * kRingStep);
-        rings.erase(index);
-        const auto made = rings.try_emplace(
-            index,
-            RingAreas::behind(at, size),
-            MockDriver::Options{.size = size, .event_idx = false, .start = start}
-        );
-        MockDriver& ring = made.first->second;
-        vd0->set_vq(index, ring.layout(), start);
-        return ring;
-    }
-    /// The control queue in QEMU's own memory: 64 entries at 0x3000, 0x3400, 0x4000.
-    MockDriver& set_up_shadow(uint32_t index) {
-        rings.erase(index);
-        const RingAreas areas = {shadow.place(0x3000), shadow.place(0x3400), shadow.place(0x4000)};
-        const auto made = rings.try_emplace(index, areas, MockDriver::Options{.size = 64});
-        vd0->set_vq(index, made.first->second.layout());
-        command_at = shadow.place(0x1000);
-        ack_at = shadow.place(0x2000);
-        return made.first->second;
-    }
-    MockDriver& ring(uint32_t index) { return rings.at(index); }
-
-    /// Sends a command through the control queue at `index`; its ack, or 0xff without an answer.
-    unsigned command(uint32_t index, const std::vector<uint8_t>& bytes) {
-        std::memcpy(command_at.host, bytes.data(), bytes.size());
-        *ack_at.host = std::byte{0xee};
-        ring(index).offer(
-            {{command_at.iova, static_cast<uint32_t>(bytes.size()), false}, {ack_at.iova, 1, true}}
-        );
-        ring(index).publish();
-        vd0->kick(index);
-        settle();
-        const auto used = ring(index).take_used();
-        return used && used->len == 1 ? static_cast<unsigned>(*ack_at.host) : 0xff;
-    }
-
-    /// One frame of the driver's on `pair`; true when it arrives.
-    bool frame_from_guest(uint16_t pair, Iova at = kBuffers) {
-        offer_from_guest(pair, at);
-        return take(pair) == 1;
-    }
-    void offer_from_guest(uint16_t pair, Iova at = kBuffers, uint32_t bytes = 72) {
-        ring(2U * pair + 1).offer({{at, bytes, false}});
-        ring(2U * pair + 1).publish();
-    }
-    size_t take(uint16_t pair) {
-        std::array<rte_mbuf*, 32> frames;
-        const uint16_t count = device->from_guest(pair, pool.get(), frames);
-        rte_pktmbuf_free_bulk(frames.data(), count);
-        return count;
-    }
-    /// One frame for the driver on `pair`; true when the device takes it and the driver sees it.
-    bool frame_to_guest(uint16_t pair, Iova at = kBuffers + 0x10000) {
-        ring(2U * pair).offer({{at, 2048, true}});
-        ring(2U * pair).publish();
-        return give(pair) == 1 && ring(2U * pair).take_used().has_value();
-    }
-    size_t give(uint16_t pair) {
-        rte_mbuf* frame = pool.frame(pattern(60));
-        const uint16_t taken = device->to_guest(pair, std::span(&frame, 1));
-        if (taken == 0)
-            rte_pktmbuf_free(frame);
-        return taken;
-    }
-    bool traffic(uint16_t pair) { return frame_from_guest(pair) && frame_to_guest(pair); }
-
-    // -- sequences that were measured
-    // ----------------------------------------------------------------
-
-    void map_guest() {
-        vd0->map(0, guest);
-        EXPECT_TRUE(vd0->update_iotlb(0));
-    }
-    /// QEMU up to DRIVER_OK, the control queue isolated at `cvq`; data rings are set up before.
-    void qemu_until_driver_ok(uint64_t features, uint32_t cvq) {
-        EXPECT_TRUE(vd0->set_status(0));
-        vd0->set_features(features);
-        EXPECT_TRUE(vd0->set_status(0x08));
-        for (uint32_t i = 0; i < (features & kFeatureMq ? 4U : 2U); ++i)
-            set_up(i);
-        EXPECT_TRUE(vd0->set_group_asid(vd0->vqs[cvq].group, 1));
-        set_up_shadow(cvq);
-        vd0->map(1, shadow);
-        EXPECT_TRUE(vd0->update_iotlb(1));
-        map_guest();
-        EXPECT_TRUE(vd0->set_status(0x0c));
-    }
-    void qemu_start(uint64_t features = kWithMq, uint32_t cvq = 4) {
-        qemu_until_driver_ok(features, cvq);
-        EXPECT_TRUE(vd0->set_ready(cvq));
-        for (uint32_t i = 0; i < 4; ++i)
-            EXPECT_TRUE(vd0->set_ready(i));
-        settle();
-    }
-    /// A driver without control queue, one pair.
-    void plain_start() {
-        EXPECT_TRUE(vd0->set_status(0));
-        vd0->set_features(kBase);
-        EXPECT_TRUE(vd0->set_status(0x0b));
-        set_up(0);
-        set_up(1);
-        vd0->unmap_all(0);
-        map_guest();
-        EXPECT_TRUE(vd0->set_status(0x0f));
-        EXPECT_TRUE(vd0->set_ready(0));
-        EXPECT_TRUE(vd0->set_ready(1));
-        settle();
-    }
-};
 
 // -- creation
 // ----------------------------------------------------------------------------------------
@@ -1143,39 +938,6 @@ TEST_F(SessionTest, Case113_Repetitions) {
     }
     EXPECT_EQ(fds(), before);
     EXPECT_EQ(mappings_of(guest.entries()[0].memory->fd()).size(), 2U);
-}
-
-// Case 142: no memory for a lookup table, when control looks for what a chain has missed.
-TEST_F(SessionTest, Case142_NoMemoryForATable) {
-    HeapPlacer placer;
-    const UniqueFd wake(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    auto created = device::Session::create(kernel, two_pairs(), placer, wake.get());
-    ASSERT_TRUE(created);
-    device::Session& session = **created;
-    vd0 = kernel.device("vd0");
-    vd0->pump = [&] {
-        session.handle_messages();
-        session.tick();
-    };
-    const auto take_one = [&] {
-        rte_mbuf* frame = nullptr;
-        const uint16_t count = session.from_guest(0, pool.get(), std::span(&frame, 1));
-        rte_pktmbuf_free(frame);
-        return count;
-    };
-    plain_start();
-    GuestMemory more;
-    const Place at = more.add_bytes(0x5000'0000, 0x1000);
-    vd0->map(0, more);
-    offer_from_guest(0, at.iova);
-    placer.exhausted = true;
-    EXPECT_EQ(take_one(), 0);
-    settle();
-    EXPECT_EQ(take_one(), 0);
-    placer.exhausted = false;
-    EXPECT_TRUE(vd0->update_iotlb(0));
-    settle();
-    EXPECT_EQ(take_one(), 1);
 }
 
 }  // namespace
