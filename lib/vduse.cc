@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "device/session.h"
+#include "memory/lost_memory.h"
 
 namespace vduse {
 namespace {
@@ -94,7 +95,9 @@ struct Control::Loop {
 
 Control::Control(std::unique_ptr<Loop> loop) : loop_(std::move(loop)) {
 }
-Control::~Control() = default;
+Control::~Control() {
+    memory::handle_lost_memory(-1);
+}
 
 Result<std::unique_ptr<Control>> Control::create(uapi::Kernel* kernel) {
     auto loop = std::make_unique<Loop>(Loop{
@@ -104,6 +107,7 @@ Result<std::unique_ptr<Control>> Control::create(uapi::Kernel* kernel) {
         {}});
     if (!loop->epoll || !loop->wake || !loop->watch(loop->wake.get(), nullptr))
         return Error{errno, "epoll and eventfd"};
+    memory::handle_lost_memory(loop->wake.get());
     return std::unique_ptr<Control>(new Control(std::move(loop)));
 }
 

@@ -151,7 +151,8 @@ class Device {
 
 class Control {
   public:
-    /// `kernel`: nullptr for the running one.
+    /// `kernel`: nullptr for the running one. Installs a handler for SIGBUS, which a guest that
+    /// cuts its memory off would kill us by; other SIGBUS go to the handler that was there before.
     static Result<std::unique_ptr<Control>> create(uapi::Kernel* kernel = nullptr);
     ~Control();
     Control(const Control&) = delete;

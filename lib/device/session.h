@@ -148,6 +148,8 @@ class Session {
     /// The queues of the space are stopped. Without memory for a table the space is empty.
     void remap(uint32_t asid);
     void retire(memory::View view);
+    /// Takes the queues out of service whose driver cut its memory off.
+    void look_for_lost_memory();
     [[nodiscard]] bool gates_quiet() const;
 
     // configuration space
@@ -178,6 +180,7 @@ class Session {
     State state_;
     std::array<memory::View, kSpaces> views_;
     std::vector<memory::View> lingering_;  ///< a data thread may still be inside
+    uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
     std::unique_ptr<Queue[]> queues_;
     net::ControlQueue control_;
     uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it

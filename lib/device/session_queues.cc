@@ -201,6 +201,8 @@ void Session::stall(uint32_t index, const char* why) {
 
 bool Session::tick() {
     bool again = false;
+    if (lost_seen_ != memory::lost_mappings())
+        look_for_lost_memory();
     for (uint32_t i = 0; i < shape_.queues(); ++i) {
         Queue& queue = queues_[i];
         if (queue.wants_control.exchange(false, std::memory_order_acquire))
@@ -311,6 +313,30 @@ void Session::remap(uint32_t asid) {
 void Session::retire(memory::View view) {
     if (!gates_quiet())
         lingering_.push_back(std::move(view));
+}
+
+void Session::look_for_lost_memory() {
+    lost_seen_ = memory::lost_mappings();
+    for (uint32_t space = 0; space < kSpaces; ++space) {
+        if (!views_[space].lost())
+            continue;
+        log(Severity::error,
+            "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
+            "served until the driver resets the device",
+            name(),
+            space);
+        std::vector<uint32_t> running;
+        for (uint32_t i = 0; i < shape_.queues(); ++i) {
+            if (space_of(shape_, state_, i) != space)
+                continue;
+            queues_[i].quarantined = true;
+            if (queues_[i].running)
+                running.push_back(i);
+        }
+        stop(running);
+        retire(std::exchange(views_[space], memory::View()));
+    }
+    refresh_link();
 }
 
 bool Session::gates_quiet() const {

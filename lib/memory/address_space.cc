@@ -31,6 +31,7 @@ std::shared_ptr<FileMapping> map(int file, uint64_t offset, size_t bytes, bool w
     ::madvise(address, bytes, MADV_DONTDUMP);  // a core dump must not touch bounce pages
     auto result = std::make_shared<FileMapping>();
     result->mapping = Mapping(address, bytes);
+    result->watched.emplace(address, bytes);
     result->writable = writable;
     return result;
 }
@@ -42,7 +43,7 @@ std::shared_ptr<FileMapping> map_file(
 ) {
     const auto same = [&](const auto& f) {
         return f->guest_file && f->device == status.st_dev && f->inode == status.st_ino &&
-               f->mapping.bytes() >= static_cast<size_t>(status.st_size);
+               f->mapping.bytes() >= static_cast<size_t>(status.st_size) && !f->watched->lost();
     };
     for (const Files* files : {&fresh, &known})
         if (const auto found = std::find_if(files->begin(), files->end(), same);
@@ -145,6 +146,10 @@ Result<View> build_view(
     if (!view.table_)
         return Error{ENOMEM, "lookup table"};
     return view;
+}
+
+bool View::lost() const noexcept {
+    return std::ranges::any_of(files_, [](const auto& file) { return file->watched->lost(); });
 }
 
 bool View::prefault_step() {

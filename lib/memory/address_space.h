@@ -17,11 +17,13 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
+#include "memory/lost_memory.h"
 #include "memory/table.h"
 #include "uapi/kernel.h"
 
@@ -37,7 +39,8 @@ struct FileMapping {
     bool guest_file = false;  ///< A whole regular file. Otherwise one region of the kernel's own.
     bool writable = false;
     Mapping mapping;
-    size_t faulted_in = 0;  ///< Prefaulting has passed this many bytes.
+    std::optional<WatchedMapping> watched;  ///< Ends before the mapping does.
+    size_t faulted_in = 0;                  ///< Prefaulting has passed this many bytes.
 };
 
 class View {
@@ -51,6 +54,8 @@ class View {
     }
     /// Regions of the kernel that could not be mapped: as if they were not there.
     [[nodiscard]] size_t unusable() const noexcept { return unusable_; }
+    /// The memory behind a mapping is gone (lost_memory.h): zeros are in its place.
+    [[nodiscard]] bool lost() const noexcept;
 
     /// Faults in the next few MiB of guest memory that a region covers; false: nothing is left.
     /// Called when control is idle, so that the page faults are not a data lcore's.

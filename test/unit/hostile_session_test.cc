@@ -341,6 +341,34 @@ TEST_F(HostileSession, Case145_NeighboursDoNotNotice) {
     EXPECT_EQ(neighbour.dropped(), 0U);
 }
 
+// The owner of guest memory truncates its file while it is mapped. Its queues end, not we.
+TEST_F(HostileSession, Case127_MemoryCutOff) {
+    ASSERT_EQ(create(), "");
+    Neighbour neighbour(kernel, *control, pool);
+    device->set_link(true);
+    plain_start();
+    GuestMemory more;
+    const Place at = more.add_bytes(0x5000'0000, 0x4000);
+    vd0->map(0, more);
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    EXPECT_TRUE(frame_from_guest(0, at.iova));
+    ASSERT_EQ(::ftruncate(more.entries()[0].memory->fd(), 0), 0);
+    offer_from_guest(0, at.iova);
+    EXPECT_EQ(take(0), 1U) << "zeros";
+    settle();
+    EXPECT_FALSE(device->info().link_up);
+    EXPECT_FALSE(frame_from_guest(0)) << "from memory that is still there";
+    EXPECT_EQ(give(0), 0U);
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    EXPECT_FALSE(frame_from_guest(0)) << "until a reset";
+    EXPECT_FALSE(device->broken());
+    EXPECT_TRUE(neighbour.traffic());
+    EXPECT_EQ(neighbour.dropped(), 0U);
+    plain_start();
+    EXPECT_TRUE(device->info().link_up);
+    EXPECT_TRUE(traffic(0));
+}
+
 // -- memory that changes under traffic
 // -----------------------------------------------------------------
 
