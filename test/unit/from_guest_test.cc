@@ -207,15 +207,18 @@ TEST_F(FromGuest, MalformedChainsAmongGoodOnes) {
 }
 
 // Cases 58 to 64: no offload was negotiated, so a header that asks for one is wrong.
-TEST_F(FromGuest, Case58_ChecksumNotNegotiated) {
+TEST_F(FromGuest, Case58_59_60_ChecksumNotNegotiated) {
     NetHeader header{};
     header.flags = net::kHeaderNeedsCsum;
-    for (const unsigned start : {0U, 14U, 60U, 65535U}) {
-        header.csum_start = static_cast<uint16_t>(start);
-        header.csum_offset = 65535;
-        send(pattern(60), {}, header);
-        expect_drop(Drop::bad_header);
-    }
+    // In the Ethernet header, odd, right, at the end and behind it; sums that wrap.
+    for (const unsigned start : {0U, 13U, 33U, 34U, 58U, 59U, 60U, 61U, 65535U})
+        for (const unsigned offset : {0U, 1U, 6U, 16U, 65535U}) {
+            header.csum_start = static_cast<uint16_t>(start);
+            header.csum_offset = static_cast<uint16_t>(offset);
+            // The field of the right one (34, 6) lies in two descriptors.
+            send(pattern(60), {12 + 41}, header);
+            expect_drop(Drop::bad_header);
+        }
 }
 
 TEST_F(FromGuest, Case63_SegmentationNotNegotiated) {
@@ -241,6 +244,44 @@ TEST_F(FromGuest, Case65_67_72_IgnoredFields) {
     send(frame, {}, header);
     ASSERT_EQ(burst(), 1U);
     EXPECT_EQ(received.back(), frame);
+}
+
+// Case 73: headers of upper layers that lie. Nobody parses them here: such a frame is like any
+// other.
+TEST_F(FromGuest, Case73_FramesThatLie) {
+    const auto typed = [](size_t bytes, uint8_t high, uint8_t low) {
+        auto frame = pattern(bytes);
+        frame[12] = high;
+        frame[13] = low;
+        return frame;
+    };
+    std::vector<std::vector<uint8_t>> frames;
+    for (uint8_t words = 0; words < 16; ++words) {
+        auto ipv4 = typed(60, 0x08, 0x00);
+        ipv4[14] = static_cast<uint8_t>(0x40 | words);  // IHL
+        ipv4[16] = ipv4[17] = 0xff;                     // total length
+        frames.push_back(ipv4);
+    }
+    auto ipv6 = typed(14 + 40 + 100 * 8, 0x86, 0xdd);
+    ipv6[14 + 6] = 0;  // next header: hop-by-hop options, a hundred times
+    for (size_t i = 0; i < 100; ++i)
+        ipv6[14 + 40 + i * 8] = ipv6[14 + 40 + i * 8 + 1] = 0;
+    frames.push_back(ipv6);
+    auto tags = typed(60, 0x81, 0x00);
+    for (size_t i = 0; i < 8; ++i) {
+        tags[12 + i * 4] = 0x81;
+        tags[13 + i * 4] = 0x00;
+    }
+    frames.push_back(tags);
+    for (const auto& frame : frames) {
+        send(frame);
+        std::vector<rte_mbuf*> mbufs(1);
+        ASSERT_EQ(net::from_guest(rig.ring, pool.get(), kLongest, std::span(mbufs), counters), 1);
+        EXPECT_EQ(content(mbufs[0]), frame);
+        EXPECT_EQ(mbufs[0]->ol_flags, 0U);
+        rte_pktmbuf_free(mbufs[0]);
+    }
+    EXPECT_EQ(all_drops(), 0U);
 }
 
 // Cases 48, 55: header and frame are what they were when they were fetched.
