@@ -214,7 +214,7 @@ start_guest() {
 
 # Waits for the shell of a guest that boots, or boots again.
 guest_ready() {
-    local line end=$((SECONDS + 400))
+    local line end=$((SECONDS + 800))
     until [ "${line:-}" = '#ready' ]; do
         ! gone "$guest_pid" || fail "QEMU ended: $(tail -3 /out/qemu.log)"
         [ "$SECONDS" -lt "$end" ] || fail "the guest does not boot: $guest_log"
