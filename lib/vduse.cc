@@ -116,8 +116,10 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
         device::Session::create(loop_->kernel, config, memory::default_placer(), loop_->wake.get());
     if (!session)
         return session.error();
-    if (auto added = loop_->add(**session); !added)
+    if (auto added = loop_->add(**session); !added) {
+        (void)(*session)->destroy();  // nothing is left behind
         return added.error();
+    }
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
 }
 
