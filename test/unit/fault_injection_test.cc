@@ -189,7 +189,6 @@ class FaultInjection : public SessionTest {
         ptrdiff_t fds;
         long mappings;
         size_t of_guest;
-        friend bool operator==(const Held&, const Held&) = default;
     };
     /// What this process holds between two lives.
     Held held() {
