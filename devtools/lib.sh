@@ -111,7 +111,8 @@ copy_checkout() {
 
 # build_native: compiles the checkout with g++, as a user would, and prints the build folder.
 build_native() {
-    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev
+    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev \
+        libbenchmark-dev
     build_tree native --buildtype=release
 }
 

@@ -1,0 +1,50 @@
+// Measures one case on one side at a time.
+//
+//   driver:  sends, or offers buffers, for a window of frames           not measured
+//   device:  bursts until the window is through                         measured
+//   driver:  takes back, checks                                         not measured
+//
+// The window is larger than a burst so that reading the clock is not what is measured. A round is
+// the median of many windows, which drops those that an interrupt or another process fell into.
+// Every frame's number and length are checked, and every byte in the first window of each round.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include "bench/compare/case.h"
+#include "bench/compare/other_core.h"
+#include "bench/compare/side.h"
+
+namespace vduse::bench {
+
+inline constexpr uint16_t kWindow = 64;
+
+class Bench {
+  public:
+    /// `other`: where the driver runs, or nullptr for here.
+    Bench(const Case& what, rte_mempool* pool, OtherCore* other)
+        : case_(what), pool_(pool), other_(other), frame_(what.frame) {}
+
+    /// One round: TSC cycles per frame.
+    double round(Side& side, unsigned windows);
+
+  private:
+    double window(Side& side, bool whole);
+    double from_guest(Side& side, bool whole);
+    double to_guest(Side& side, bool whole);
+    template <class Work>
+    void driver(Work work) {
+        if (other_ != nullptr)
+            other_->run(work);
+        else
+            work();
+    }
+
+    Case case_;
+    rte_mempool* pool_;
+    OtherCore* other_;
+    Frame frame_;
+    uint64_t number_ = 0;  ///< of the next frame
+};
+
+}  // namespace vduse::bench

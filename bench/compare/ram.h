@@ -1,0 +1,55 @@
+// Guest memory for bench/compare: one file, cut into regions, which both sides map for themselves.
+//
+//   file   | region 0 (rings) | region 1 | ... | region n-1 |    2 MiB each, sparse
+//   IOVA     kFirst             + 4 MiB ...                       a hole behind each region
+//
+// 2 MiB is what a driver on hugepages brings one region per page of. The holes keep regions apart.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/fd.h"
+#include "memory/region.h"
+
+namespace vduse::bench {
+
+/// Ends the program: a benchmark that cannot do what it should has no result.
+[[noreturn]] void give_up(const char* what);
+inline void require(bool condition, const char* what) {
+    if (!condition)
+        give_up(what);
+}
+
+class Ram {
+  public:
+    static constexpr uint64_t kRegionBytes = uint64_t{2} << 20;
+    static constexpr memory::Iova kFirst = 0x1'0000'0000;
+
+    explicit Ram(size_t regions);
+
+    [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+    [[nodiscard]] size_t bytes() const noexcept { return mapping_.bytes(); }
+    /// The driver's own mapping.
+    [[nodiscard]] std::byte* data() const noexcept { return mapping_.data(); }
+    /// Sorted; `host` lies in the driver's mapping.
+    [[nodiscard]] const std::vector<memory::Region>& regions() const noexcept { return regions_; }
+
+  private:
+    UniqueFd fd_;
+    Mapping mapping_;
+    std::vector<memory::Region> regions_;
+};
+
+/// Where something is: for the driver, and for the device.
+struct Place {
+    std::byte* host = nullptr;
+    memory::Iova iova = 0;
+
+    [[nodiscard]] Place behind(uint64_t bytes) const noexcept {
+        return {host + bytes, iova + bytes};
+    }
+};
+
+}  // namespace vduse::bench

@@ -1,0 +1,43 @@
+// The other side: rte_vhost, through its public API.
+//
+// Registered as it runs under VDUSE and net_vhost: statistics on (VDUSE cannot turn them off),
+// compliant offload flags. It does not free what it has sent, its callers do, so the free is part
+// of `to_guest` here as it is in net_vhost.
+#pragma once
+
+#include <rte_vhost.h>
+
+#include <memory>
+#include <string>
+
+#include "bench/compare/side.h"
+#include "bench/compare/vhost_user.h"
+
+namespace vduse::bench {
+
+class Vhost final : public Side {
+  public:
+    Vhost(const Ram& ram, Place rings);
+    ~Vhost() override;
+
+    uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {
+        return rte_vhost_dequeue_burst(
+            vid_, 1, pool, frames.data(), static_cast<uint16_t>(frames.size())
+        );
+    }
+    uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept override {
+        const uint16_t count =
+            rte_vhost_enqueue_burst(vid_, 0, frames.data(), static_cast<uint16_t>(frames.size()));
+        rte_pktmbuf_free_bulk(frames.data(), count);
+        return count;
+    }
+    void check() override { require(front_end_->misses() == 0, "rte_vhost missed an address"); }
+
+  private:
+    std::string folder_;
+    std::string path_;
+    std::unique_ptr<VhostUser> front_end_;
+    int vid_ = -1;
+};
+
+}  // namespace vduse::bench

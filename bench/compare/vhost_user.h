@@ -1,0 +1,42 @@
+// A vhost-user front end: what QEMU says to rte_vhost, as far as one queue pair behind an IOMMU
+// needs it. It gives rte_vhost its memory, its rings, and every region as an IOTLB entry, with
+// VIRTIO_F_ACCESS_PLATFORM, so that rte_vhost translates each buffer as it does under VDUSE.
+//
+// Every message asks for an acknowledgement; a refused one ends the program.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/fd.h"
+#include "bench/compare/ram.h"
+#include "ring/split.h"
+
+namespace vduse::bench {
+
+class VhostUser {
+  public:
+    /// Connects to `path` and starts queues 0 and 1 with `rings`.
+    VhostUser(const std::string& path, const Ram& ram, const std::array<ring::Layout, 2>& rings);
+
+    /// How often rte_vhost has asked for an address since this was last asked.
+    unsigned misses();
+
+  private:
+    uint64_t get(uint32_t request);
+    void set(uint32_t request, const void* payload, uint32_t bytes, int fd = -1);
+    void set_number(uint32_t request, uint64_t value, int fd = -1) {
+        set(request, &value, sizeof value, fd);
+    }
+    void send(uint32_t request, uint32_t flags, const void* payload, uint32_t bytes, int fd);
+    uint64_t reply(uint32_t request);
+    void set_memory(const Ram& ram);
+    void set_ring(uint32_t index, const ring::Layout& layout);
+
+    UniqueFd socket_;
+    UniqueFd back_;  ///< on which rte_vhost asks for addresses
+};
+
+}  // namespace vduse::bench
