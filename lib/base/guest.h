@@ -35,6 +35,22 @@ inline void report(const void* /*guest*/, size_t /*bytes*/) noexcept {
 }
 #endif
 
+/// std::memcpy, without the call for the sizes that small frames have.
+inline void copy(void* to, const void* from, size_t bytes) noexcept {
+    constexpr size_t kBlock = 64;
+    constexpr size_t kInline = 4 * kBlock;
+    if (bytes < kBlock || bytes > kInline) {
+        std::memcpy(to, from, bytes);
+        return;
+    }
+    auto* target = static_cast<std::byte*>(to);
+    const auto* source = static_cast<const std::byte*>(from);
+    const size_t last = bytes - kBlock;
+    for (size_t at = 0; at < last; at += kBlock)
+        std::memcpy(target + at, source + at, kBlock);
+    std::memcpy(target + last, source + last, kBlock);  // may overlap the one before
+}
+
 /// Copies one object out of guest memory. `guest` need not be aligned.
 template <class T>
 requires std::is_trivially_copyable_v<T>
@@ -48,14 +64,14 @@ requires std::is_trivially_copyable_v<T>
 
 /// Copies `bytes` out of guest memory.
 inline void fetch_bytes(void* local, const void* guest, size_t bytes) noexcept {
-    std::memcpy(local, guest, bytes);
+    copy(local, guest, bytes);
     asm volatile("" : : "r"(local) : "memory");
     report(guest, bytes);
 }
 
 /// Copies `bytes` into guest memory.
 inline void store_bytes(void* guest, const void* local, size_t bytes) noexcept {
-    std::memcpy(guest, local, bytes);
+    copy(guest, local, bytes);
 }
 
 /// Copies one object into guest memory.

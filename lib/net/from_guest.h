@@ -16,6 +16,7 @@
 #include <optional>
 #include <span>
 
+#include "base/guest.h"
 #include "net/header.h"
 #include "net/segments.h"
 #include "net/stats.h"
@@ -54,13 +55,58 @@ inline bool fill(rte_mbuf* mbuf, rte_mempool* pool, Cursor& cursor, uint32_t byt
     }
 }
 
-/// As many mbufs as there are, up to `mbufs.size()`.
+/// What drivers do to a received mbuf, and no more: the pool keeps `next`, `nb_segs` and `refcnt`
+/// as they must be, and the second cache line is not touched at all.
+inline void prepare(rte_mbuf* mbuf) noexcept {
+    mbuf->data_off = std::min<uint16_t>(RTE_PKTMBUF_HEADROOM, mbuf->buf_len);
+    mbuf->port = RTE_MBUF_PORT_INVALID;
+    mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;  // of the pool's memory, not of a frame
+    mbuf->packet_type = 0;
+    mbuf->data_len = 0;
+    mbuf->vlan_tci = 0;
+}
+
+enum class Taken : uint8_t { frame, bad_header, no_mbuf };
+
+inline bool is_bad(const NetHeader& header) noexcept {
+    return (header.flags & kHeaderNeedsCsum) != 0 || header.gso_type != kGsoNone;
+}
+
+/// Header and frame of any chain.
+inline Taken take(const ring::Chain& chain, rte_mbuf* mbuf, rte_mempool* pool) noexcept {
+    Cursor cursor(chain.readable());
+    NetHeader header;
+    cursor.fetch(&header, sizeof header);
+    if (is_bad(header))
+        return Taken::bad_header;
+    return fill(mbuf, pool, cursor, chain.readable_bytes - kHeaderBytes) ? Taken::frame
+                                                                         : Taken::no_mbuf;
+}
+
+/// Whether one mbuf has room for the frame of a chain.
+inline bool fits(const rte_mbuf& mbuf, uint32_t readable_bytes) noexcept {
+    return readable_bytes - kHeaderBytes <= rte_pktmbuf_tailroom(&mbuf);
+}
+
+/// The same for what nearly all chains are: one segment, whose frame fits into one mbuf.
+inline Taken take_simple(const ring::Chain& chain, rte_mbuf* mbuf) noexcept {
+    const std::byte* host = chain.segments->host;
+    if (is_bad(guest::fetch<NetHeader>(host)))
+        return Taken::bad_header;
+    const uint32_t bytes = chain.readable_bytes - kHeaderBytes;
+    guest::fetch_bytes(rte_pktmbuf_mtod(mbuf, void*), host + kHeaderBytes, bytes);
+    mbuf->pkt_len = bytes;
+    mbuf->data_len = static_cast<uint16_t>(bytes);
+    return Taken::frame;
+}
+
+/// As many mbufs as there are, up to `mbufs.size()`; `prepare` each before use.
 inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept {
     const auto wanted = static_cast<uint16_t>(mbufs.size());
-    if (rte_pktmbuf_alloc_bulk(pool, mbufs.data(), wanted) == 0)
+    if (rte_mempool_get_bulk(pool, reinterpret_cast<void**>(mbufs.data()), wanted) == 0)
         return wanted;
     uint16_t count = 0;
-    while (count < wanted && (mbufs[count] = rte_pktmbuf_alloc(pool)) != nullptr)
+    while (count < wanted && (mbufs[count] = rte_mbuf_raw_alloc(pool)) != nullptr)
         ++count;
     return count;
 }
@@ -79,7 +125,7 @@ uint16_t from_guest(
 ) noexcept {
     std::array<ring::Chain, ring::kMaxBurst> chains;
     std::array<rte_mbuf*, ring::kMaxBurst> mbufs;
-    constexpr std::array<uint32_t, ring::kMaxBurst> kNothingWritten{};
+    static constexpr std::array<uint32_t, ring::kMaxBurst> kNothingWritten{};
 
     const uint16_t peeked =
         ring.peek(std::span(chains).first(std::min<size_t>(out.size(), chains.size())));
@@ -97,22 +143,25 @@ uint16_t from_guest(
             counters.drop(*drop);
             continue;
         }
-        Cursor cursor(chain.readable());
-        NetHeader header;
-        cursor.fetch(&header, sizeof header);
-        if ((header.flags & kHeaderNeedsCsum) != 0 || header.gso_type != kGsoNone) {
+        rte_mbuf* mbuf = mbufs[delivered];
+        detail::prepare(mbuf);
+        const detail::Taken result =
+            chain.readable_segments == 1 && detail::fits(*mbuf, chain.readable_bytes)
+                ? detail::take_simple(chain, mbuf)
+                : detail::take(chain, mbuf, pool);
+        if (result == detail::Taken::bad_header) {
             counters.drop(Drop::bad_header);
             continue;
         }
-        rte_mbuf* mbuf = mbufs[delivered];
-        if (!detail::fill(mbuf, pool, cursor, chain.readable_bytes - kHeaderBytes)) {
+        if (result == detail::Taken::no_mbuf) {
             counters.no_mbuf.add(1);
             break;
         }
         bytes += mbuf->pkt_len;
         out[delivered++] = mbuf;
     }
-    rte_pktmbuf_free_bulk(mbufs.data() + delivered, seen - delivered);
+    if (delivered != seen)
+        rte_pktmbuf_free_bulk(mbufs.data() + delivered, seen - delivered);
     ring.complete(std::span(kNothingWritten).first(taken));
     counters.frames.add(delivered);
     counters.bytes.add(bytes);

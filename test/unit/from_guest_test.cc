@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <vector>
 
 #include "support/eal.h"
@@ -115,6 +116,30 @@ TEST_F(FromGuest, FramesInSmallMbufs) {
         ASSERT_EQ(burst(small), 1U);
         EXPECT_EQ(received.back(), frame) << bytes;
     }
+}
+
+// What an mbuf's last user left in it is not the next frame's.
+TEST_F(FromGuest, UsedMbufs) {
+    Pool one(1);
+    rte_mbuf* mbuf = rte_pktmbuf_alloc(one.get());
+    mbuf->ol_flags = RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_VLAN_STRIPPED | RTE_MBUF_F_TX_TCP_SEG;
+    mbuf->packet_type = RTE_PTYPE_L4_TCP;
+    mbuf->vlan_tci = 7;
+    mbuf->data_off = 0;
+    mbuf->data_len = 2048;
+    mbuf->port = 3;
+    rte_pktmbuf_free(mbuf);
+    send(pattern(60));
+    std::array<rte_mbuf*, 1> out;
+    ASSERT_EQ(net::from_guest(rig.ring, one.get(), kLongest, std::span(out), counters), 1U);
+    EXPECT_EQ(out[0], mbuf);
+    EXPECT_EQ(mbuf->ol_flags, 0U);
+    EXPECT_EQ(mbuf->packet_type, 0U);
+    EXPECT_EQ(mbuf->vlan_tci, 0U);
+    EXPECT_EQ(mbuf->data_off, RTE_PKTMBUF_HEADROOM);
+    EXPECT_EQ(mbuf->port, RTE_MBUF_PORT_INVALID);
+    EXPECT_EQ(content(mbuf), pattern(60));
+    rte_pktmbuf_free(mbuf);
 }
 
 // Case 66: the header may be split as the driver likes.
