@@ -16,6 +16,7 @@
 #include <array>
 #include <span>
 
+#include "base/guest.h"
 #include "net/filter.h"
 #include "net/header.h"
 #include "net/segments.h"
@@ -56,6 +57,17 @@ inline void place(
     }
 }
 
+/// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
+inline uint32_t place_simple(const rte_mbuf* frame, const ring::Segment& segment) noexcept {
+    NetHeader header{};
+    header.num_buffers = 1;
+    guest::store(segment.host, header);
+    guest::store_bytes(
+        segment.host + kHeaderBytes, rte_pktmbuf_mtod(frame, const void*), frame->data_len
+    );
+    return kHeaderBytes + frame->data_len;
+}
+
 /// A chain that cannot even begin a frame: 5.1.6.4 wants the whole header in the first one.
 inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
@@ -90,7 +102,13 @@ uint16_t to_guest(
 ) noexcept {
     std::array<ring::Chain, ring::kMaxBurst> chains;
     std::array<uint32_t, ring::kMaxBurst> lengths;
-    const uint16_t seen = ring.peek(chains);
+    // As many as there are frames; more only for those that need more than one.
+    uint16_t seen = ring.peek(std::span(chains).first(std::min(frames.size(), chains.size())));
+    const auto look_further = [&]() noexcept {
+        const uint16_t more = ring.peek_more(std::span(chains).subspan(seen));
+        seen = static_cast<uint16_t>(seen + more);
+        return more != 0;
+    };
     uint16_t used = 0;  // chains that are done with, good or not
     uint16_t done = 0;  // frames that are done with, placed or dropped
     uint64_t placed = 0;
@@ -104,20 +122,30 @@ uint16_t to_guest(
             continue;
         }
         // Unfit chains go back, so that they do not block the ring.
-        for (; used < seen && detail::is_unfit(chains[used], rules.mergeable); ++used) {
+        while (used < seen || look_further()) {
+            if (!detail::is_unfit(chains[used], rules.mergeable))
+                break;
             counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
-            lengths[used] = 0;
+            lengths[used++] = 0;
         }
         if (used == seen)
             break;
-        const auto left = std::span(chains).subspan(used, static_cast<size_t>(seen - used));
-        const auto [count, fits] =
-            detail::gather(left, uint64_t{kHeaderBytes} + frame->pkt_len, rules.mergeable);
+        const auto gather = [&]() noexcept {
+            return detail::gather(
+                std::span(chains).subspan(used, static_cast<size_t>(seen - used)),
+                uint64_t{kHeaderBytes} + frame->pkt_len,
+                rules.mergeable
+            );
+        };
+        detail::Gathered gathered = gather();
+        if (!gathered.fits && rules.mergeable && used + gathered.count == seen && look_further())
+            gathered = gather();
+        const auto [count, fits] = gathered;
         if (!fits) {
             // More buffers may come, unless these are a whole burst, or all that the ring can hold,
             // or one is useless.
-            if (rules.mergeable && count == left.size() &&
-                left.size() < std::min<size_t>(ring::kMaxBurst, ring.size()))
+            if (rules.mergeable && used + count == seen &&
+                count < std::min<size_t>(ring::kMaxBurst, ring.size()))
                 break;
             if (rules.mergeable) {
                 std::fill_n(lengths.begin() + used, count, 0U);
@@ -127,9 +155,15 @@ uint16_t to_guest(
             ++done;
             continue;
         }
-        detail::place(
-            frame, std::span(chains).subspan(used, count), std::span(lengths).subspan(used, count)
-        );
+        const ring::Segment* segment = chains[used].writable().data();
+        if (frame->nb_segs == 1 && kHeaderBytes + frame->data_len <= segment->bytes)
+            lengths[used] = detail::place_simple(frame, *segment);
+        else
+            detail::place(
+                frame,
+                std::span(chains).subspan(used, count),
+                std::span(lengths).subspan(used, count)
+            );
         used = static_cast<uint16_t>(used + count);
         ++placed;
         bytes += frame->pkt_len;

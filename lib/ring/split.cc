@@ -88,63 +88,113 @@ uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
     segments_in_use_ = 0;
     descriptors_ = 0;
     completed_ = 0;
+    peeked_ = 0;
+    pending_ = 0;
     miss_.reset();
     if (fault_ != RingFault::none)
         return 0;
     const auto pending =
         static_cast<uint16_t>(guest::load_acquire(avail_ + kIdxOffset) - next_avail_);
-    if (pending == 0)
-        return 0;
     if (pending > size_) {
         fault_ = RingFault::avail_jump;
         return 0;
     }
-    auto count = static_cast<uint16_t>(std::min<size_t>({pending, chains.size(), kMaxBurst}));
+    pending_ = std::min(pending, kMaxBurst);
+    return peek_more(chains);
+}
 
+uint16_t SplitRing::peek_more(std::span<Chain> chains) noexcept {
+    const auto left = static_cast<uint16_t>(pending_ - peeked_);
+    const auto wanted = static_cast<uint16_t>(std::min<size_t>(left, chains.size()));
+    if (wanted == 0)
+        return 0;
+    std::array<Descriptor, kMaxBurst> first;
+    const uint16_t fetched = fetch_first(wanted, first);
+    uint16_t count = 0;
+    while (count < fetched && descriptors_ <= kDescriptorBudget && look(first[count], chains[count])
+    )
+        ++count;
+    peeked_ = static_cast<uint16_t>(peeked_ + count);
+    // What stopped us stands at the front next time.
+    if (count < wanted)
+        pending_ = peeked_;
+    return count;
+}
+
+uint16_t SplitRing::fetch_first(uint16_t count, std::span<Descriptor> first) noexcept {
     // Heads: at most two runs, for the ring may wrap between them.
-    const auto at = static_cast<uint16_t>(next_avail_ & mask_);
+    const std::span<uint16_t> heads = std::span(heads_).subspan(peeked_, count);
+    const auto at = static_cast<uint16_t>((next_avail_ + peeked_) & mask_);
     const auto run = static_cast<uint16_t>(std::min<uint32_t>(count, size_ - at));
-    guest::fetch_bytes(heads_.data(), avail_ + kRingOffset + 2 * size_t{at}, 2 * size_t{run});
+    guest::fetch_bytes(heads.data(), avail_ + kRingOffset + 2 * size_t{at}, 2 * size_t{run});
     if (run < count)
         guest::fetch_bytes(
-            heads_.data() + run, avail_ + kRingOffset, 2 * static_cast<size_t>(count - run)
+            heads.data() + run, avail_ + kRingOffset, 2 * static_cast<size_t>(count - run)
         );
 
     // First descriptors of all chains, so that their cache misses overlap.
-    std::array<Descriptor, kMaxBurst> first;
     for (uint16_t i = 0; i < count; ++i) {
-        if (heads_[i] >= size_) {
-            // What comes before a bad head is good; the next peek starts at it and faults.
-            if (i == 0)
+        if (heads[i] >= size_) {
+            // What comes before a bad head is good; the peek that starts at it faults.
+            if (peeked_ + i == 0)
                 fault_ = RingFault::bad_head;
-            count = i;
-            break;
+            return i;
         }
         // Masked as well as checked, so that a mispredicted check reads nothing outside the table.
-        first[i] = guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(heads_[i] & mask_));
-    }
-
-    for (uint16_t i = 0; i < count; ++i) {
-        if (descriptors_ > kDescriptorBudget)
-            return i;  // the rest at the next look
-        Chain& chain = chains[i];
-        chain = Chain{};
-        chain.segments = segments_.data() + segments_in_use_;
-        const uint32_t segments_before = segments_in_use_;
-        const Walk result = walk(first[i], chain);
-        if (result == Walk::good && chain.readable_segments + chain.writable_segments != 0) {
-            chain.good = true;
-            __builtin_prefetch(chain.segments->host);
-            continue;
-        }
-        segments_in_use_ = segments_before;
-        // Out of segments behind other chains of this burst: next time it is first and has them
-        // all.
-        if (result == Walk::waits || (result == Walk::full && i != 0))
-            return i;
-        chain = Chain{};
+        first[i] = guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(heads[i] & mask_));
     }
     return count;
+}
+
+/// false: the chain must wait.
+bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
+    if (look_simple(descriptor, chain))
+        return true;
+    chain = Chain{};
+    chain.segments = segments_.data() + segments_in_use_;
+    const uint32_t segments_before = segments_in_use_;
+    const Walk result = walk(descriptor, chain);
+    if (result == Walk::good && chain.readable_segments + chain.writable_segments != 0) {
+        chain.good = true;
+        __builtin_prefetch(chain.segments->host);
+        return true;
+    }
+    segments_in_use_ = segments_before;
+    // Out of segments behind other chains of this burst: next time it is first and has them all.
+    if (result == Walk::waits || (result == Walk::full && segments_before != 0))
+        return false;
+    chain = Chain{};
+    return true;
+}
+
+/// What nearly all chains are: one buffer, in one region. false: it is something else.
+inline bool SplitRing::look_simple(const Descriptor& descriptor, Chain& chain) noexcept {
+    if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||
+        segments_in_use_ == segments_.size())
+        return false;
+    const uint32_t writable = (descriptor.flags & kDescWrite) != 0 ? 1 : 0;
+    Segment& segment = segments_[segments_in_use_];
+    // A buffer that wraps is longer than its region.
+    if (translator_.translate(
+            descriptor.addr,
+            descriptor.len,
+            writable != 0 ? memory::Access::write : memory::Access::read,
+            segment
+        ) != memory::Fault::none ||
+        segment.bytes != descriptor.len)
+        return false;
+    ++segments_in_use_;
+    chain = {
+        &segment,
+        1 - writable,
+        writable,
+        writable != 0 ? 0 : descriptor.len,
+        writable != 0 ? descriptor.len : 0,
+        true};
+    // Header and the beginning of the frame.
+    __builtin_prefetch(segment.host);
+    __builtin_prefetch(segment.host + 64);
+    return true;
 }
 
 SplitRing::Walk SplitRing::walk(Descriptor descriptor, Chain& chain) noexcept {

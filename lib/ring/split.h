@@ -75,6 +75,7 @@ class SplitRing {
     [[nodiscard]] uint32_t size() const noexcept { return size_; }
 
     uint16_t peek(std::span<Chain> chains) noexcept;
+    uint16_t peek_more(std::span<Chain> chains) noexcept;
     void complete(std::span<const uint32_t> lengths) noexcept;
 
     /// Whether the driver wants an interrupt for what was completed since this was last asked.
@@ -95,6 +96,9 @@ class SplitRing {
   private:
     enum class Walk : uint8_t { good, malformed, waits, full };
 
+    uint16_t fetch_first(uint16_t count, std::span<Descriptor> first) noexcept;
+    bool look(const Descriptor& descriptor, Chain& chain) noexcept;
+    bool look_simple(const Descriptor& descriptor, Chain& chain) noexcept;
     Walk walk(Descriptor descriptor, Chain& chain) noexcept;
     Walk walk_indirect(const Descriptor& table, uint32_t steps_before, Chain& chain) noexcept;
     Walk add(const Descriptor& descriptor, Chain& chain) noexcept;
@@ -118,6 +122,8 @@ class SplitRing {
     // Of the chains last peeked:
     std::array<uint16_t, kMaxBurst> heads_{};
     uint16_t completed_ = 0;
+    uint16_t peeked_ = 0;
+    uint16_t pending_ = 0;  ///< that may be peeked in all, as the last `peek` found it
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;
     uint32_t descriptors_ = 0;

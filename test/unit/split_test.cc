@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <bit>
 #include <tuple>
 #include <vector>
@@ -108,6 +109,43 @@ TEST(Split, BurstIsBounded) {
     rig.driver.publish();
     EXPECT_EQ(rig.peek(7).size(), 7U);
     EXPECT_EQ(rig.peek().size(), size_t{ring::kMaxBurst});
+}
+
+TEST(Split, PeekMoreGoesOnWhereThePeekEnded) {
+    RingRig rig({.size = 16, .start = 65530});  // ring and index wrap
+    const auto offer = [&](uint32_t bytes) {
+        rig.driver.offer({{kBuffers, bytes, true}});
+        rig.driver.publish();
+    };
+    for (uint32_t i = 1; i <= 12; ++i)
+        offer(i);
+    FetchLedger ledger;
+    std::array<ring::Chain, ring::kMaxBurst> chains;
+    ASSERT_EQ(rig.ring.peek(std::span(chains).first(3)), 3U);
+    offer(13);  // behind what the peek found
+    ASSERT_EQ(rig.ring.peek_more(std::span(chains).subspan(3, 1)), 1U);
+    ASSERT_EQ(rig.ring.peek_more(std::span(chains).subspan(4)), 8U);
+    EXPECT_EQ(rig.ring.peek_more(std::span(chains).subspan(12)), 0U);
+    for (uint32_t i = 0; i < 12; ++i)
+        EXPECT_EQ(chains[i].writable_bytes, i + 1) << "all stay as they were";
+    EXPECT_EQ(ledger.twice(), 0U);
+    rig.complete(12);
+    EXPECT_EQ(rig.ring.peek(std::span(chains)), 1U);
+    EXPECT_EQ(chains[0].writable_bytes, 13U);
+}
+
+TEST(Split, PeekMoreEndsBeforeABadHead) {
+    RingRig rig;
+    rig.driver.offer({{kBuffers, 64, true}});
+    rig.driver.publish();
+    rig.driver.push_head(9999);
+    std::array<ring::Chain, ring::kMaxBurst> chains;
+    ASSERT_EQ(rig.ring.peek(std::span(chains).first(1)), 1U);
+    EXPECT_EQ(rig.ring.peek_more(std::span(chains).subspan(1)), 0U);
+    EXPECT_EQ(rig.ring.fault(), ring::RingFault::none) << "the good chain can still go back";
+    rig.complete(1);
+    EXPECT_EQ(rig.ring.peek(std::span(chains)), 0U);
+    EXPECT_EQ(rig.ring.fault(), ring::RingFault::bad_head);
 }
 
 TEST(Split, ReadableThenWritableSegments) {
