@@ -57,7 +57,7 @@ requires std::is_trivially_copyable_v<T>
 [[nodiscard]] inline T fetch(const void* guest) noexcept {
     T local;
     std::memcpy(&local, guest, sizeof local);
-    asm volatile("" : "+m"(local) : : "memory");  // the copy is final: no second load
+    asm volatile("" : "+m"(local));  // the copy is final: no second load
     report(guest, sizeof local);
     return local;
 }

@@ -132,6 +132,8 @@ uint16_t from_guest(
     if (peeked == 0)
         return 0;
     const uint16_t seen = detail::allocate(pool, std::span(mbufs).first(peeked));
+    for (uint16_t i = 0; i < seen; ++i)
+        __builtin_prefetch(mbufs[i], 1);
     if (seen < peeked)
         counters.no_mbuf.add(1);
     uint16_t taken = 0;

@@ -73,6 +73,21 @@ inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
 }
 
+/// Frees frames that were placed or dropped. Those of one pool that nobody else holds, which is
+/// nearly always all, go back at once: a frame of one segment is as its pool wants it.
+inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
+    auto** const mbufs = const_cast<rte_mbuf**>(frames.data());
+    const auto count = static_cast<unsigned>(frames.size());
+    const auto is_simple = [pool = frames.front()->pool](const rte_mbuf* mbuf) {
+        return mbuf->pool == pool && mbuf->nb_segs == 1 && rte_mbuf_refcnt_read(mbuf) == 1 &&
+               RTE_MBUF_DIRECT(mbuf);
+    };
+    if (std::all_of(frames.begin(), frames.end(), is_simple))
+        rte_mempool_put_bulk(frames.front()->pool, reinterpret_cast<void**>(mbufs), count);
+    else
+        rte_pktmbuf_free_bulk(mbufs, count);
+}
+
 /// How many of the first chains are needed for `need` bytes. `fits` is false when they are not
 /// enough.
 struct Gathered {
@@ -171,7 +186,8 @@ uint16_t to_guest(
     }
     if (used != 0)
         ring.complete(std::span<const uint32_t>(lengths).first(used));
-    rte_pktmbuf_free_bulk(const_cast<rte_mbuf**>(frames.data()), done);
+    if (done != 0)
+        detail::free_frames(frames.first(done));
     counters.frames.add(placed);
     counters.bytes.add(bytes);
     return done;

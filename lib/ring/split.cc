@@ -84,6 +84,36 @@ bool SplitRing::restart(uint16_t avail) {
     return static_cast<uint16_t>(next_avail_ - next_used_) <= size_;
 }
 
+/// What nearly all chains are: one buffer, in one region. false: it is something else.
+inline bool SplitRing::look_simple(const Descriptor& descriptor, Chain& chain) noexcept {
+    if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||
+        segments_in_use_ == segments_.size())
+        return false;
+    const uint32_t writable = (descriptor.flags & kDescWrite) != 0 ? 1 : 0;
+    Segment& segment = segments_[segments_in_use_];
+    // A buffer that wraps is longer than its region.
+    if (translator_.translate(
+            descriptor.addr,
+            descriptor.len,
+            writable != 0 ? memory::Access::write : memory::Access::read,
+            segment
+        ) != memory::Fault::none ||
+        segment.bytes != descriptor.len)
+        return false;
+    ++segments_in_use_;
+    chain = {
+        &segment,
+        1 - writable,
+        writable,
+        writable != 0 ? 0 : descriptor.len,
+        writable != 0 ? descriptor.len : 0,
+        true};
+    // Header and the beginning of the frame.
+    __builtin_prefetch(segment.host);
+    __builtin_prefetch(segment.host + 64);
+    return true;
+}
+
 uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
     segments_in_use_ = 0;
     descriptors_ = 0;
@@ -111,8 +141,8 @@ uint16_t SplitRing::peek_more(std::span<Chain> chains) noexcept {
     std::array<Descriptor, kMaxBurst> first;
     const uint16_t fetched = fetch_first(wanted, first);
     uint16_t count = 0;
-    while (count < fetched && descriptors_ <= kDescriptorBudget && look(first[count], chains[count])
-    )
+    while (count < fetched && descriptors_ <= kDescriptorBudget &&
+           (look_simple(first[count], chains[count]) || look(first[count], chains[count])))
         ++count;
     peeked_ = static_cast<uint16_t>(peeked_ + count);
     // What stopped us stands at the front next time.
@@ -146,10 +176,8 @@ uint16_t SplitRing::fetch_first(uint16_t count, std::span<Descriptor> first) noe
     return count;
 }
 
-/// false: the chain must wait.
+/// Any other chain. false: it must wait.
 bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
-    if (look_simple(descriptor, chain))
-        return true;
     chain = Chain{};
     chain.segments = segments_.data() + segments_in_use_;
     const uint32_t segments_before = segments_in_use_;
@@ -164,36 +192,6 @@ bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
     if (result == Walk::waits || (result == Walk::full && segments_before != 0))
         return false;
     chain = Chain{};
-    return true;
-}
-
-/// What nearly all chains are: one buffer, in one region. false: it is something else.
-inline bool SplitRing::look_simple(const Descriptor& descriptor, Chain& chain) noexcept {
-    if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||
-        segments_in_use_ == segments_.size())
-        return false;
-    const uint32_t writable = (descriptor.flags & kDescWrite) != 0 ? 1 : 0;
-    Segment& segment = segments_[segments_in_use_];
-    // A buffer that wraps is longer than its region.
-    if (translator_.translate(
-            descriptor.addr,
-            descriptor.len,
-            writable != 0 ? memory::Access::write : memory::Access::read,
-            segment
-        ) != memory::Fault::none ||
-        segment.bytes != descriptor.len)
-        return false;
-    ++segments_in_use_;
-    chain = {
-        &segment,
-        1 - writable,
-        writable,
-        writable != 0 ? 0 : descriptor.len,
-        writable != 0 ? descriptor.len : 0,
-        true};
-    // Header and the beginning of the frame.
-    __builtin_prefetch(segment.host);
-    __builtin_prefetch(segment.host + 64);
     return true;
 }
 
