@@ -4,6 +4,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <deque>
 #include <mutex>
 #include <vector>
 
@@ -19,14 +20,15 @@ std::atomic<int> wake = -1;
 std::atomic<uint64_t> lost = 0;
 struct sigaction previous {};
 
-std::mutex mutex;  // of what follows: never taken by the handler
+std::mutex mutex;            // of what follows: never taken by the handler
+std::deque<Slot> all_slots;  // which do not move
 std::vector<Slot*> free_slots;
 
 /// The slot whose mapping contains `address`. The caller is using that mapping, so it stays.
 Slot* find(uintptr_t address) noexcept {
     for (Slot* slot = slots.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
         const size_t bytes = slot->bytes.load(std::memory_order_acquire);
-        const uintptr_t start = slot->start.load(std::memory_order_relaxed);
+        const auto start = reinterpret_cast<uintptr_t>(slot->start.load(std::memory_order_relaxed));
         if (bytes != 0 && address - start < bytes)
             return slot;
     }
@@ -40,7 +42,7 @@ void handler(int signal, siginfo_t* info, void* context) noexcept {
         // Whole, for a part of a huge page cannot be replaced. Two threads at once do no harm.
         constexpr int kProtection = PROT_READ | PROT_WRITE;
         constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
-        auto* const start = reinterpret_cast<void*>(slot->start.load(std::memory_order_relaxed));
+        void* const start = slot->start.load(std::memory_order_relaxed);
         if (::mmap(start, slot->bytes.load(), kProtection, kFlags, -1, 0) != MAP_FAILED) {
             slot->lost.store(true, std::memory_order_release);
             lost.fetch_add(1, std::memory_order_release);
@@ -78,7 +80,7 @@ uint64_t lost_mappings() noexcept {
 WatchedMapping::WatchedMapping(void* start, size_t bytes) {
     const std::lock_guard guard(mutex);
     if (free_slots.empty()) {
-        slot_ = new Slot;
+        slot_ = &all_slots.emplace_back();
         slot_->next = slots.load(std::memory_order_relaxed);
         slots.store(slot_, std::memory_order_release);
     } else {
@@ -86,7 +88,7 @@ WatchedMapping::WatchedMapping(void* start, size_t bytes) {
         free_slots.pop_back();
     }
     slot_->lost.store(false, std::memory_order_relaxed);
-    slot_->start.store(reinterpret_cast<uintptr_t>(start), std::memory_order_relaxed);
+    slot_->start.store(start, std::memory_order_relaxed);
     slot_->bytes.store(bytes, std::memory_order_release);
 }
 

@@ -41,7 +41,7 @@ class WatchedMapping {
     }
 
     struct Slot {
-        std::atomic<uintptr_t> start = 0;
+        std::atomic<void*> start = nullptr;
         std::atomic<size_t> bytes = 0;  ///< 0: free
         std::atomic<bool> lost = false;
         Slot* next = nullptr;
