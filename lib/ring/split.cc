@@ -109,8 +109,13 @@ inline bool SplitRing::look_simple(const Descriptor& descriptor, Chain& chain) n
         writable != 0 ? descriptor.len : 0,
         true};
     // Header and the beginning of the frame.
-    __builtin_prefetch(segment.host);
-    __builtin_prefetch(segment.host + 64);
+    if (writable != 0) {
+        guest::prefetch_to_store(segment.host);
+        guest::prefetch_to_store(segment.host + 64);
+    } else {
+        __builtin_prefetch(segment.host);
+        __builtin_prefetch(segment.host + 64);
+    }
     return true;
 }
 
