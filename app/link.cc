@@ -17,9 +17,9 @@ void LinkFollower::patch(Endpoint& a, Endpoint& b) {
     pairs_.push_back({{&a, {}}, {&b, {}}});
 }
 
-void LinkFollower::reflect(Endpoint& endpoint) {
+void LinkFollower::keep_up(Endpoint& endpoint) {
     if (endpoint.device != nullptr)
-        reflectors_.push_back({&endpoint, {}});
+        always_up_.push_back({&endpoint, {}});
 }
 
 void LinkFollower::tell(Side& side, bool up) {
@@ -58,7 +58,7 @@ void LinkFollower::follow(Pair& pair) {
 void LinkFollower::poll() {
     for (Pair& pair : pairs_)
         follow(pair);
-    for (Side& side : reflectors_)
+    for (Side& side : always_up_)
         tell(side, true);
 }
 
@@ -71,7 +71,7 @@ void LinkFollower::all_down() {
         down(pair.a);
         down(pair.b);
     }
-    for (Side& side : reflectors_)
+    for (Side& side : always_up_)
         down(side);
 }
 

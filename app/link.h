@@ -2,7 +2,7 @@
 //
 //     device : device   the link of one is up while the other has a driver
 //     device : port     device: the port's link. port: set up or down as the driver comes and goes
-//     reflect           up
+//     reflect, bridge   device: up. port: left alone
 //     port : port       left alone: a port that we set down has no link of its own that could be
 //                       followed, and each would wait for the other
 //
@@ -22,7 +22,8 @@ namespace vduse::app {
 class LinkFollower {
   public:
     void patch(Endpoint& a, Endpoint& b);
-    void reflect(Endpoint& endpoint);
+    /// Whatever happens elsewhere, the link of this one is up, if it is a device.
+    void keep_up(Endpoint& endpoint);
     void poll();
     /// At exit: no device has a link any more. `poll` must not be called after it.
     void all_down();
@@ -41,7 +42,7 @@ class LinkFollower {
     static void follow_port(Side& device, Side& port);
 
     std::vector<Pair> pairs_;
-    std::vector<Side> reflectors_;
+    std::vector<Side> always_up_;
 };
 
 }  // namespace vduse::app

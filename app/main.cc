@@ -83,7 +83,7 @@ Result<std::vector<uint16_t>> find_ports(const Options& options) {
 
 void note_unused(const Options& options) {
     for (const auto& name : unused_endpoints(options))
-        print_note(name + " is in no --patch or --reflect: its frames go nowhere");
+        print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
 }
 
 int serve(const Options& options, std::vector<uint16_t> ports) {

@@ -1,7 +1,7 @@
-// How it works: the words are read once, left to right, into an Options and a list of --patch and
-// --reflect arguments; those are resolved at the end, so that they may precede the endpoints that
-// they name. Each option and each key of --device is a row of a table: what is valid is listed in
-// error messages from the same rows that are searched.
+// How it works: the words are read once, left to right, into an Options and a list of --patch,
+// --reflect and --bridge arguments; those are resolved at the end, so that they may precede the
+// endpoints that they name. Each option and each key of --device is a row of a table: what is valid
+// is listed in error messages from the same rows that are searched.
 #include "options.h"
 
 #include <algorithm>
@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <optional>
 #include <string_view>
+#include <utility>
 
 namespace vduse::app {
 
@@ -31,6 +32,8 @@ const char* const kUsage =
   --port ETHDEV                 a DPDK port of the EAL options, by its name; repeatable
   --patch A:B                   join two devices or ports; a device's link follows the other side
   --reflect A                   send every frame back with its MAC addresses swapped
+  --bridge A,B,...[,age=N]      a learning switch between devices and ports; stations that
+                                are silent for N seconds (default 300) are forgotten
   --stats SECONDS               print counters every SECONDS, not only at exit
   -h, --help                    this text
   -V, --version                 versions of vduse-dp and DPDK
@@ -218,6 +221,7 @@ struct Reader {
     Options options;
     std::vector<Text> patches;
     std::vector<Text> reflects;
+    std::vector<Text> bridges;
 
     [[nodiscard]] std::vector<Text> names() const {
         std::vector<Text> result;
@@ -284,6 +288,11 @@ Complaint read_reflect(Reader& reader, Text text) {
     return {};
 }
 
+Complaint read_bridge(Reader& reader, Text text) {
+    reader.bridges.push_back(text);
+    return {};
+}
+
 Complaint read_stats(Reader& reader, Text text) {
     const auto complaint = store_number(text, 1, 86400, reader.options.stats_seconds);
     if (complaint)
@@ -307,11 +316,12 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 9> kOptions = {
+constexpr std::array<Option, 10> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
      {"--reflect", true, read_reflect},
+     {"--bridge", true, read_bridge},
      {"--stats", true, read_stats},
      {"-h", false, read_help},
      {"--help", false, read_help},
@@ -371,13 +381,43 @@ Complaint resolve_reflect(Reader& reader, Text text) {
     return {};
 }
 
-/// All endpoints that --patch and --reflect mention.
+/// "A,B,...[,age=N]": a name with '=' cannot be one of the members.
+Complaint resolve_bridge(Reader& reader, Text text) {
+    const std::string start = "--bridge " + std::string(text) + ": ";
+    constexpr Text kAge = "age=";
+    BridgeOption bridge;
+    bool has_age = false;
+    for (bool more = true; more;) {
+        more = text.find(',') != Text::npos;
+        const Text item = cut(text, ',');
+        if (item.starts_with(kAge)) {
+            if (std::exchange(has_age, true))
+                return start + "age is given twice";
+            if (const auto complaint =
+                    store_number(item.substr(kAge.size()), 1, 86400, bridge.age_seconds))
+                return start + "age " + *complaint + " seconds";
+            continue;
+        }
+        if (!reader.known(item))
+            return start + unknown_endpoint(reader, item);
+        bridge.members.push_back(reader.endpoint(item));
+    }
+    if (bridge.members.size() < 2 || bridge.members.size() > kMaxBridgeMembers)
+        return start + "must be A,B,...: 2 to " + std::to_string(kMaxBridgeMembers) +
+               " devices and ports";
+    reader.options.bridges.push_back(std::move(bridge));
+    return {};
+}
+
+/// All endpoints that --patch, --reflect and --bridge mention.
 std::vector<EndpointOption> used_endpoints(const Options& options) {
     std::vector<EndpointOption> used = options.reflects;
     for (const auto& patch : options.patches) {
         used.push_back(patch.a);
         used.push_back(patch.b);
     }
+    for (const auto& bridge : options.bridges)
+        used.insert(used.end(), bridge.members.begin(), bridge.members.end());
     return used;
 }
 
@@ -386,7 +426,7 @@ Complaint check_used_once(const Options& options) {
     for (const auto& endpoint : used)
         if (std::ranges::count(used, endpoint) > 1)
             return endpoint_name(options, endpoint) +
-                   " is used twice: one --patch or --reflect for each device and port";
+                   " is used twice: one --patch, --reflect or --bridge for each device and port";
     return {};
 }
 
@@ -398,6 +438,9 @@ Complaint resolve(Reader& reader) {
             return complaint;
     for (const Text text : reader.reflects)
         if (auto complaint = resolve_reflect(reader, text))
+            return complaint;
+    for (const Text text : reader.bridges)
+        if (auto complaint = resolve_bridge(reader, text))
             return complaint;
     return check_used_once(reader.options);
 }

@@ -40,11 +40,19 @@ struct PatchOption {
     EndpointOption b;
 };
 
+inline constexpr size_t kMaxBridgeMembers = 64;
+
+struct BridgeOption {
+    std::vector<EndpointOption> members;
+    uint32_t age_seconds = 300;  ///< after which a silent station is forgotten
+};
+
 struct Options {
     std::vector<DeviceOptions> devices;
     std::vector<std::string> ports;
     std::vector<PatchOption> patches;
     std::vector<EndpointOption> reflects;
+    std::vector<BridgeOption> bridges;
     uint32_t stats_seconds = 0;  ///< 0: only at exit
     bool help = false;           ///< Nothing else is checked when help or version is asked for.
     bool version = false;
@@ -56,7 +64,7 @@ Result<Options> parse_options(std::span<const char* const> words);
 /// The name that `endpoint` was given on the command line.
 const std::string& endpoint_name(const Options& options, EndpointOption endpoint);
 
-/// Names of devices and ports that no patch or reflect mentions.
+/// Names of devices and ports that no patch, reflect or bridge mentions.
 std::vector<std::string> unused_endpoints(const Options& options);
 
 /// What -h prints.

@@ -148,6 +148,11 @@ void stop_port(uint16_t port) {
     (void)rte_eth_dev_close(port);
 }
 
+uint16_t port_mtu(uint16_t port) {
+    uint16_t mtu = 0;
+    return rte_eth_dev_get_mtu(port, &mtu) == 0 ? mtu : uint16_t{RTE_ETHER_MTU};
+}
+
 bool port_link_up(uint16_t port) {
     rte_eth_link link{};
     if (rte_eth_link_get_nowait(port, &link) != 0)

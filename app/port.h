@@ -49,6 +49,9 @@ Result<void> start_port(const PortPlan& plan, rte_mempool* pool);
 
 void stop_port(uint16_t port);
 
+/// Of a port that is started.
+uint16_t port_mtu(uint16_t port);
+
 /// A port that does not tell is taken for up.
 bool port_link_up(uint16_t port);
 

@@ -3,6 +3,7 @@
 // devices go before Control.
 #include "service.h"
 
+#include <rte_cycles.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -13,6 +14,7 @@
 #include <utility>
 
 #include "device/vdpa_bus.h"
+#include "net/header.h"
 #include "print.h"
 #include "signals.h"
 #include "stats.h"
@@ -22,6 +24,8 @@ namespace vduse::app {
 namespace {
 
 constexpr std::chrono::milliseconds kLinkPeriod{100};
+static_assert(kMaxBridgeMembers == kMaxMembers);
+
 constexpr unsigned kPoolCache = 256;
 constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
 
@@ -61,7 +65,8 @@ Result<void> Service::start() {
         return done;
     if (auto done = add_ports(); !done)
         return done;
-    connect();
+    if (auto done = connect(); !done)
+        return done;
     if (auto done = switch_->start(pool_); !done)
         return done;
     running_ = true;
@@ -92,12 +97,26 @@ PortNeeds Service::needs_of(size_t port) const {
     for (const PatchOption& patch : options_.patches) {
         if (patch.a != self && patch.b != self)
             continue;
-        const EndpointOption other = patch.a == self ? patch.b : patch.a;
-        if (other.port)
-            return {};
-        return {owned_[other.index]->queue_pairs(), options_.devices[other.index].config.mtu};
+        return needs_for(patch.a == self ? patch.b : patch.a);
+    }
+    for (const BridgeOption& bridge : options_.bridges) {
+        if (std::ranges::find(bridge.members, self) == bridge.members.end())
+            continue;
+        PortNeeds most;
+        for (const EndpointOption member : bridge.members) {
+            const PortNeeds needs = needs_for(member);
+            most.queues = std::max(most.queues, needs.queues);
+            most.mtu = std::max(most.mtu, needs.mtu);
+        }
+        return most;
     }
     return {};
+}
+
+PortNeeds Service::needs_for(EndpointOption other) const {
+    if (other.port)
+        return {};
+    return {owned_[other.index]->queue_pairs(), options_.devices[other.index].config.mtu};
 }
 
 Result<void> Service::add_ports() {
@@ -140,7 +159,7 @@ Result<void> Service::create_pool(const std::vector<PortPlan>& plans) {
     return {};
 }
 
-void Service::connect() {
+Result<void> Service::connect() {
     switch_ = std::make_unique<Switch>();
     for (const PatchOption& patch : options_.patches) {
         switch_->patch(endpoint(patch.a), endpoint(patch.b));
@@ -148,12 +167,35 @@ void Service::connect() {
     }
     for (const EndpointOption option : options_.reflects) {
         switch_->reflect(endpoint(option));
-        links_.reflect(endpoint(option));
+        links_.keep_up(endpoint(option));
     }
+    for (const BridgeOption& option : options_.bridges)
+        if (auto done = make_bridge(option); !done)
+            return done;
     for (auto& device : devices_)
         if (device->lcore != LCORE_ID_ANY)
             device->device->set_lcore(device->lcore);
     links_.poll();
+    return {};
+}
+
+Result<void> Service::make_bridge(const BridgeOption& option) {
+    std::vector<BridgeMember> members;
+    std::vector<Endpoint*> endpoints;
+    for (const EndpointOption member : option.members) {
+        Endpoint& place = endpoint(member);
+        members.push_back({!member.port, member.port ? net::max_frame(port_mtu(place.port)) : 0U});
+        endpoints.push_back(&place);
+        links_.keep_up(place);
+    }
+    auto bridge = Bridge::create(
+        "bridge" + std::to_string(bridges_.size()), members, option.age_seconds * rte_get_tsc_hz()
+    );
+    if (!bridge)
+        return bridge.error();
+    switch_->join(**bridge, endpoints);
+    bridges_.push_back(std::move(*bridge));
+    return {};
 }
 
 void Service::start_attach() {
@@ -243,6 +285,8 @@ std::string Service::stats() const {
         text += device_block(*device, rte_get_main_lcore());
     for (const auto& port : ports_)
         text += port_line(*port);
+    for (const auto& bridge : bridges_)
+        text += bridge_line(*bridge);
     return text;
 }
 
@@ -259,6 +303,7 @@ int Service::finish() {
     }
     exit_step("stopping the workers");
     switch_.reset();
+    bridges_.clear();
     destroy_devices();
     exit_step("closing the ports");
     for (const auto& port : ports_)

@@ -17,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bridge.h"
 #include "helper.h"
 #include "link.h"
 #include "options.h"
@@ -48,7 +49,8 @@ class Service {
     Result<void> add_devices();
     Result<void> add_ports();
     Result<void> create_pool(const std::vector<PortPlan>& plans);
-    void connect();
+    Result<void> connect();
+    Result<void> make_bridge(const BridgeOption& option);
     void start_attach();
     void print_commands(const std::string& name);
 
@@ -70,6 +72,8 @@ class Service {
         return option.port ? *ports_[option.index] : *devices_[option.index];
     }
     [[nodiscard]] PortNeeds needs_of(size_t port) const;
+    /// What one device that a port is connected to asks of it.
+    [[nodiscard]] PortNeeds needs_for(EndpointOption other) const;
 
     const Options& options_;
     std::vector<uint16_t> port_numbers_;
@@ -78,6 +82,7 @@ class Service {
     std::vector<std::unique_ptr<Endpoint>> devices_;  ///< in the order of the options
     std::vector<std::unique_ptr<Endpoint>> ports_;
     rte_mempool* pool_ = nullptr;
+    std::vector<std::unique_ptr<Bridge>> bridges_;
     std::unique_ptr<Switch> switch_;
     LinkFollower links_;
     std::unique_ptr<Helper> helper_;

@@ -158,4 +158,24 @@ std::string port_line(const Endpoint& endpoint) {
     return text;
 }
 
+std::string bridge_line(const Bridge& bridge) {
+    const BridgeCounters& counters = bridge.counters();
+    std::string text = bridge.name();
+    append(
+        text,
+        ": %" PRIu64 " stations, %" PRIu64 " flooded, %" PRIu64 " returned, %" PRIu64
+        " moved, %" PRIu64 " not learned, %" PRIu64 " too short, %" PRIu64 " too long, %" PRIu64
+        " no mbuf\n",
+        bridge.stations(),
+        counters.flooded.read(),
+        counters.returned.read(),
+        counters.moved.read(),
+        counters.not_learned.read(),
+        counters.too_short.read(),
+        counters.too_long.read(),
+        counters.no_mbuf.read()
+    );
+    return text;
+}
+
 }  // namespace vduse::app

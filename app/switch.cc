@@ -1,9 +1,11 @@
 // How it works: see switch.h. `send`, at the end of every lane, spreads the queues of one side over
 // those of the other: queue i goes to i modulo the number of pairs that the driver uses now, or of
 // the port's tx queues. A device without a driver takes nothing, so what a port receives meanwhile
-// is drained and dropped, instead of being delivered, old, when a driver comes.
+// is drained and dropped, instead of being delivered, old, when a driver comes. That holds for each
+// output of a bridge, too.
 #include "switch.h"
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_launch.h>
@@ -19,12 +21,25 @@ namespace vduse::app {
 namespace {
 
 constexpr uint16_t kBurst = 32;
+static_assert(kBurst == Bridge::kBurst);
 
-/// Polls one queue of `from` and sends to `to`.
+/// How often a bridge looks for old stations, a few at a time: all of them about four times a
+/// second.
+constexpr unsigned kSweepsPerSecond = 1000;
+
+/// A bridge and who is in it.
+struct Joined {
+    Bridge* bridge;
+    std::vector<Endpoint*> members;
+};
+
+/// Polls one queue of `from` and sends to `to`, or to the members of a bridge.
 struct Lane {
     Endpoint* from;
-    Endpoint* to;
+    Endpoint* to;  ///< nullptr: `joined` decides
     uint16_t queue;
+    const Joined* joined = nullptr;
+    uint16_t member = 0;  ///< `from` as the bridge knows it
 };
 
 uint16_t receive(
@@ -81,6 +96,15 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
     return frames.first(kept);
 }
 
+/// Sends `frames`, which came from a member of a bridge, to the others.
+void send_to_bridge(const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool) noexcept {
+    Bridge& bridge = *lane.joined->bridge;
+    bridge.sort(lane.member, frames, pool, rte_rdtsc());
+    for (const uint8_t member : bridge.order())
+        if (const auto output = bridge.output(member); !output.empty())
+            send(*lane.joined->members[member], lane.queue, output);
+}
+
 /// One burst; false when there was nothing to do.
 bool run(const Lane& lane, rte_mempool* pool) noexcept {
     if (!lane.from->in_service.load(std::memory_order_relaxed))
@@ -90,6 +114,10 @@ bool run(const Lane& lane, rte_mempool* pool) noexcept {
     frames = frames.first(receive(*lane.from, lane.queue, pool, frames));
     if (frames.empty())
         return false;
+    if (lane.joined != nullptr) {
+        send_to_bridge(lane, frames, pool);
+        return true;
+    }
     if (lane.from == lane.to)
         frames = reflected(*lane.to, lane.queue, frames);
     if (!frames.empty())
@@ -102,6 +130,8 @@ bool run(const Lane& lane, rte_mempool* pool) noexcept {
 struct Switch::Worker {
     unsigned lcore = 0;
     std::vector<Lane> lanes;
+    std::vector<std::unique_ptr<Joined>> bridges;
+    uint64_t sweep_period = 0;
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
 
@@ -111,9 +141,31 @@ struct Switch::Worker {
             lanes.push_back({&from, &to, queue});
     }
 
+    void add(Bridge& bridge, std::span<Endpoint* const> members) {
+        const Joined* const joined =
+            bridges.emplace_back(new Joined{&bridge, std::vector(members.begin(), members.end())})
+                .get();
+        for (uint16_t member = 0; member < members.size(); ++member) {
+            members[member]->lcore = lcore;
+            for (uint16_t queue = 0; queue < members[member]->queues; ++queue)
+                lanes.push_back({members[member], nullptr, queue, joined, member});
+        }
+    }
+
+    /// The time of the next one.
+    uint64_t sweep(uint64_t now) const noexcept {
+        for (const auto& joined : bridges)
+            joined->bridge->sweep(now);
+        return now + sweep_period;
+    }
+
     void loop() const noexcept {
+        uint64_t next_sweep = 0;
         while (!stop->load(std::memory_order_relaxed)) {
             bool busy = false;
+            if (!bridges.empty())
+                if (const uint64_t now = rte_rdtsc(); now >= next_sweep)
+                    next_sweep = sweep(now);
             for (const Lane& lane : lanes)
                 busy |= run(lane, pool);
             if (!busy)
@@ -154,9 +206,14 @@ void Switch::reflect(Endpoint& endpoint) {
     next_worker().add(endpoint, endpoint);
 }
 
+void Switch::join(Bridge& bridge, std::span<Endpoint* const> members) {
+    next_worker().add(bridge, members);
+}
+
 Result<void> Switch::start(rte_mempool* pool) {
     for (auto& worker : workers_) {
         worker->pool = pool;
+        worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
         if (worker->lanes.empty())
             continue;
         const int status = rte_eal_remote_launch(Worker::main, worker.get(), worker->lcore);

@@ -7,6 +7,9 @@
 //                              vd0 pair 1  ──►  net_tap0      worker, so no queue is ever used by
 //                              net_tap0 0  ──►  vd0           two threads.
 //
+// A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
+// goes. Again all lanes of a bridge belong to one worker, and so does the bridge itself.
+//
 // A worker goes round its lanes until it is told to stop. It neither allocates, locks, logs nor
 // waits: what the other side has no room for is dropped and counted.
 //
@@ -18,9 +21,11 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "bridge.h"
 #include "net/stats.h"
 #include "vduse.h"
 
@@ -48,6 +53,8 @@ class Switch {
     /// Before `start`. Picks the next worker lcore in turn, and writes it into the endpoints.
     void patch(Endpoint& a, Endpoint& b);
     void reflect(Endpoint& endpoint);
+    /// `members` in the order that `bridge` has them in; both live as long as this object.
+    void join(Bridge& bridge, std::span<Endpoint* const> members);
 
     /// Frames from guests are built in mbufs of `pool`.
     Result<void> start(rte_mempool* pool);

@@ -189,6 +189,44 @@ TEST(Options, AnEndpointIsUsedOnce) {
     expect_refused(known + "--reflect vd2 --reflect vd2", {"vd2 is used twice"});
 }
 
+TEST(Options, Bridges) {
+    const auto options = parse(
+        "--bridge vd0,0000:03:00.0,vd1 --device vd0 --device vd1 --port 0000:03:00.0 --port p1 "
+        "--device vd2 --bridge p1,age=20,vd2"
+    );
+    ASSERT_TRUE(options);
+    ASSERT_EQ(options->bridges.size(), 2U);
+    EXPECT_EQ(
+        options->bridges[0].members,
+        (std::vector<EndpointOption>{{false, 0}, {true, 0}, {false, 1}})
+    );
+    EXPECT_EQ(options->bridges[0].age_seconds, 300U);
+    EXPECT_EQ(options->bridges[1].members, (std::vector<EndpointOption>{{true, 1}, {false, 2}}));
+    EXPECT_EQ(options->bridges[1].age_seconds, 20U);
+    EXPECT_TRUE(unused_endpoints(*options).empty());
+}
+
+TEST(Options, BadBridges) {
+    const std::string known = "--device vd0 --device vd1 --port p0 --bridge ";
+    expect_refused(known + "vd0", {"--bridge vd0", "A,B,...", "2 to 64"});
+    expect_refused(known + "vd0,x", {"--bridge vd0,x", "'x'", "vd0, vd1, p0"});
+    expect_refused(known + "vd0,", {"''", "vd0, vd1, p0"});
+    expect_refused(known + "vd0,age=3", {"A,B,..."});
+    expect_refused(known + "vd0,vd1,age=0", {"age must be 1 to 86400 seconds"});
+    expect_refused(known + "vd0,vd1,age=86401", {"age must be 1 to 86400 seconds"});
+    expect_refused(known + "vd0,vd1,age=1,age=1", {"age is given twice"});
+    expect_refused(known + "vd0,vd0", {"vd0 is used twice"});
+    expect_refused(known + "vd0,vd1 --reflect vd1", {"vd1 is used twice", "--bridge"});
+    expect_refused(known + "vd0,vd1 --bridge vd1,p0", {"vd1 is used twice"});
+    std::string many = "--bridge vd";
+    std::string devices;
+    for (int i = 0; i < 65; ++i) {
+        many += ",vd" + std::to_string(i);
+        devices += " --device vd" + std::to_string(i);
+    }
+    expect_refused(many + devices + " --port vd", {"2 to 64"});
+}
+
 TEST(Options, UnusedEndpointsAreNotAnError) {
     const auto options = parse("--device vd0 --device vd1 --port p0 --port p1 --patch vd1:p0");
     ASSERT_TRUE(options);
@@ -205,11 +243,13 @@ TEST(Options, Stats) {
 }
 
 TEST(Options, UnknownOptionsAndMissingValues) {
-    expect_refused("--foo", {"'--foo'", "--device, --port, --patch, --reflect, --stats, -h"});
+    expect_refused(
+        "--foo", {"'--foo'", "--device, --port, --patch, --reflect, --bridge, --stats, -h"}
+    );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});
     expect_refused("--help=1", {"--help takes no value"});
-    for (const char* option : {"--device", "--port", "--patch", "--reflect", "--stats"})
+    for (const char* option : {"--device", "--port", "--patch", "--reflect", "--bridge", "--stats"})
         expect_refused(option, {option, "needs a value"});
 }
 
@@ -233,6 +273,8 @@ TEST(Options, UsageNamesEveryKey) {
           "--port",
           "--patch",
           "--reflect",
+          "--bridge",
+          "age=",
           "--stats",
           "-h",
           "-V",

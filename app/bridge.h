@@ -1,0 +1,107 @@
+// A learning bridge between several devices and ports: decides where each frame of a burst goes.
+//
+// It knows its members by number only and sends nothing itself: `sort` puts the frames of a burst
+// into one output for each member, and the worker (switch.cc) sends the outputs, in `order`.
+//
+//     known address     to its member; nowhere when that is where the frame came from
+//     everything else   a copy to every member but the one it came from: unknown addresses,
+//                       multicast (that of bridge protocols too, so that bridges around us can see
+//                       loops), broadcast
+//
+// A device only reads what it is sent and is done with it at once, so its copy of a frame is the
+// same mbuf with one more reference. A port's driver may keep an mbuf and may write into it, so
+// each port gets frames that nobody else has: the frame itself, or a copy. That is why devices come
+// first in `order`: they have let go of a frame when the port gets it.
+//
+// What a device does not want to receive its own filter refuses (lib/net/filter.h), longer frames
+// than its MTU allows included; for ports that is looked at here.
+//
+// What a hostile guest could try: see stations.h. Broadcasts cost at most one copy for each port,
+// in mbufs that the pool has anyway for ports' tx queues; when it has none, the copy is left out
+// and counted.
+//
+// Threads: `create` on the main lcore, counters for any thread, the rest for the bridge's worker.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "net/stats.h"
+#include "stations.h"
+
+struct rte_mbuf;
+struct rte_mempool;
+
+namespace vduse::app {
+
+struct BridgeMember {
+    bool device = false;
+    uint32_t longest = 0;  ///< frame in bytes, of a port
+};
+
+struct BridgeCounters {
+    net::Counter flooded;      ///< frames that went to more than their own member, or would have
+    net::Counter returned;     ///< frames for the member that they came from: dropped
+    net::Counter moved;        ///< stations heard on another member than before
+    net::Counter not_learned;  ///< frames whose source found no room in the table
+    net::Counter too_short;    ///< no Ethernet header
+    net::Counter too_long;     ///< copies not sent to a port because of its MTU
+    net::Counter no_mbuf;      ///< copies not sent to a port because the pool was empty
+};
+
+class Bridge {
+  public:
+    static constexpr uint16_t kBurst = 32;
+
+    /// 2 to kMaxMembers members; `name` is unique in the process.
+    static Result<std::unique_ptr<Bridge>> create(
+        const std::string& name, std::span<const BridgeMember> members, uint64_t lifetime
+    );
+
+    /// Takes `frames`, kBurst at most, that member `from` received; outputs hold them until the
+    /// next call. Copies come from `pool`.
+    void sort(
+        unsigned from, std::span<rte_mbuf* const> frames, rte_mempool* pool, uint64_t now
+    ) noexcept;
+    /// In which order outputs must be sent.
+    [[nodiscard]] std::span<const uint8_t> order() const noexcept { return order_; }
+    /// Whoever sends it owns the frames.
+    [[nodiscard]] std::span<rte_mbuf*> output(unsigned member) noexcept {
+        return {outputs_[member].frames.data(), outputs_[member].count};
+    }
+    /// A little of the ageing.
+    void sweep(uint64_t now) noexcept { stations_->sweep(now); }
+
+    [[nodiscard]] const std::string& name() const noexcept { return name_; }
+    [[nodiscard]] const BridgeCounters& counters() const noexcept { return counters_; }
+    [[nodiscard]] uint64_t stations() const noexcept { return stations_->size(); }
+
+  private:
+    struct Output {
+        std::array<rte_mbuf*, kBurst> frames;
+        uint16_t count = 0;
+
+        void add(rte_mbuf* frame) noexcept { frames[count++] = frame; }
+    };
+    Bridge(
+        std::string name, std::span<const BridgeMember> members, std::unique_ptr<Stations> stations
+    );
+    [[nodiscard]] uint64_t targets(unsigned from, const rte_mbuf* frame, uint64_t now) noexcept;
+    void to_ports(rte_mbuf* frame, uint64_t ports, rte_mempool* pool) noexcept;
+    void deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexcept;
+
+    std::string name_;
+    std::vector<BridgeMember> members_;
+    uint64_t devices_ = 0;  ///< a bit for each member that is one
+    uint64_t all_ = 0;
+    std::vector<uint8_t> order_;
+    std::vector<Output> outputs_;
+    std::unique_ptr<Stations> stations_;
+    BridgeCounters counters_;
+};
+
+}  // namespace vduse::app
