@@ -202,6 +202,17 @@ DeviceInfo Device::info() const {
     return session_->info();
 }
 
+std::optional<QueueInfo> Device::queue_info(uint32_t index) const {
+    auto info = session_->queue_info(index);
+    if (info)
+        add_to(session_->queue(index).counters, info->stats);
+    return info;
+}
+
+std::vector<ControlEvent> Device::events() const {
+    return session_->events();
+}
+
 bool Device::broken() const noexcept {
     return session_->broken();
 }

@@ -11,6 +11,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -85,10 +86,15 @@ struct RegionInfo {
     uint64_t last = 0;
     bool readable = false;
     bool writable = false;
+    /// The NUMA node of its first page. -1: nobody has touched it yet, the kernel does not tell, or
+    /// the space has more regions than are asked about (64).
+    int node = -1;
 };
 
 /// A snapshot for people and tests.
 struct DeviceInfo {
+    uint64_t api_version = 0;      ///< of VDUSE, as agreed with the kernel
+    uint64_t kernel_features = 0;  ///< VDUSE_F_* that the kernel has
     uint8_t status = 0;
     uint64_t features = 0;  ///< negotiated
     bool link_up = false;
@@ -105,6 +111,39 @@ struct DeviceInfo {
     std::vector<GroupInfo> groups;
     std::vector<std::vector<RegionInfo>> spaces;
 };
+
+enum class QueueUse : uint8_t { to_guest, from_guest, control };
+
+/// A snapshot of one virtqueue.
+struct QueueInfo {
+    QueueUse use = QueueUse::to_guest;
+    uint16_t pair = 0;  ///< of a data queue
+    uint32_t group = 0;
+    uint32_t asid = 0;
+    bool ready = false;        ///< the driver's side said so
+    bool running = false;      ///< it is being served
+    bool stalled = false;      ///< it could not be started, until something changes
+    bool quarantined = false;  ///< its ring cannot be trusted, until a reset
+    uint32_t size = 0;         ///< entries, the addresses of its parts: when it last ran
+    uint64_t desc = 0;
+    uint64_t driver = 0;
+    uint64_t device = 0;
+    QueueStats stats;
+};
+
+/// A message of the kernel and what became of it.
+struct ControlEvent {
+    std::chrono::system_clock::time_point time;
+    std::chrono::nanoseconds took{};  ///< until the answer was written
+    std::string what;                 ///< for example "SET_VQ_READY queue 1 ready 1"
+    bool ok = false;                  ///< how it was answered
+};
+
+/// Names of the bits of `DeviceInfo::features`, `status` and `kernel_features`, the lowest first:
+/// "MTU", "DRIVER_OK", "QUEUE_READY"; "bit40" where we know none.
+std::vector<std::string> feature_names(uint64_t features);
+std::vector<std::string> status_names(uint8_t status);
+std::vector<std::string> kernel_feature_names(uint64_t features);
 
 class Device {
   public:
@@ -135,6 +174,10 @@ class Device {
     /// Control thread: the lcore that will serve the data queues; lookup tables move near it.
     void set_lcore(unsigned lcore);
     [[nodiscard]] DeviceInfo info() const;
+    /// Control thread: virtqueue `index` in virtio's numbering; nothing when there is none.
+    [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
+    /// Control thread: the last 64 messages of the kernel, the oldest first.
+    [[nodiscard]] std::vector<ControlEvent> events() const;
     /// The kernel gave the device up (an answer came too late): destroy it.
     [[nodiscard]] bool broken() const noexcept;
 

@@ -1,8 +1,12 @@
 // Messages: what the kernel asks, and the answer.
 #include "device/session.h"
 
+#include <numaif.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -26,6 +30,23 @@ const char* describe(Veto veto) {
             return "VIRTIO_F_ACCESS_PLATFORM is missing";
     }
     return "unknown";
+}
+
+/// Asks the kernel where the first pages of regions are. It touches none of them.
+void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& regions) {
+    constexpr size_t kAsked = 64;
+    std::array<void*, kAsked> pages{};
+    std::array<int, kAsked> nodes{};
+    const size_t count = std::min(mapped.size(), kAsked);
+    for (size_t i = 0; i < count; ++i) {
+        // The kernel wants the page's address.
+        const auto place = reinterpret_cast<uintptr_t>(mapped[i].host);
+        pages[i] = mapped[i].host - place % static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+    }
+    if (count == 0 || ::move_pages(0, count, pages.data(), nullptr, nodes.data(), 0) != 0)
+        return;
+    for (size_t i = 0; i < count; ++i)
+        regions[i].node = std::max(nodes[i], -1);  // below 0: why it does not know
 }
 
 }  // namespace
@@ -80,6 +101,8 @@ Message Session::understand(const uapi::abi::Request& request) {
 }
 
 void Session::handle(const uapi::abi::Request& request) {
+    const auto asked = std::chrono::system_clock::now();
+    const auto begin = std::chrono::steady_clock::now();
     const Message message = understand(request);
     const State before = state_;
     const Step step = next(shape_, state_, message);
@@ -96,7 +119,9 @@ void Session::handle(const uapi::abi::Request& request) {
             name(),
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
-    answer(request, step.ok && stopped);
+    const bool ok = step.ok && stopped;
+    answer(request, ok);
+    events_.record(request, ok, asked, std::chrono::steady_clock::now() - begin);
     reconcile();
 }
 
@@ -216,6 +241,8 @@ Result<void> Session::destroy() {
 
 DeviceInfo Session::info() const {
     DeviceInfo info;
+    info.api_version = uapi::abi::kApiVersion1;
+    info.kernel_features = kernel_features_;
     info.status = state_.status;
     info.features = state_.features;
     info.link_up = config_status_ != 0 && !broken_;
@@ -244,6 +271,33 @@ DeviceInfo Session::info() const {
                  region.allows(memory::Access::read),
                  region.allows(memory::Access::write)}
             );
+        locate(view.regions(), regions);
+    }
+    return info;
+}
+
+std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
+    if (index >= shape_.queues())
+        return std::nullopt;
+    const Queue& queue = queues_[index];
+    QueueInfo info;
+    info.use = index % 2 == 0 ? QueueUse::to_guest : QueueUse::from_guest;
+    // The last queue is never one of data, whatever was negotiated.
+    if (is_control(index) || index == 2U * shape_.pairs)
+        info.use = QueueUse::control;
+    else
+        info.pair = static_cast<uint16_t>(index / 2);
+    info.group = group_of(shape_, state_.features, index);
+    info.asid = space_of(shape_, state_, index);
+    info.ready = state_.ready(index);
+    info.running = queue.running;
+    info.stalled = queue.stalled;
+    info.quarantined = queue.quarantined;
+    if (queue.started_with) {
+        info.size = queue.ring.size();
+        info.desc = queue.started_with->desc_addr;
+        info.driver = queue.started_with->driver_addr;
+        info.device = queue.started_with->device_addr;
     }
     return info;
 }

@@ -26,6 +26,7 @@
 #include <span>
 #include <vector>
 
+#include "device/events.h"
 #include "device/state.h"
 #include "memory/address_space.h"
 #include "net/control.h"
@@ -90,6 +91,9 @@ class Session {
     void set_link(bool up);
     void set_node(int numa_node) { numa_node_ = numa_node; }
     [[nodiscard]] DeviceInfo info() const;
+    /// Without `stats`.
+    [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
+    [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
     Result<void> destroy();
 
     // Any thread.
@@ -176,6 +180,8 @@ class Session {
     std::unique_ptr<uapi::DeviceNode> node_;
     UniqueFd kick_;
     bool broken_ = false;
+    uint64_t kernel_features_ = 0;
+    EventLog events_;
 
     State state_;
     std::array<memory::View, kSpaces> views_;

@@ -70,6 +70,7 @@ Result<void> Session::open() {
     const auto features = control_node_->get_features();
     if (!features || (*features & kWanted) != kWanted)
         return Error{ENOTSUP, "this kernel's VDUSE lacks VDUSE_F_QUEUE_READY or VDUSE_F_SUSPEND"};
+    kernel_features_ = *features;
     if (auto set = control_node_->set_features(kWanted); !set)
         return set.error();
     if (auto created = create_in_kernel(); !created)

@@ -2,6 +2,7 @@
 // seen to send, hostile cases 103 to 112, and what a device does to memory before it answers.
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <numaif.h>
 
 #include <algorithm>
 #include <array>
@@ -23,6 +24,13 @@ using uapi::abi::RequestType;
 using uapi::abi::Response;
 
 constexpr uint64_t kProbe = ~uint64_t{0};  ///< "all that is offered"
+
+/// The NUMA node of a page that is there, -1 where the kernel does not tell.
+int node_of(void* page) {
+    int node = -1;
+    const long asked = ::move_pages(0, 1, &page, nullptr, &node, 0);
+    return asked == 0 ? std::max(node, -1) : -1;
+}
 
 // -- creation
 // ----------------------------------------------------------------------------------------
@@ -203,6 +211,52 @@ TEST_F(SessionTest, QemuStart) {
 }
 
 // A command that is there before the queue is: no kick tells of it.
+TEST_F(SessionTest, WhatPeopleAreTold) {
+    kernel.vduse_features |= uint64_t{1} << 9;
+    ASSERT_EQ(create(), "");
+    EXPECT_TRUE(device->events().empty());
+    EXPECT_EQ(device->queue_info(0)->size, 0U);
+    qemu_start();
+    ASSERT_TRUE(traffic(0));
+
+    *guest.place(0).host = std::byte{1};
+    const DeviceInfo info = device->info();
+    EXPECT_EQ(info.api_version, 1U);
+    EXPECT_EQ(info.kernel_features, kernel.vduse_features);
+    ASSERT_EQ(info.spaces[0].size(), 1U);
+    EXPECT_EQ(info.spaces[0][0].node, node_of(guest.place(0).host));
+
+    const auto from = device->queue_info(1);
+    ASSERT_TRUE(from);
+    EXPECT_EQ(from->use, QueueUse::from_guest);
+    EXPECT_EQ(from->pair, 0);
+    EXPECT_EQ(from->asid, 0U);
+    EXPECT_TRUE(from->ready && from->running && !from->stalled && !from->quarantined);
+    EXPECT_EQ(from->size, 64U);
+    EXPECT_EQ(from->desc, ring(1).layout().desc);
+    EXPECT_EQ(from->driver, ring(1).layout().avail);
+    EXPECT_EQ(from->device, ring(1).layout().used);
+    EXPECT_EQ(from->stats.frames, 1U);
+    EXPECT_EQ(device->queue_info(2)->use, QueueUse::to_guest);
+    EXPECT_EQ(device->queue_info(2)->pair, 1);
+    const auto cvq = device->queue_info(4);
+    EXPECT_EQ(cvq->use, QueueUse::control);
+    EXPECT_EQ(cvq->group, 1U);
+    EXPECT_EQ(cvq->asid, 1U);
+    EXPECT_TRUE(cvq->running);
+    EXPECT_FALSE(device->queue_info(5));
+    EXPECT_FALSE(device->queue_info(UINT32_MAX));
+
+    const auto events = device->events();
+    ASSERT_GE(events.size(), 5U);
+    EXPECT_EQ(events.front().what, "SET_STATUS 0x0");
+    EXPECT_EQ(events.back().what, "SET_VQ_READY queue 3 ready 1");
+    EXPECT_TRUE(events.back().ok);
+    EXPECT_FALSE(vd0->set_group_asid(7, 0));
+    EXPECT_EQ(device->events().back().what, "SET_VQ_GROUP_ASID group 7 asid 0");
+    EXPECT_FALSE(device->events().back().ok);
+}
+
 TEST_F(SessionTest, CommandsBeforeTheKickfd) {
     ASSERT_EQ(create(), "");
     qemu_until_driver_ok(kWithMq, 4);

@@ -1,0 +1,72 @@
+#include "device/events.h"
+
+#include <algorithm>
+#include <cinttypes>
+#include <cstdarg>
+#include <cstdio>
+
+namespace vduse::device {
+namespace {
+
+[[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...) {
+    std::array<char, 128> line{};
+    va_list arguments;
+    va_start(arguments, format);
+    std::vsnprintf(line.data(), line.size(), format, arguments);
+    va_end(arguments);
+    return line.data();
+}
+
+std::string describe(const uapi::abi::Request& request) {
+    using uapi::abi::RequestType;
+    switch (static_cast<RequestType>(request.type)) {
+        case RequestType::get_vq_state:
+            return text("GET_VQ_STATE queue %" PRIu32, request.vq_state.index);
+        case RequestType::set_status:
+            return text("SET_STATUS 0x%x", unsigned{request.status});
+        case RequestType::update_iotlb:
+            return text(
+                "UPDATE_IOTLB asid %" PRIu32 " 0x%" PRIx64 "-0x%" PRIx64,
+                request.iova.asid,
+                request.iova.start,
+                request.iova.last
+            );
+        case RequestType::set_vq_group_asid:
+            return text(
+                "SET_VQ_GROUP_ASID group %" PRIu32 " asid %" PRIu32,
+                request.vq_group_asid.group,
+                request.vq_group_asid.asid
+            );
+        case RequestType::set_vq_ready:
+            return text(
+                "SET_VQ_READY queue %" PRIu32 " ready %" PRIu32,
+                request.vq_ready.num,
+                request.vq_ready.ready
+            );
+        case RequestType::suspend:
+            return "SUSPEND";
+    }
+    return text("unknown message %" PRIu32, request.type);
+}
+
+}  // namespace
+
+void EventLog::record(
+    const uapi::abi::Request& request,
+    bool ok,
+    std::chrono::system_clock::time_point asked,
+    std::chrono::nanoseconds took
+) {
+    entries_[count_++ % kKept] = {request, ok, asked, took};
+}
+
+std::vector<ControlEvent> EventLog::list() const {
+    std::vector<ControlEvent> events;
+    for (size_t i = count_ - std::min(count_, kKept); i < count_; ++i) {
+        const Entry& entry = entries_[i % kKept];
+        events.push_back({entry.asked, entry.took, describe(entry.request), entry.ok});
+    }
+    return events;
+}
+
+}  // namespace vduse::device
