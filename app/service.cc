@@ -70,6 +70,7 @@ Result<void> Service::start() {
     if (auto done = switch_->start(pool_); !done)
         return done;
     running_ = true;
+    start_telemetry();
     say("vduse-dp: ready\n");
     start_attach();
     return {};
@@ -198,6 +199,15 @@ Result<void> Service::make_bridge(const BridgeOption& option) {
     return {};
 }
 
+void Service::start_telemetry() {
+    std::vector<const Endpoint*> devices;
+    for (const auto& device : devices_)
+        devices.push_back(device.get());
+    telemetry_ = std::make_unique<Telemetry>(
+        [this] { control_->wake(); }, std::move(devices), rte_get_main_lcore()
+    );
+}
+
 void Service::start_attach() {
     std::vector<Step> steps;
     for (const DeviceOptions& option : options_.devices) {
@@ -227,6 +237,7 @@ void Service::run() {
     next_stats_ = Clock::now() + std::chrono::seconds(options_.stats_seconds);
     while (!stop_ && !signalled()) {
         control_->run_once(kLinkPeriod.count());
+        telemetry_->serve();
         tick();
     }
 }
@@ -296,6 +307,7 @@ int Service::finish() {
         say(stats());
     else
         fail();
+    telemetry_.reset();
     if (control_ != nullptr) {
         exit_step("setting links down");
         links_.all_down();

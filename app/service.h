@@ -1,8 +1,9 @@
 // The application in operation: devices, ports, workers, and the loop of the main lcore.
 //
 //     start   devices under /dev/vduse, mbuf pool, ports, workers, "ready", attach thread
-//     run     answer the kernel; links every 100 ms; statistics; reports of the attach thread
-//     finish  statistics, links down, devices off the vDPA bus, workers stopped, all destroyed
+//     run     answer the kernel and telemetry; links every 100 ms; statistics; reports of the
+//     attach thread finish  statistics, links down, devices off the vDPA bus, workers stopped, all
+//     destroyed
 //
 // A device that the kernel gave up is taken out of service; the others go on, and the exit status
 // will be 1. An attach that fails, or the last device that goes, ends the process with that status.
@@ -23,6 +24,7 @@
 #include "options.h"
 #include "port.h"
 #include "switch.h"
+#include "telemetry.h"
 
 struct rte_mempool;
 
@@ -51,6 +53,7 @@ class Service {
     Result<void> create_pool(const std::vector<PortPlan>& plans);
     Result<void> connect();
     Result<void> make_bridge(const BridgeOption& option);
+    void start_telemetry();
     void start_attach();
     void print_commands(const std::string& name);
 
@@ -85,6 +88,7 @@ class Service {
     std::vector<std::unique_ptr<Bridge>> bridges_;
     std::unique_ptr<Switch> switch_;
     LinkFollower links_;
+    std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<Helper> helper_;
     std::string unsaid_;                ///< what stdout did not take yet
     std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us
