@@ -1,7 +1,8 @@
 // How it works: the words are read once, left to right, into an Options and a list of --patch,
 // --reflect and --bridge arguments; those are resolved at the end, so that they may precede the
-// endpoints that they name. Each option and each key of --device is a row of a table: what is valid
-// is listed in error messages from the same rows that are searched.
+// endpoints that they name. --config puts words of a file (config.h) in its place; what is wrong
+// with them is said with the name of the file. Each option and each key of --device is a row of a
+// table: what is valid is listed in error messages from the same rows that are searched.
 #include "options.h"
 
 #include <algorithm>
@@ -12,6 +13,8 @@
 #include <optional>
 #include <string_view>
 #include <utility>
+
+#include "config.h"
 
 namespace vduse::app {
 
@@ -34,6 +37,9 @@ const char* const kUsage =
   --reflect A                   send every frame back with its MAC addresses swapped
   --bridge A,B,...[,age=N]      a learning switch between devices and ports; stations that
                                 are silent for N seconds (default 300) are forgotten
+  --config FILE                 read options from an INI file as well: sections [device NAME],
+                                [port NAME], [patch] (a=, b=), [reflect] (endpoint=),
+                                [bridge] (members=, age=), [vduse-dp] (stats=)
   --stats SECONDS               print counters every SECONDS, not only at exit
   -h, --help                    this text
   -V, --version                 versions of vduse-dp and DPDK
@@ -216,12 +222,19 @@ bool valid_device_name(Text name) {
            name.find_first_not_of(kLetters) == Text::npos && name != "control";
 }
 
+/// An argument that names endpoints.
+struct Pending {
+    std::string text;
+    std::string file;  ///< "FILE: ", or "" for the command line
+};
+
 /// The command line while it is being read.
 struct Reader {
     Options options;
-    std::vector<Text> patches;
-    std::vector<Text> reflects;
-    std::vector<Text> bridges;
+    std::vector<Pending> patches;
+    std::vector<Pending> reflects;
+    std::vector<Pending> bridges;
+    std::string file;  ///< as in Pending: what is being read now
 
     [[nodiscard]] std::vector<Text> names() const {
         std::vector<Text> result;
@@ -279,17 +292,17 @@ Complaint read_port(Reader& reader, Text text) {
 }
 
 Complaint read_patch(Reader& reader, Text text) {
-    reader.patches.push_back(text);
+    reader.patches.push_back({std::string(text), reader.file});
     return {};
 }
 
 Complaint read_reflect(Reader& reader, Text text) {
-    reader.reflects.push_back(text);
+    reader.reflects.push_back({std::string(text), reader.file});
     return {};
 }
 
 Complaint read_bridge(Reader& reader, Text text) {
-    reader.bridges.push_back(text);
+    reader.bridges.push_back({std::string(text), reader.file});
     return {};
 }
 
@@ -299,6 +312,8 @@ Complaint read_stats(Reader& reader, Text text) {
         return "--stats " + std::string(text) + ": " + *complaint + " seconds";
     return {};
 }
+
+Complaint read_file(Reader& reader, Text text);
 
 Complaint read_help(Reader& reader, Text /*text*/) {
     reader.options.help = true;
@@ -316,12 +331,13 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 10> kOptions = {
+constexpr std::array<Option, 11> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
      {"--reflect", true, read_reflect},
      {"--bridge", true, read_bridge},
+     {"--config", true, read_file},
      {"--stats", true, read_stats},
      {"-h", false, read_help},
      {"--help", false, read_help},
@@ -346,6 +362,23 @@ Complaint read_option(Reader& reader, std::span<const char* const>& words) {
         words = words.subspan(1);
     }
     return option->read(reader, value);
+}
+
+/// --config FILE
+Complaint read_file(Reader& reader, Text text) {
+    const std::string file(text);
+    const auto words = read_config(file);
+    if (!words)
+        return file + ": " + words.error().what;
+    std::vector<const char*> pointers;
+    for (const std::string& word : *words)
+        pointers.push_back(word.c_str());
+    reader.file = file + ": ";
+    for (std::span<const char* const> rest(pointers); !rest.empty();)
+        if (const auto complaint = read_option(reader, rest))
+            return reader.file + *complaint;
+    reader.file.clear();
+    return {};
 }
 
 std::string unknown_endpoint(const Reader& reader, Text name) {
@@ -430,18 +463,23 @@ Complaint check_used_once(const Options& options) {
     return {};
 }
 
+template <class Resolve>
+Complaint resolve_all(Reader& reader, const std::vector<Pending>& arguments, Resolve resolve) {
+    for (const Pending& argument : arguments)
+        if (const auto complaint = resolve(reader, argument.text))
+            return argument.file + *complaint;
+    return {};
+}
+
 Complaint resolve(Reader& reader) {
     if (reader.options.devices.empty())
         return "no device: at least one --device NAME is needed, see -h";
-    for (const Text text : reader.patches)
-        if (auto complaint = resolve_patch(reader, text))
-            return complaint;
-    for (const Text text : reader.reflects)
-        if (auto complaint = resolve_reflect(reader, text))
-            return complaint;
-    for (const Text text : reader.bridges)
-        if (auto complaint = resolve_bridge(reader, text))
-            return complaint;
+    if (auto complaint = resolve_all(reader, reader.patches, resolve_patch))
+        return complaint;
+    if (auto complaint = resolve_all(reader, reader.reflects, resolve_reflect))
+        return complaint;
+    if (auto complaint = resolve_all(reader, reader.bridges, resolve_bridge))
+        return complaint;
     return check_used_once(reader.options);
 }
 

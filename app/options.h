@@ -1,8 +1,9 @@
 // The options after `--`: from words to a checked plain struct.
 //
-// `parse_options` is a pure function: it knows neither the EAL nor the kernel, so what it cannot
-// check is whether a --port exists. Its errors are one line for a person, and name the option or
-// key and what would be valid. Called once by main, and by test/unit/options_test.cc.
+// `parse_options` is a pure function of the words and the files that --config names: it knows
+// neither the EAL nor the kernel, so what it cannot check is whether a --port exists. Its errors
+// are one line for a person, and name the option or key and what would be valid. Called once by
+// main, and by test/unit/options_test.cc.
 #pragma once
 
 #include <cstddef>

@@ -244,12 +244,14 @@ TEST(Options, Stats) {
 
 TEST(Options, UnknownOptionsAndMissingValues) {
     expect_refused(
-        "--foo", {"'--foo'", "--device, --port, --patch, --reflect, --bridge, --stats, -h"}
+        "--foo",
+        {"'--foo'", "--device, --port, --patch, --reflect, --bridge, --config, --stats, -h"}
     );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});
     expect_refused("--help=1", {"--help takes no value"});
-    for (const char* option : {"--device", "--port", "--patch", "--reflect", "--bridge", "--stats"})
+    for (const char* option :
+         {"--device", "--port", "--patch", "--reflect", "--bridge", "--config", "--stats"})
         expect_refused(option, {option, "needs a value"});
 }
 
@@ -275,6 +277,7 @@ TEST(Options, UsageNamesEveryKey) {
           "--reflect",
           "--bridge",
           "age=",
+          "--config",
           "--stats",
           "-h",
           "-V",

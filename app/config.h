@@ -1,0 +1,26 @@
+// --config FILE: what would stand on the command line, as an INI file.
+//
+//     [vduse-dp]             [device vd0]       [port net_tap0]     [patch]       [bridge]
+//     stats=5                mtu=9000                               a=vd0         members=vd1,p0
+//                            attach=virtio      [reflect]           b=net_tap0    age=60
+//                                               endpoint=vd2
+//
+// A section may come as often as its option. It becomes the words of that option, which the parser
+// of the command line reads (options.cc): the same keys, values and complaints. Here only what an
+// INI file has of its own is checked: sections, and keys of those that are not devices. Comments
+// begin with ';'.
+//
+// Called by main through parse_options, before the EAL starts.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace vduse::app {
+
+/// Words of the command line. The error's `what` is a line for a person, without the file's name.
+Result<std::vector<std::string>> read_config(const std::string& file);
+
+}  // namespace vduse::app
