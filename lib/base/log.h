@@ -1,7 +1,9 @@
 // Log lines of the library: one DPDK log type, "lib.vduse", never used in the datapath.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <optional>
 
 namespace vduse {
 
@@ -9,5 +11,21 @@ enum class Severity : uint8_t { error, warning, notice, info, debug };
 
 /// Writes `VDUSE: ` and the formatted line to DPDK's log. Any thread; may block: control only.
 [[gnu::format(printf, 2, 3)]] void log(Severity severity, const char* format, ...);
+
+/// Lines that somebody else can cause as often as he likes: one a second. One thread.
+class LinePace {
+  public:
+    /// Whether a line may be written now.
+    [[nodiscard]] bool due() noexcept {
+        const auto now = std::chrono::steady_clock::now();
+        if (last_ && now - *last_ < std::chrono::seconds(1))
+            return false;
+        last_ = now;
+        return true;
+    }
+
+  private:
+    std::optional<std::chrono::steady_clock::time_point> last_;
+};
 
 }  // namespace vduse

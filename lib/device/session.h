@@ -26,6 +26,7 @@
 #include <span>
 #include <vector>
 
+#include "base/log.h"
 #include "device/events.h"
 #include "device/state.h"
 #include "memory/address_space.h"
@@ -52,6 +53,7 @@ struct alignas(64) Queue {
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
+    LinePace pace;                                  ///< of lines about this queue
     std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
 };
 

@@ -194,7 +194,8 @@ void Session::open(std::span<const uint32_t> indices) {
 
 void Session::stall(uint32_t index, const char* why) {
     queues_[index].stalled = true;
-    log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
+    if (queues_[index].pace.due())
+        log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
 }
 
 // --- what data threads call control for
@@ -252,11 +253,12 @@ void Session::attend(uint32_t index) {
 
 void Session::quarantine(uint32_t index) {
     const bool jump = queues_[index].ring.fault() == ring::RingFault::avail_jump;
-    log(Severity::warning,
-        "%s: queue %u is not served until the driver resets the device: its avail ring %s",
-        name(),
-        index,
-        jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
+    if (queues_[index].pace.due())
+        log(Severity::warning,
+            "%s: queue %u is not served until the driver resets the device: its avail ring %s",
+            name(),
+            index,
+            jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
     queues_[index].quarantined = true;
     refresh_link();
 }
