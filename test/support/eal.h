@@ -1,115 +1,30 @@
-// DPDK's EAL and mempools for tests: without hugepages, PCI, and files outside the process.
+// DPDK's EAL and mempools for unit tests; see mbufs.h.
 //
 // Including this header initialises the EAL once, before the first test of the program.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
-#include <rte_mbuf.h>
 
-#include <algorithm>
-#include <cstdint>
-#include <cstring>
-#include <string>
-#include <vector>
+#include "support/mbufs.h"
 
 namespace vduse::test {
 
 class Eal final : public testing::Environment {
   public:
-    void SetUp() override {
-        std::vector<std::string> arguments = {
-            "test",
-            "--no-huge",
-            "--no-pci",
-            "--no-shconf",
-            "-m",
-            "64",
-            "--no-telemetry",
-            "--iova-mode=va",
-            "--log-level=lib.eal:error",
-            "-l",
-            "0"};
-        std::vector<char*> pointers;
-        for (std::string& argument : arguments)
-            pointers.push_back(argument.data());
-        ASSERT_GE(rte_eal_init(static_cast<int>(pointers.size()), pointers.data()), 0)
-            << rte_strerror(rte_errno);
-    }
+    void SetUp() override { ASSERT_TRUE(start_eal()) << rte_strerror(rte_errno); }
     void TearDown() override { rte_eal_cleanup(); }
 };
 inline testing::Environment* const eal = testing::AddGlobalTestEnvironment(new Eal);
 
 /// A pool of mbufs, all of which must be back when it goes.
-class Pool {
+class Pool : public MbufPool {
   public:
-    static constexpr uint16_t kRoom = 2048;
-
-    /// `room`: bytes of data per mbuf.
-    explicit Pool(unsigned mbufs, uint16_t room = kRoom) {
-        static int number = 0;
-        const std::string name = "pool" + std::to_string(number++);
-        const auto bytes = static_cast<uint16_t>(room + RTE_PKTMBUF_HEADROOM);
-        pool_ = rte_pktmbuf_pool_create(name.c_str(), mbufs, 0, 0, bytes, SOCKET_ID_ANY);
-        EXPECT_NE(pool_, nullptr) << rte_strerror(rte_errno);
+    explicit Pool(unsigned mbufs, uint16_t room = kRoom) : MbufPool(mbufs, room) {
+        EXPECT_NE(get(), nullptr) << rte_strerror(rte_errno);
     }
     Pool(const Pool&) = delete;
     Pool& operator=(const Pool&) = delete;
-    ~Pool() {
-        EXPECT_EQ(in_use(), 0U) << "mbufs leaked";
-        rte_mempool_free(pool_);
-    }
-
-    [[nodiscard]] rte_mempool* get() const { return pool_; }
-    [[nodiscard]] unsigned in_use() const { return rte_mempool_in_use_count(pool_); }
-
-    /// A frame with `bytes` as its content, in mbufs of at most `run` bytes.
-    rte_mbuf* frame(const std::vector<uint8_t>& bytes, size_t run = kRoom) {
-        rte_mbuf* head = nullptr;
-        rte_mbuf* last = nullptr;
-        for (size_t at = 0; at == 0 || at < bytes.size(); at += run) {
-            rte_mbuf* mbuf = rte_pktmbuf_alloc(pool_);
-            if (mbuf == nullptr)
-                break;
-            const size_t part = std::min(run, bytes.size() - at);
-            std::memcpy(rte_pktmbuf_mtod(mbuf, void*), bytes.data() + at, part);
-            mbuf->data_len = static_cast<uint16_t>(part);
-            if (head == nullptr) {
-                head = mbuf;
-                head->pkt_len = static_cast<uint32_t>(bytes.size());
-            } else {
-                last->next = mbuf;
-                ++head->nb_segs;
-            }
-            last = mbuf;
-        }
-        return head;
-    }
-
-  private:
-    rte_mempool* pool_ = nullptr;
+    ~Pool() { EXPECT_EQ(in_use(), 0U) << "mbufs leaked"; }
 };
-
-/// The content of a frame.
-inline std::vector<uint8_t> content(const rte_mbuf* frame) {
-    std::vector<uint8_t> bytes;
-    for (; frame != nullptr; frame = frame->next) {
-        const auto* data = rte_pktmbuf_mtod(frame, const uint8_t*);
-        bytes.insert(bytes.end(), data, data + frame->data_len);
-    }
-    return bytes;
-}
-
-/// `bytes` of a frame that is not like any other of another `seed`.
-inline std::vector<uint8_t> pattern(size_t bytes, unsigned seed = 1) {
-    std::vector<uint8_t> result(bytes);
-    uint32_t state = seed * 2654435761U + 1;
-    for (uint8_t& byte : result) {
-        state = state * 1664525U + 1013904223U;
-        byte = static_cast<uint8_t>(state >> 24);
-    }
-    return result;
-}
 
 }  // namespace vduse::test
