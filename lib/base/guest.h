@@ -106,6 +106,12 @@ inline void store_release(void* guest, uint16_t value) noexcept {
         .store(value, std::memory_order_release);
 }
 
+/// Writes a hint that the driver reads at any time (2-byte aligned).
+inline void store_hint(void* guest, uint16_t value) noexcept {
+    std::atomic_ref<uint16_t>(*static_cast<uint16_t*>(guest))
+        .store(value, std::memory_order_relaxed);
+}
+
 /// Reads a hint of the driver's (2-byte aligned): nothing is decided by it but whether to notify.
 [[nodiscard]] inline uint16_t load_hint(const void* guest) noexcept {
     auto* word = static_cast<uint16_t*>(const_cast<void*>(guest));

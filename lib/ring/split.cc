@@ -333,19 +333,19 @@ bool SplitRing::should_interrupt() noexcept {
 void SplitRing::refuse_kicks() noexcept {
     if (options_.event_idx)
         // An event index that we have passed already: the next kick is 2^16 buffers away.
-        guest::store(
+        guest::store_hint(
             used_ + kRingOffset + sizeof(UsedElement) * size_,
             static_cast<uint16_t>(next_avail_ - 1)
         );
     else
-        guest::store(used_ + kFlagsOffset, kUsedNoNotify);
+        guest::store_hint(used_ + kFlagsOffset, kUsedNoNotify);
 }
 
 bool SplitRing::request_kick() noexcept {
     if (options_.event_idx)
-        guest::store(used_ + kRingOffset + sizeof(UsedElement) * size_, next_avail_);
+        guest::store_hint(used_ + kRingOffset + sizeof(UsedElement) * size_, next_avail_);
     else
-        guest::store(used_ + kFlagsOffset, uint16_t{0});
+        guest::store_hint(used_ + kFlagsOffset, 0);
     full_fence();
     return guest::load_acquire(avail_ + kIdxOffset) != next_avail_;
 }
