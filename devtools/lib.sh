@@ -124,6 +124,13 @@ build_sanitized() {
         -Db_sanitize=address,undefined
 }
 
+# build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
+build_fuzz() {
+    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev
+    CXX=clang++-14 build_tree fuzz --buildtype=debugoptimized -Db_lundef=false \
+        -Db_sanitize=address,undefined -Dfuzz=true
+}
+
 # build_tree NAME MESON-OPTION...: a build folder of this checkout; others have their own.
 build_tree() {
     local name=$1 build

@@ -1,0 +1,72 @@
+// Descriptor tables and rings of any content through ring::SplitRing, under a racing driver.
+#include "fuzz/watched_ring.h"
+
+namespace vduse::test {
+namespace {
+
+/// A burst: a look, some of it completed, the notifications.
+void burst(World& world, Input& input) {
+    std::array<ring::Chain, ring::kMaxBurst> chains;
+    std::array<uint32_t, ring::kMaxBurst> lengths{};
+    world.settle();
+    Race race(world, input);
+    WatchedRing ring(world, race);
+    const uint32_t most = input.flag() ? input.below(chains.size() + 1) : chains.size();
+    const uint16_t seen = ring.peek(std::span(chains).first(most));
+    const size_t count = input.flag() ? input.below(seen + 1U) : seen;
+    for (size_t i = 0; i < count; ++i)
+        lengths[i] = chains[i].writable_bytes;
+    ring.complete(std::span<const uint32_t>(lengths).first(count));
+    check(!world.ring.should_interrupt() || count != 0, "no interrupt for nothing");
+    check(!world.ring.should_interrupt(), "an interrupt is owed once");
+    world.check_writes();
+}
+
+/// What control does to a ring whose gate is closed.
+void control(World& world, Input& input) {
+    if (world.ring.miss() && input.flag())
+        world.ring.deny(*world.ring.miss());
+    switch (input.below(4)) {
+        case 1:
+            world.ring.refuse_kicks();
+            return;
+        case 2: {
+            const auto idx = world.memory.load<uint16_t>(world.driver.layout().avail + 2);
+            check(
+                world.ring.request_kick() == (idx != world.ring.next_avail()),
+                "what came before the kick was asked for is seen"
+            );
+            return;
+        }
+        case 3: {
+            const uint16_t position = world.ring.next_avail();
+            check(world.reload() == ring::LoadError::none, "a ring can be loaded again");
+            check(world.ring.next_avail() == position, "and keeps its position");
+            check(world.ring.fault() == ring::RingFault::none, "and forgets its fault");
+            return;
+        }
+    }
+}
+
+}  // namespace
+}  // namespace vduse::test
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+    using namespace vduse::test;
+    Input input(data, bytes);
+    World world(input);
+    while (!input.empty()) {
+        switch (input.below(4)) {
+            case 0:
+                burst(world, input);
+                break;
+            case 1:
+                control(world, input);
+                break;
+            default:
+                world.drive(input);
+        }
+    }
+    burst(world, input);  // of what was left behind, without a race
+    return 0;
+}

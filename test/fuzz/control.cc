@@ -1,0 +1,175 @@
+// Commands of any content through the control queue: as a ring under a racing driver, and bare.
+#include "net/control.h"
+#include "fuzz/watched_ring.h"
+#include "net/virtio_net.h"
+
+namespace vduse::test {
+namespace {
+
+using net::ControlState;
+
+constexpr uint16_t kPairs = 4;
+
+bool same(const net::MacTable& a, const net::MacTable& b) {
+    return a.addresses == b.addresses && a.everything == b.everything;
+}
+bool same(const ControlState& a, const ControlState& b) {
+    const net::Filter& f = a.filter;
+    const net::Filter& g = b.filter;
+    return a.active_pairs == b.active_pairs && f.mac == g.mac && f.promiscuous == g.promiscuous &&
+           f.all_multicast == g.all_multicast && f.all_unicast == g.all_unicast &&
+           f.no_multicast == g.no_multicast && f.no_unicast == g.no_unicast &&
+           f.no_broadcast == g.no_broadcast && f.vlan_filtering == g.vlan_filtering &&
+           same(f.unicast, g.unicast) && same(f.multicast, g.multicast) && f.vlans == g.vlans;
+}
+
+/// The control queue, and what a session sees of it.
+class Watched {
+  public:
+    explicit Watched(Input& input)
+        : queue(kPairs, [this](const ControlState& state) { return publish(state); }) {
+        const uint64_t features = input.flag() ? ~uint64_t{0} : input.number<uint32_t>();
+        queue.reset(features, {2, 0, 0, 0, 0, 1});
+        published_ = queue.state();
+    }
+
+    /// One command. Its readable part is what a chain held.
+    void execute(Input& input) {
+        refuse_ = input.below(8) == 7;
+        std::vector<uint8_t> command = {
+            static_cast<uint8_t>(input.below(6)), static_cast<uint8_t>(input.below(6))};
+        const size_t bytes = input.pick<size_t>({1, 2, 6, 8, 14, 20, 70});
+        const auto rest = input.take(bytes);
+        command.insert(command.end(), rest.begin(), rest.end());
+        const ControlState before = queue.state();
+        const net::ControlCounters counted = queue.counters();
+        const bool accepted = queue.execute(command);
+        check(queue.counters().commands == counted.commands + 1, "a command is counted");
+        check(
+            queue.counters().refused == counted.refused + (accepted ? 0U : 1U),
+            "and so is its refusal"
+        );
+        check(accepted || same(queue.state(), before), "a refused command changes nothing");
+        check_state();
+    }
+
+    /// What is in the ring.
+    void serve(World& world, Input& input) {
+        refuse_ = input.below(8) == 7;
+        const net::ControlCounters counted = queue.counters();
+        const uint16_t from = world.ring.next_avail();
+        world.settle();
+        std::vector<ring::Chain> chains = look(world);
+        const bool racing = input.flag();
+        uint16_t served = 0;
+        if (racing) {
+            const Race race(world, input);
+            served = queue.serve(world.ring);
+        } else {
+            served = queue.serve(world.ring);
+        }
+        check(
+            world.ring.next_avail() == static_cast<uint16_t>(from + served), "served is returned"
+        );
+        check(world.driver.used_idx() == world.ring.next_avail(), "and shown to the driver");
+        const auto commands = queue.counters().commands - counted.commands;
+        check(queue.counters().refused - counted.refused <= commands, "refusals are commands");
+        uint64_t answered = 0;
+        for (uint16_t i = 0; i < served && served <= world.ring.size(); ++i) {
+            const uint32_t length = world.driver.used_at(static_cast<uint16_t>(from + i)).len;
+            check(length <= 1, "an answer is one byte");
+            answered += length;
+        }
+        check(answered == commands, "every command is answered, and nothing else");
+        if (!racing)
+            check_acks(world, chains, served);
+        check_state();
+    }
+
+    net::ControlQueue queue;
+
+  private:
+    bool publish(const ControlState& state) {
+        check(state.active_pairs >= 1 && state.active_pairs <= kPairs, "pairs that there are");
+        if (!refuse_)
+            published_ = state;
+        return !refuse_;
+    }
+    void check_state() const {
+        check(same(queue.state(), published_), "what holds is what was published");
+        for (const net::MacTable* table :
+             {&queue.state().filter.unicast, &queue.state().filter.multicast}) {
+            const auto& macs = table->addresses;
+            check(macs.size() <= net::kMaxMacs, "tables are bounded");
+            check(std::is_sorted(macs.begin(), macs.end()), "tables are sorted");
+            check(macs.empty() || !table->everything, "a table of everything is empty");
+        }
+    }
+    /// What `serve` will see, if nothing changes meanwhile: a look takes nothing.
+    static std::vector<ring::Chain> look(World& world) {
+        std::array<ring::Chain, ring::kMaxBurst> chains;
+        const uint16_t seen = world.ring.peek(chains);
+        return {chains.begin(), chains.begin() + seen};
+    }
+    /// Only the first writable byte of each chain has changed, and holds an answer.
+    static void check_acks(World& world, std::span<const ring::Chain> chains, uint16_t served) {
+        check(served == chains.size(), "a burst is served");
+        for (const ring::Chain& chain : chains) {
+            if (chain.writable_bytes == 0)
+                continue;
+            const std::byte* const ack = chain.writable().front().host;
+            // The driver may have put it over what is written later: a ring, another chain.
+            const std::byte* const used = world.driver.areas().used.host;
+            const auto used_bytes = ring::used_bytes(world.ring.size(), world.options.event_idx);
+            check(
+                *ack <= std::byte{1} || (ack >= used && ack < used + used_bytes),
+                "an answer is OK or ERR"
+            );
+            world.excuse(ack, 1);
+        }
+        world.check_writes();
+    }
+
+    ControlState published_;
+    bool refuse_ = false;
+};
+
+/// A chain {class, command, data | ack} of a driver in its right mind.
+void send(World& world, Input& input) {
+    constexpr auto kCommand = World::kBuffers;
+    const std::array<uint8_t, 2> head = {
+        static_cast<uint8_t>(input.below(6)), static_cast<uint8_t>(input.below(6))};
+    const auto data = input.take(input.pick<size_t>({1, 2, 6, 8, 14, 20}));
+    world.memory.write(kCommand, head.data(), head.size());
+    world.memory.write(kCommand + head.size(), data.data(), data.size());
+    const auto bytes = static_cast<uint32_t>(head.size() + data.size());
+    world.driver.offer({{kCommand, bytes, false}, {World::kBehind, 1, true}});
+    world.driver.publish();
+}
+
+}  // namespace
+}  // namespace vduse::test
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+    using namespace vduse::test;
+    Input input(data, bytes);
+    World world(input);
+    Watched control(input);
+    while (!input.empty()) {
+        switch (input.below(5)) {
+            case 0:
+                control.serve(world, input);
+                break;
+            case 1:
+                control.execute(input);
+                break;
+            case 2:
+                send(world, input);
+                break;
+            default:
+                world.drive(input);
+        }
+    }
+    control.serve(world, input);  // what was left behind, without a race
+    return 0;
+}

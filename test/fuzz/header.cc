@@ -1,0 +1,161 @@
+// Chains of any content through net::from_guest and net::to_guest, under a racing driver.
+//
+// What from_guest delivers is computed here a second time, from the fetches as they were seen: a
+// header that is read again after it was checked, or a length that follows the driver's second
+// thoughts, shows as a frame that differs.
+#include "fuzz/dpdk.h"
+#include "fuzz/watched_ring.h"
+#include "net/from_guest.h"
+#include "net/to_guest.h"
+
+namespace vduse::test {
+namespace {
+
+using net::Drop;
+
+constexpr uint32_t kLongest = net::max_frame(1500);
+
+struct Counts {
+    explicit Counts(const net::QueueCounters& counters)
+        : frames(counters.frames.read()), bytes(counters.bytes.read()) {
+        for (size_t i = 0; i < drops.size(); ++i)
+            drops[i] = counters.drops[i].read();
+    }
+    [[nodiscard]] uint64_t of(Drop reason) const { return drops[static_cast<size_t>(reason)]; }
+    [[nodiscard]] uint64_t all_drops() const {
+        uint64_t sum = 0;
+        for (const uint64_t drop : drops)
+            sum += drop;
+        return sum;
+    }
+
+    uint64_t frames;
+    uint64_t bytes;
+    std::array<uint64_t, net::kDropReasons> drops{};
+};
+
+/// The frames that completed chains must have become, from the fetched bytes.
+std::vector<std::vector<uint8_t>> expected_frames(const WatchedRing& ring) {
+    std::vector<std::vector<uint8_t>> frames;
+    const std::vector<uint8_t> data = ring.data();
+    size_t at = 0;
+    for (const ring::Chain& chain : ring.chains().first(ring.completed())) {
+        if (!chain.good || chain.readable_bytes < net::kHeaderBytes + net::kEthernetHeader ||
+            chain.readable_bytes > net::kHeaderBytes + kLongest)
+            continue;
+        check(at + net::kHeaderBytes <= data.size(), "a header is fetched");
+        const bool bad = (data[at] & net::kHeaderNeedsCsum) != 0 || data[at + 1] != net::kGsoNone;
+        const size_t end = at + (bad ? net::kHeaderBytes : chain.readable_bytes);
+        check(end <= data.size(), "a frame is fetched");
+        if (!bad)
+            frames.emplace_back(
+                data.begin() + static_cast<ptrdiff_t>(at + net::kHeaderBytes),
+                data.begin() + static_cast<ptrdiff_t>(end)
+            );
+        at = end;
+    }
+    check(at == data.size() || ring.completed() < ring.chains().size(), "and nothing else");
+    return frames;
+}
+
+void from_guest(World& world, Input& input) {
+    net::QueueCounters counters;
+    std::array<rte_mbuf*, ring::kMaxBurst> out{};
+    world.settle();
+    Race race(world, input);
+    WatchedRing ring(world, race);
+    const auto room = std::span(out).first(input.flag() ? input.below(64) : out.size());
+    const uint16_t count = net::from_guest(ring, pool().get(), kLongest, room, counters);
+    world.check_writes();
+
+    const Counts counts(counters);
+    check(count == counts.frames && count <= room.size(), "frames are counted");
+    check(ring.completed() == counts.frames + counts.all_drops(), "every chain is counted once");
+    check(
+        ring.completed() == ring.chains().size() || counters.no_mbuf.read() == 1,
+        "chains wait for nothing but mbufs"
+    );
+    check(ring.written() == 0, "nothing is written into a frame of the driver's");
+    const auto expected = expected_frames(ring);
+    check(expected.size() == count, "what is sane is delivered");
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; ++i) {
+        check(rte_mbuf_check(out[i], 1, nullptr) == 0, "mbufs are sane");
+        check(content(out[i]) == expected[i], "a frame is what was fetched");
+        bytes += out[i]->pkt_len;
+    }
+    check(bytes == counts.bytes, "bytes are counted");
+    rte_pktmbuf_free_bulk(out.data(), count);
+}
+
+void to_guest(World& world, Input& input) {
+    net::QueueCounters counters;
+    net::Filter filter;
+    filter.promiscuous = input.flag();
+    std::array<rte_mbuf*, 16> frames{};
+    uint16_t offered = 0;
+    for (const uint32_t wanted = input.below(frames.size() + 1); offered < wanted; ++offered) {
+        const uint32_t length = input.flag() ? input.byte() : input.pick<uint32_t>({1514, 1523, 0});
+        frames[offered] = pool().frame(pattern(length, offered), MbufPool::kRoom / 8);
+        if (frames[offered] == nullptr)
+            break;
+    }
+    std::vector<uint32_t> lengths;
+    for (uint16_t i = 0; i < offered; ++i)
+        lengths.push_back(frames[i]->pkt_len);
+
+    world.settle();
+    Race race(world, input);
+    WatchedRing ring(world, race);
+    const net::ToGuestRules rules{kLongest, input.flag(), &filter};
+    const uint16_t done =
+        net::to_guest(ring, rules, std::span<rte_mbuf* const>(frames.data(), offered), counters);
+    ring.excuse_buffers();
+    world.check_writes();
+
+    check(done <= offered, "no frame is taken that was not offered");
+    check(ring.data().empty(), "buffers for frames are not read");
+    const Counts counts(counters);
+    const auto is_short = [](uint32_t length) { return length < net::kEthernetHeader; };
+    const auto runts =
+        static_cast<uint64_t>(std::count_if(lengths.begin(), lengths.begin() + done, is_short));
+    check(counts.of(Drop::too_short) >= runts, "short frames are counted");
+    check(
+        counts.frames + runts + counts.of(Drop::too_long) + counts.of(Drop::filtered) +
+                counts.of(Drop::no_room) ==
+            done,
+        "every frame is counted once"
+    );
+    check(
+        ring.written() == counts.bytes + counts.frames * net::kHeaderBytes,
+        "the driver is told of as many bytes as there are"
+    );
+    rte_pktmbuf_free_bulk(frames.data() + done, offered - done);
+}
+
+}  // namespace
+}  // namespace vduse::test
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
+    using namespace vduse::test;
+    pool();
+    Input input(data, bytes);
+    World world(input);
+    while (!input.empty()) {
+        switch (input.below(4)) {
+            case 0:
+                from_guest(world, input);
+                break;
+            case 1:
+                to_guest(world, input);
+                break;
+            default:
+                world.drive(input);
+        }
+        if (world.ring.miss() && input.flag())
+            world.ring.deny(*world.ring.miss());
+        check(pool().in_use() == 0, "no mbuf leaks");
+    }
+    from_guest(world, input);  // what was left behind, without a race
+    return 0;
+}

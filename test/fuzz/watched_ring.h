@@ -1,0 +1,242 @@
+// A device's ring that is checked at every call: it stands between net/ and the SplitRing.
+//
+// The fetches that Race kept say what the device saw, whatever the driver has made of it since. So
+// a decision by anything but the first copy shows: a segment must lie in a descriptor that was
+// seen, with its direction, and a head in the used ring must be one that was seen, in order.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <vector>
+
+#include "fuzz/world.h"
+
+namespace vduse::test {
+
+class WatchedRing {
+  public:
+    WatchedRing(World& world, Race& race) : world_(world), race_(race) {}
+
+    uint16_t peek(std::span<ring::Chain> chains) noexcept {
+        race_.forget();
+        ring::SplitRing& ring = world_.ring;
+        const bool faulty = ring.fault() != ring::RingFault::none;
+        const uint16_t count = ring.peek(chains);
+        chains_.assign(chains.begin(), chains.begin() + count);
+        completed_ = 0;
+        understand();
+        check(!faulty || race_.fetches().empty(), "a quarantined ring is not read");
+        if (faulty)
+            return count;
+        const auto pending = static_cast<uint16_t>(seen_idx_ - ring.next_avail());
+        const bool jumped = pending > ring.size();
+        check(jumped == (ring.fault() == ring::RingFault::avail_jump), "a jump is a fault");
+        check(count <= (jumped ? 0 : pending), "no chain before it is made available");
+        check(
+            count != 0 || pending == 0 || chains.empty() || ring.miss() ||
+                ring.fault() != ring::RingFault::none,
+            "what is available is seen"
+        );
+        check_order();
+        for (const ring::Chain& chain : chains_)
+            check_chain(chain);
+        data_at_ = race_.fetches().size();
+        return count;
+    }
+
+    void complete(std::span<const uint32_t> lengths) noexcept {
+        ring::SplitRing& ring = world_.ring;
+        check(
+            completed_ + lengths.size() <= chains_.size(), "only what was peeked at is completed"
+        );
+        const uint16_t before = ring.next_avail();
+        ring.complete(lengths);
+        for (size_t i = 0; i < lengths.size(); ++i, ++completed_) {
+            const auto at = static_cast<uint16_t>(before + i);
+            const ring::UsedElement used = world_.driver.used_at(at);
+            check(used.id == heads_[completed_], "a chain goes back by the head that was seen");
+            check(used.len == lengths[i], "and with its length");
+            check(used.len <= chains_[completed_].writable_bytes, "which fits the chain");
+            written_ += lengths[i];
+        }
+        const auto next = static_cast<uint16_t>(before + lengths.size());
+        check(ring.next_avail() == next, "the position moves by what was completed");
+        check(world_.driver.used_idx() == next, "the used index is the position");
+    }
+
+    bool should_interrupt() noexcept { return world_.ring.should_interrupt(); }
+    [[nodiscard]] uint32_t size() const noexcept { return world_.ring.size(); }
+
+    /// Chains of the last peek, and how many of them are completed.
+    [[nodiscard]] std::span<const ring::Chain> chains() const { return chains_; }
+    [[nodiscard]] size_t completed() const { return completed_; }
+    /// Bytes that all completed chains together were said to hold.
+    [[nodiscard]] uint64_t written() const { return written_; }
+    /// What was fetched of buffers since the last peek, in order.
+    [[nodiscard]] std::vector<uint8_t> data() const {
+        std::vector<uint8_t> bytes;
+        for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_))
+            bytes.insert(bytes.end(), fetch.bytes.begin(), fetch.bytes.end());
+        return bytes;
+    }
+    /// The device may write to the buffers that are writable.
+    void excuse_buffers() {
+        for (const ring::Chain& chain : chains_)
+            for (const ring::Segment& segment : chain.writable())
+                world_.excuse(segment.host, segment.bytes);
+    }
+
+  private:
+    struct Seen {
+        memory::Iova at;
+        ring::Descriptor descriptor;
+    };
+
+    /// Sorts the fetches of a peek: the index, the heads, then descriptors, of which one that
+    /// crosses regions comes in parts.
+    void understand() {
+        heads_.clear();
+        descriptors_.clear();
+        const std::byte* const avail = world_.driver.areas().avail.host;
+        const uint32_t avail_length =
+            ring::avail_bytes(world_.ring.size(), world_.options.event_idx);
+        std::vector<const std::byte*> seen;
+        std::vector<uint8_t> part;
+        memory::Iova part_end = 0;
+        for (const Race::Fetch& fetch : race_.fetches()) {
+            // The avail ring is only read to find chains, unless a table lies in it.
+            const bool in_avail = fetch.host >= avail && fetch.host < avail + avail_length;
+            if (in_avail && descriptors_.empty() && part.empty()) {
+                for (size_t i = 0; i < fetch.bytes.size(); i += 2)
+                    seen.push_back(fetch.host + i);
+                const auto* values = fetch.bytes.data();
+                for (size_t i = 0; i < fetch.bytes.size(); i += 2) {
+                    const auto value = static_cast<uint16_t>(values[i] | values[i + 1] << 8);
+                    if (fetch.host == avail + ring::kIdxOffset)
+                        seen_idx_ = value;
+                    else
+                        heads_.push_back(value);
+                }
+                continue;
+            }
+            const memory::Iova at = world_.iova_of(fetch.host);
+            if (at != part_end)
+                part.clear();
+            part.insert(part.end(), fetch.bytes.begin(), fetch.bytes.end());
+            part_end = at + fetch.bytes.size();
+            check(part.size() <= sizeof(ring::Descriptor), "descriptors are fetched one by one");
+            if (part.size() == sizeof(ring::Descriptor)) {
+                Seen& entry = descriptors_.emplace_back();
+                std::memcpy(&entry.descriptor, part.data(), part.size());
+                entry.at = part_end - part.size();
+                part.clear();
+                part_end = 0;
+            }
+        }
+        std::sort(seen.begin(), seen.end());
+        check(
+            std::adjacent_find(seen.begin(), seen.end()) == seen.end(),
+            "nothing of the avail ring is fetched twice"
+        );
+        check(
+            descriptors_.size() <= (heads_.size() + 1) * (size_t{world_.ring.size()} + 1),
+            "no chain is longer than the ring"
+        );
+    }
+
+    /// Where a walk goes from what it has seen.
+    struct Walk {
+        ring::Descriptor descriptor;
+        memory::Iova table;
+        bool indirect = false;
+
+        /// The address of the next descriptor; nothing when this one was the last.
+        [[nodiscard]] std::optional<memory::Iova> next() const {
+            if (!indirect && (descriptor.flags & ring::kDescIndirect) != 0)
+                return descriptor.addr;
+            if ((descriptor.flags & ring::kDescNext) == 0)
+                return std::nullopt;
+            return table + sizeof(ring::Descriptor) * uint64_t{descriptor.next};
+        }
+        void go(const ring::Descriptor& seen) {
+            if (!indirect && (descriptor.flags & ring::kDescIndirect) != 0) {
+                indirect = true;
+                table = descriptor.addr;
+            }
+            descriptor = seen;
+        }
+    };
+
+    /// First descriptors of all heads up to one outside the table, then chain by chain, each of
+    /// which may end early.
+    void check_order() {
+        const memory::Iova table = world_.driver.layout().desc;
+        const auto good = std::find_if(heads_.begin(), heads_.end(), [&](uint16_t head) {
+            return head >= world_.ring.size();
+        });
+        std::vector<Walk> walks;
+        for (auto head = heads_.begin(); head != good; ++head) {
+            check(
+                walks.size() < descriptors_.size() &&
+                    descriptors_[walks.size()].at == table + sizeof(ring::Descriptor) * *head,
+                "first descriptors are fetched in order"
+            );
+            walks.push_back({descriptors_[walks.size()].descriptor, table});
+        }
+        size_t walk = 0;
+        for (const Seen& seen : std::span(descriptors_).subspan(walks.size())) {
+            while (walk < walks.size() && walks[walk].next() != seen.at)
+                ++walk;
+            check(walk < walks.size(), "a descriptor is fetched because the one before names it");
+            walks[walk].go(seen.descriptor);
+        }
+    }
+
+    void check_chain(const ring::Chain& chain) {
+        if (!chain.good)
+            return check(
+                chain.readable_segments + chain.writable_segments + chain.readable_bytes +
+                        chain.writable_bytes ==
+                    0,
+                "a malformed chain is empty"
+            );
+        check_segments(chain.readable(), chain.readable_bytes, memory::Access::read);
+        check_segments(chain.writable(), chain.writable_bytes, memory::Access::write);
+    }
+    void check_segments(
+        std::span<const ring::Segment> segments, uint64_t bytes, memory::Access access
+    ) {
+        const bool writable = access == memory::Access::write;
+        for (const ring::Segment& segment : segments) {
+            const memory::Region& region = world_.region_of(segment.host);
+            const memory::Iova first = world_.iova_of(segment.host);
+            check(region.allows(access), "a segment has the permission that it needs");
+            check(segment.bytes - 1 <= region.last - first, "a segment lies in one region");
+            const auto holds = [&](const Seen& entry) {
+                const ring::Descriptor& d = entry.descriptor;
+                return ((d.flags & ring::kDescWrite) != 0) == writable && first >= d.addr &&
+                       first - d.addr < d.len && segment.bytes <= d.len - (first - d.addr);
+            };
+            check(
+                std::any_of(descriptors_.begin(), descriptors_.end(), holds),
+                "a segment lies in a descriptor as it was first seen"
+            );
+            bytes -= segment.bytes;
+        }
+        check(bytes == 0, "the lengths of segments add up");
+    }
+
+    World& world_;
+    Race& race_;
+    uint16_t seen_idx_ = 0;
+    std::vector<uint16_t> heads_;
+    std::vector<Seen> descriptors_;
+    std::vector<ring::Chain> chains_;
+    size_t completed_ = 0;
+    size_t data_at_ = 0;
+    uint64_t written_ = 0;
+};
+
+static_assert(ring::DeviceRing<WatchedRing>);
+
+}  // namespace vduse::test
