@@ -124,6 +124,13 @@ build_sanitized() {
         -Db_sanitize=address,undefined
 }
 
+# build_thread_sanitized: the same with clang and ThreadSanitizer.
+build_thread_sanitized() {
+    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev \
+        libmnl-dev libgtest-dev
+    CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread
+}
+
 # build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
 build_fuzz() {
     apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev
