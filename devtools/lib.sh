@@ -131,6 +131,12 @@ build_thread_sanitized() {
     CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread
 }
 
+# build_coverage: the same with g++, unoptimised, with counters for gcov.
+build_coverage() {
+    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev gcovr
+    CXX=g++ build_tree coverage --buildtype=debug -Db_coverage=true
+}
+
 # build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
 build_fuzz() {
     apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev
