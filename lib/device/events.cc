@@ -54,17 +54,22 @@ std::string describe(const uapi::abi::Request& request) {
 void EventLog::record(
     const uapi::abi::Request& request,
     bool ok,
-    std::chrono::system_clock::time_point asked,
+    std::chrono::steady_clock::time_point asked,
     std::chrono::nanoseconds took
 ) {
     entries_[count_++ % kKept] = {request, ok, asked, took};
 }
 
 std::vector<ControlEvent> EventLog::list() const {
+    const auto now = std::chrono::steady_clock::now();
+    const auto wall = std::chrono::system_clock::now();
     std::vector<ControlEvent> events;
     for (size_t i = count_ - std::min(count_, kKept); i < count_; ++i) {
         const Entry& entry = entries_[i % kKept];
-        events.push_back({entry.asked, entry.took, describe(entry.request), entry.ok});
+        const auto time =
+            wall -
+            std::chrono::duration_cast<std::chrono::system_clock::duration>(now - entry.asked);
+        events.push_back({time, entry.took, describe(entry.request), entry.ok});
     }
     return events;
 }

@@ -23,17 +23,17 @@ class EventLog {
     void record(
         const uapi::abi::Request& request,
         bool ok,
-        std::chrono::system_clock::time_point asked,
+        std::chrono::steady_clock::time_point asked,
         std::chrono::nanoseconds took
     );
-    /// The oldest first.
+    /// The oldest first, with the times that a clock on the wall showed if it was never set since.
     [[nodiscard]] std::vector<ControlEvent> list() const;
 
   private:
     struct Entry {
         uapi::abi::Request request;
         bool ok;
-        std::chrono::system_clock::time_point asked;
+        std::chrono::steady_clock::time_point asked;
         std::chrono::nanoseconds took;
     };
     std::array<Entry, kKept> entries_{};

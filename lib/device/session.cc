@@ -101,7 +101,6 @@ Message Session::understand(const uapi::abi::Request& request) {
 }
 
 void Session::handle(const uapi::abi::Request& request) {
-    const auto asked = std::chrono::system_clock::now();
     const auto begin = std::chrono::steady_clock::now();
     const Message message = understand(request);
     const State before = state_;
@@ -121,7 +120,7 @@ void Session::handle(const uapi::abi::Request& request) {
             static_cast<unsigned long long>(state_.features));
     const bool ok = step.ok && stopped;
     answer(request, ok);
-    events_.record(request, ok, asked, std::chrono::steady_clock::now() - begin);
+    events_.record(request, ok, begin, std::chrono::steady_clock::now() - begin);
     reconcile();
 }
 
