@@ -19,15 +19,19 @@ class WatchedRing {
 
     uint16_t peek(std::span<ring::Chain> chains) noexcept {
         race_.forget();
+        heads_.clear();
+        descriptors_.clear();
+        chains_.clear();
+        avail_seen_.clear();
+        data_at_ = 0;
+        completed_ = 0;
         ring::SplitRing& ring = world_.ring;
         const bool faulty = ring.fault() != ring::RingFault::none;
         const uint16_t count = ring.peek(chains);
-        chains_.assign(chains.begin(), chains.begin() + count);
-        completed_ = 0;
-        understand();
-        check(!faulty || race_.fetches().empty(), "a quarantined ring is not read");
+        check(!faulty || (race_.fetches().empty() && count == 0), "a quarantined ring is not read");
         if (faulty)
             return count;
+        look(chains.first(count));
         const auto pending = static_cast<uint16_t>(seen_idx_ - ring.next_avail());
         const bool jumped = pending > ring.size();
         check(jumped == (ring.fault() == ring::RingFault::avail_jump), "a jump is a fault");
@@ -37,10 +41,12 @@ class WatchedRing {
                 ring.fault() != ring::RingFault::none,
             "what is available is seen"
         );
-        check_order();
-        for (const ring::Chain& chain : chains_)
-            check_chain(chain);
-        data_at_ = race_.fetches().size();
+        return count;
+    }
+
+    uint16_t peek_more(std::span<ring::Chain> chains) noexcept {
+        const uint16_t count = world_.ring.peek_more(chains);
+        look(chains.first(count));
         return count;
     }
 
@@ -92,23 +98,33 @@ class WatchedRing {
         ring::Descriptor descriptor;
     };
 
-    /// Sorts the fetches of a peek: the index, the heads, then descriptors, of which one that
+    /// What a peek, or one more, fetched to find these chains.
+    void look(std::span<const ring::Chain> found) {
+        const size_t heads = heads_.size();
+        const size_t descriptors = descriptors_.size();
+        understand();
+        check_order(std::span(heads_).subspan(heads), std::span(descriptors_).subspan(descriptors));
+        for (const ring::Chain& chain : found)
+            check_chain(chain);
+        chains_.insert(chains_.end(), found.begin(), found.end());
+        data_at_ = race_.fetches().size();
+    }
+
+    /// Sorts the fetches of a look: the index, the heads, then descriptors, of which one that
     /// crosses regions comes in parts.
     void understand() {
-        heads_.clear();
-        descriptors_.clear();
+        const size_t known = descriptors_.size();
         const std::byte* const avail = world_.driver.areas().avail.host;
         const uint32_t avail_length =
             ring::avail_bytes(world_.ring.size(), world_.options.event_idx);
-        std::vector<const std::byte*> seen;
         std::vector<uint8_t> part;
         memory::Iova part_end = 0;
-        for (const Race::Fetch& fetch : race_.fetches()) {
+        for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_)) {
             // The avail ring is only read to find chains, unless a table lies in it.
             const bool in_avail = fetch.host >= avail && fetch.host < avail + avail_length;
-            if (in_avail && descriptors_.empty() && part.empty()) {
+            if (in_avail && descriptors_.size() == known && part.empty()) {
                 for (size_t i = 0; i < fetch.bytes.size(); i += 2)
-                    seen.push_back(fetch.host + i);
+                    avail_seen_.push_back(fetch.host + i);
                 const auto* values = fetch.bytes.data();
                 for (size_t i = 0; i < fetch.bytes.size(); i += 2) {
                     const auto value = static_cast<uint16_t>(values[i] | values[i + 1] << 8);
@@ -133,9 +149,9 @@ class WatchedRing {
                 part_end = 0;
             }
         }
-        std::sort(seen.begin(), seen.end());
+        std::sort(avail_seen_.begin(), avail_seen_.end());
         check(
-            std::adjacent_find(seen.begin(), seen.end()) == seen.end(),
+            std::adjacent_find(avail_seen_.begin(), avail_seen_.end()) == avail_seen_.end(),
             "nothing of the avail ring is fetched twice"
         );
         check(
@@ -169,22 +185,22 @@ class WatchedRing {
 
     /// First descriptors of all heads up to one outside the table, then chain by chain, each of
     /// which may end early.
-    void check_order() {
+    void check_order(std::span<const uint16_t> heads, std::span<const Seen> descriptors) {
         const memory::Iova table = world_.driver.layout().desc;
-        const auto good = std::find_if(heads_.begin(), heads_.end(), [&](uint16_t head) {
+        const auto good = std::find_if(heads.begin(), heads.end(), [&](uint16_t head) {
             return head >= world_.ring.size();
         });
         std::vector<Walk> walks;
-        for (auto head = heads_.begin(); head != good; ++head) {
+        for (auto head = heads.begin(); head != good; ++head) {
             check(
-                walks.size() < descriptors_.size() &&
-                    descriptors_[walks.size()].at == table + sizeof(ring::Descriptor) * *head,
+                walks.size() < descriptors.size() &&
+                    descriptors[walks.size()].at == table + sizeof(ring::Descriptor) * *head,
                 "first descriptors are fetched in order"
             );
-            walks.push_back({descriptors_[walks.size()].descriptor, table});
+            walks.push_back({descriptors[walks.size()].descriptor, table});
         }
         size_t walk = 0;
-        for (const Seen& seen : std::span(descriptors_).subspan(walks.size())) {
+        for (const Seen& seen : descriptors.subspan(walks.size())) {
             while (walk < walks.size() && walks[walk].next() != seen.at)
                 ++walk;
             check(walk < walks.size(), "a descriptor is fetched because the one before names it");
@@ -232,6 +248,7 @@ class WatchedRing {
     std::vector<uint16_t> heads_;
     std::vector<Seen> descriptors_;
     std::vector<ring::Chain> chains_;
+    std::vector<const std::byte*> avail_seen_;
     size_t completed_ = 0;
     size_t data_at_ = 0;
     uint64_t written_ = 0;
