@@ -142,18 +142,19 @@ struct Switch::Worker {
     }
 
     void add(Bridge& bridge, std::span<Endpoint* const> members) {
-        const Joined* const joined =
-            bridges.emplace_back(new Joined{&bridge, std::vector(members.begin(), members.end())})
-                .get();
-        for (uint16_t member = 0; member < members.size(); ++member) {
-            members[member]->lcore = lcore;
-            for (uint16_t queue = 0; queue < members[member]->queues; ++queue)
-                lanes.push_back({members[member], nullptr, queue, joined, member});
+        bridges.push_back(std::make_unique<Joined>(Joined{
+            &bridge, std::vector(members.begin(), members.end())}));
+        uint16_t number = 0;
+        for (Endpoint* member : members) {
+            member->lcore = lcore;
+            for (uint16_t queue = 0; queue < member->queues; ++queue)
+                lanes.push_back({member, nullptr, queue, bridges.back().get(), number});
+            ++number;
         }
     }
 
     /// The time of the next one.
-    uint64_t sweep(uint64_t now) const noexcept {
+    [[nodiscard]] uint64_t sweep(uint64_t now) const noexcept {
         for (const auto& joined : bridges)
             joined->bridge->sweep(now);
         return now + sweep_period;

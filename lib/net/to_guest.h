@@ -88,6 +88,17 @@ inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
         rte_pktmbuf_free_bulk(mbufs, count);
 }
 
+/// Places a frame by the shorter of the two ways.
+inline void put(
+    const rte_mbuf* frame, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
+) noexcept {
+    const ring::Segment& segment = chains[0].writable()[0];
+    if (frame->nb_segs == 1 && kHeaderBytes + frame->data_len <= segment.bytes)
+        lengths[0] = place_simple(frame, segment);
+    else
+        place(frame, chains, lengths);
+}
+
 /// How many of the first chains are needed for `need` bytes. `fits` is false when they are not
 /// enough.
 struct Gathered {
@@ -170,15 +181,9 @@ uint16_t to_guest(
             ++done;
             continue;
         }
-        const ring::Segment* segment = chains[used].writable().data();
-        if (frame->nb_segs == 1 && kHeaderBytes + frame->data_len <= segment->bytes)
-            lengths[used] = detail::place_simple(frame, *segment);
-        else
-            detail::place(
-                frame,
-                std::span(chains).subspan(used, count),
-                std::span(lengths).subspan(used, count)
-            );
+        detail::put(
+            frame, std::span(chains).subspan(used, count), std::span(lengths).subspan(used, count)
+        );
         used = static_cast<uint16_t>(used + count);
         ++placed;
         bytes += frame->pkt_len;
