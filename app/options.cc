@@ -30,6 +30,9 @@ const char* const kUsage =
       speed=N                   Mbit/s that the driver is told (default 10000)
       profile=migratable|full   only what QEMU can migrate (default), or everything
       ctrl_vq=auto|on|off       control queue; auto (default): where the kernel accepts it
+      groups=data|per-pair      all data queues in one group (default), or one for each pair
+      as=N                      address spaces, 1 to 129 (default: one for each group,
+                                but 2 at least)
       attach=none|virtio|vhost  put it on the vDPA bus, for a netdev of this host or for QEMU;
                                 none (default) prints the commands to type
   --port ETHDEV                 a DPDK port of the EAL options, by its name; repeatable
@@ -159,6 +162,16 @@ Complaint set_ctrl_vq(DeviceOptions& device, Text text) {
     return store_choice(text, kChoices, device.config.ctrl_vq);
 }
 
+Complaint set_groups(DeviceOptions& device, Text text) {
+    static constexpr std::array<Choice<Groups>, 2> kChoices = {
+        {{"data", Groups::together}, {"per-pair", Groups::per_pair}}};
+    return store_choice(text, kChoices, device.config.groups);
+}
+
+Complaint set_spaces(DeviceOptions& device, Text text) {
+    return store_number(text, 1, 129, device.config.spaces);
+}
+
 Complaint set_attach(DeviceOptions& device, Text text) {
     static constexpr std::array<Choice<Attach>, 3> kChoices = {
         {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
@@ -170,7 +183,7 @@ struct Key {
     Complaint (*set)(DeviceOptions&, Text);
 };
 
-constexpr std::array<Key, 8> kKeys = {
+constexpr std::array<Key, 10> kKeys = {
     {{"queues", set_queues},
      {"queue_size", set_queue_size},
      {"mac", set_mac},
@@ -178,6 +191,8 @@ constexpr std::array<Key, 8> kKeys = {
      {"speed", set_speed},
      {"profile", set_profile},
      {"ctrl_vq", set_ctrl_vq},
+     {"groups", set_groups},
+     {"as", set_spaces},
      {"attach", set_attach}}};
 
 template <class Rows>

@@ -174,8 +174,9 @@ Result<void> Service::connect() {
         if (auto done = make_bridge(option); !done)
             return done;
     for (auto& device : devices_)
-        if (device->lcore != LCORE_ID_ANY)
-            device->device->set_lcore(device->lcore);
+        for (uint16_t pair = 0; pair < device->queues; ++pair)
+            if (device->lcore != LCORE_ID_ANY)
+                device->device->set_lcore(pair, device->lcore);
     links_.poll();
     return {};
 }

@@ -194,8 +194,8 @@ void Device::set_link(bool up) {
     session_->set_link(up);
 }
 
-void Device::set_lcore(unsigned lcore) {
-    session_->set_node(memory::node_of_lcore(lcore));
+void Device::set_lcore(uint16_t pair, unsigned lcore) {
+    session_->set_node(pair, memory::node_of_lcore(lcore));
 }
 
 DeviceInfo Device::info() const {

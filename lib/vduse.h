@@ -46,6 +46,11 @@ enum class CtrlVq : uint8_t {
     off,
 };
 
+enum class Groups : uint8_t {
+    together,  ///< All data queues are group 0, the control queue is group 1.
+    per_pair,  ///< Queue pair i is group i, the control queue is the last one.
+};
+
 struct DeviceConfig {
     std::string name;            ///< The node will be /dev/vduse/NAME.
     uint16_t queue_pairs = 1;    ///< 1 to 128
@@ -58,6 +63,10 @@ struct DeviceConfig {
     uint32_t speed = 10000;  ///< Mbit/s
     Profile profile = Profile::migratable;
     CtrlVq ctrl_vq = CtrlVq::automatic;
+    Groups groups = Groups::together;
+    /// Address spaces that the driver may put groups into, 1 to 129. 0: one for each group, but 2
+    /// at least.
+    uint16_t spaces = 0;
 };
 
 /// A locally administered address that follows from a device's name: the same at every start.
@@ -171,8 +180,8 @@ class Device {
 
     /// Control thread: what the driver sees as link; it gets a configuration interrupt.
     void set_link(bool up);
-    /// Control thread: the lcore that will serve the data queues; lookup tables move near it.
-    void set_lcore(unsigned lcore);
+    /// Control thread: the lcore that will serve `pair`; lookup tables move near it.
+    void set_lcore(uint16_t pair, unsigned lcore);
     [[nodiscard]] DeviceInfo info() const;
     /// Control thread: virtqueue `index` in virtio's numbering; nothing when there is none.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;

@@ -39,6 +39,8 @@ Result<void> validate(const DeviceConfig& config) {
         return invalid("queue_size: a power of two from 2 to 32768");
     if (config.mtu < kMinMtu || config.mtu > kMaxMtu)
         return invalid("mtu: 68 to 9702");
+    if (config.spaces > kMaxSpaces)
+        return invalid("as: 1 to " + std::to_string(kMaxSpaces) + " address spaces");
     if (config.mac && ((*config.mac)[0] & 1) != 0)
         return invalid("mac: a multicast address");
     return {};
@@ -53,6 +55,8 @@ Shape shape_of(const DeviceConfig& config, bool with_control) {
                     kFeatureSpeedDuplex;
     if (with_control)
         shape.offered |= kControlFeatures;
+    shape.group_per_pair = config.groups == Groups::per_pair;
+    shape.spaces = config.spaces != 0 ? config.spaces : std::max(shape.groups(), 2U);
     if (!config.mac)
         shape.offered &= ~kFeatureMac;
     if (shape.pairs == 1)

@@ -257,10 +257,17 @@ DeviceInfo Session::info() const {
     info.commands = control_.counters().commands;
     info.refused = control_.counters().refused;
     const uint32_t control = control_queue(shape_, state_.features).value_or(2U * shape_.pairs);
-    const uint32_t last_data = std::min(control, 2U * shape_.pairs) - 1;
-    info.groups.push_back({false, state_.asid[kDataGroup], 0, last_data});
+    for (uint32_t group = 0; group < shape_.data_groups(); ++group) {
+        uint32_t first = 2 * group;
+        uint32_t last = first + 1;
+        if (!shape_.group_per_pair)
+            last = std::min(control, 2U * shape_.pairs) - 1;
+        else if (first == control)
+            ++first;
+        info.groups.push_back({false, state_.asid[group], first, last});
+    }
     if (shape_.has_control())
-        info.groups.push_back({true, state_.asid[kControlGroup], control, control});
+        info.groups.push_back({true, state_.asid[shape_.control_group()], control, control});
     for (const auto& view : views_) {
         auto& regions = info.spaces.emplace_back();
         for (const memory::Region& region : view.regions())

@@ -91,7 +91,7 @@ class Session {
 
     // Control's callers.
     void set_link(bool up);
-    void set_node(int numa_node) { numa_node_ = numa_node; }
+    void set_node(uint16_t pair, int numa_node) { numa_nodes_[pair] = numa_node; }
     [[nodiscard]] DeviceInfo info() const;
     /// Without `stats`.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
@@ -153,6 +153,7 @@ class Session {
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
     /// The queues of the space are stopped. Without memory for a table the space is empty.
     void remap(uint32_t asid);
+    [[nodiscard]] int node_of(uint32_t space) const;
     void retire(memory::View view);
     /// Takes the queues out of service whose driver cut its memory off.
     void look_for_lost_memory();
@@ -175,7 +176,7 @@ class Session {
     memory::Placer& placer_;
     int wake_fd_;
     std::chrono::milliseconds patience_;
-    int numa_node_ = -1;
+    std::array<int, kMaxPairs> numa_nodes_;  ///< of the threads that serve the pairs; -1: any
     Shape shape_;
     net::MacAddress mac_{};
     std::unique_ptr<uapi::ControlNode> control_node_;
@@ -186,7 +187,7 @@ class Session {
     EventLog events_;
 
     State state_;
-    std::array<memory::View, kSpaces> views_;
+    std::vector<memory::View> views_;      ///< of each space
     std::vector<memory::View> lingering_;  ///< a data thread may still be inside
     uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
     std::unique_ptr<Queue[]> queues_;

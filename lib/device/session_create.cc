@@ -35,6 +35,7 @@ Session::Session(
       control_(config.queue_pairs, [this](const net::ControlState& state) {
           return publish(state);
       }) {
+    numa_nodes_.fill(-1);
 }
 
 Session::~Session() {
@@ -97,6 +98,7 @@ Result<void> Session::prepare_node() {
         if (auto done = set_up_queue(i, 0); !done)
             return done.error();
     config_mac_ = mac_;
+    views_.resize(shape_.spaces);
     reset();
     return {};
 }
@@ -123,7 +125,7 @@ Result<void> Session::create_in_kernel() {
 Result<void> Session::create_once(const Shape& shape) {
     const net::ConfigSpace space = config_space(config_, shape);
     const uapi::CreateParameters parameters{
-        config_.name, shape.offered, shape.queues(), shape.groups(), kSpaces, bytes_of(space)};
+        config_.name, shape.offered, shape.queues(), shape.groups(), shape.spaces, bytes_of(space)};
     shape_ = shape;
     auto created = control_node_->create(parameters);
     if (created || created.error().code != EEXIST)

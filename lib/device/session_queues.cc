@@ -306,10 +306,17 @@ std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32
 }
 
 void Session::remap(uint32_t asid) {
-    auto view = memory::build_view(*node_, asid, views_[asid], placer_, numa_node_);
+    auto view = memory::build_view(*node_, asid, views_[asid], placer_, node_of(asid));
     if (!view)
         log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
     retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
+}
+
+int Session::node_of(uint32_t space) const {
+    for (uint16_t pair = 0; pair < shape_.pairs; ++pair)
+        if (space_of(shape_, state_, 2U * pair) == space)
+            return numa_nodes_[pair];
+    return numa_nodes_[0];
 }
 
 void Session::retire(memory::View view) {
@@ -319,7 +326,7 @@ void Session::retire(memory::View view) {
 
 void Session::look_for_lost_memory() {
     lost_seen_ = memory::lost_mappings();
-    for (uint32_t space = 0; space < kSpaces; ++space) {
+    for (uint32_t space = 0; space < views_.size(); ++space) {
         if (!views_[space].lost())
             continue;
         log(Severity::error,

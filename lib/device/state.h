@@ -25,15 +25,16 @@ namespace vduse::device {
 
 inline constexpr uint16_t kMaxPairs = 128;
 inline constexpr uint32_t kMaxQueues = 2 * kMaxPairs + 1;
-inline constexpr uint32_t kMaxGroups = 2;
-inline constexpr uint32_t kSpaces = 2;
-inline constexpr uint32_t kDataGroup = 0;
-inline constexpr uint32_t kControlGroup = 1;
+inline constexpr uint32_t kMaxGroups = kMaxPairs + 1;
+inline constexpr uint32_t kMaxSpaces = kMaxGroups;
+static_assert(kMaxSpaces <= 256, "State has an ASID in a byte");
 
 /// What a device is for as long as it exists.
 struct Shape {
     uint16_t pairs = 1;
-    uint64_t offered = 0;  ///< virtio features
+    uint64_t offered = 0;         ///< virtio features
+    bool group_per_pair = false;  ///< else all data queues are group 0
+    uint32_t spaces = 2;          ///< 1 to kMaxSpaces
 
     [[nodiscard]] constexpr bool has_control() const {
         return (offered & net::kFeatureCtrlVq) != 0;
@@ -41,15 +42,22 @@ struct Shape {
     [[nodiscard]] constexpr uint32_t queues() const {
         return 2U * pairs + (has_control() ? 1U : 0U);
     }
-    [[nodiscard]] constexpr uint32_t groups() const { return has_control() ? 2 : 1; }
+    [[nodiscard]] constexpr uint32_t data_groups() const {
+        return group_per_pair ? pairs : uint32_t{1};
+    }
+    /// The last one, where there is a control queue.
+    [[nodiscard]] constexpr uint32_t control_group() const { return data_groups(); }
+    [[nodiscard]] constexpr uint32_t groups() const {
+        return data_groups() + (has_control() ? 1U : 0U);
+    }
 };
 
 struct State {
     uint8_t status = 0;
     bool suspended = false;
     uint64_t features = 0;  ///< negotiated; 0 before FEATURES_OK
-    std::array<uint32_t, kMaxGroups> asid{};
-    std::array<uint32_t, kMaxGroups> sticky_asid{};
+    std::array<uint8_t, kMaxGroups> asid{};
+    std::array<uint8_t, kMaxGroups> sticky_asid{};
     std::array<uint64_t, (kMaxQueues + 63) / 64> ready_bits{};
 
     [[nodiscard]] constexpr bool driver_ok() const { return (status & net::kStatusDriverOk) != 0; }
@@ -73,7 +81,9 @@ constexpr std::optional<uint32_t> control_queue(const Shape& shape, uint64_t fea
 /// QEMU's probe looks there; before features are negotiated the layout is that of MQ.
 constexpr uint32_t group_of(const Shape& shape, uint64_t features, uint32_t queue) {
     const bool last = shape.has_control() && queue == 2U * shape.pairs;
-    return last || control_queue(shape, features) == queue ? kControlGroup : kDataGroup;
+    if (last || control_queue(shape, features) == queue)
+        return shape.control_group();
+    return shape.group_per_pair ? queue / 2 : 0;
 }
 
 constexpr uint32_t space_of(const Shape& shape, const State& state, uint32_t queue) {
@@ -184,8 +194,8 @@ constexpr Step on(const Shape& shape, const State& state, const SetStatus& messa
     return step;
 }
 
-constexpr Step on(const Shape& /*shape*/, const State& state, const UpdateIotlb& message) {
-    if (message.asid >= kSpaces || message.last < message.first)
+constexpr Step on(const Shape& shape, const State& state, const UpdateIotlb& message) {
+    if (message.asid >= shape.spaces || message.last < message.first)
         return refused(state);
     Step step(state);
     step.remap = message.asid;
@@ -193,12 +203,13 @@ constexpr Step on(const Shape& /*shape*/, const State& state, const UpdateIotlb&
 }
 
 constexpr Step on(const Shape& shape, const State& state, const SetGroupAsid& message) {
-    if (message.group >= shape.groups() || message.asid >= kSpaces)
+    if (message.group >= shape.groups() || message.asid >= shape.spaces)
         return refused(state);
+    const auto asid = static_cast<uint8_t>(message.asid);
     Step step(state);
-    step.moved = state.asid[message.group] != message.asid;
-    step.state.asid[message.group] = message.asid;
-    step.state.sticky_asid[message.group] = message.asid;
+    step.moved = state.asid[message.group] != asid;
+    step.state.asid[message.group] = asid;
+    step.state.sticky_asid[message.group] = asid;
     return step;
 }
 

@@ -70,8 +70,11 @@ void check_step(const Shape& shape, const State& before, const Message& message,
     check((after.features & ~shape.offered) == 0, "only what is offered is negotiated");
     check(after.features == before.features || status != nullptr, "features follow the status");
     for (uint32_t i = 0; i < kMaxGroups; ++i)
-        check(after.asid[i] < kSpaces && after.sticky_asid[i] < kSpaces, "spaces that there are");
-    check(!step.remap || *step.remap < kSpaces, "a space that there is");
+        check(
+            after.asid[i] < shape.spaces && after.sticky_asid[i] < shape.spaces,
+            "spaces that there are"
+        );
+    check(!step.remap || *step.remap < shape.spaces, "a space that there is");
     uint32_t ready = 0;
     for (uint32_t i = 0; i < shape.queues(); ++i) {
         ready += after.ready(i) ? 1 : 0;

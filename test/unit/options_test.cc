@@ -56,7 +56,7 @@ TEST(Options, DefaultsOfADevice) {
 TEST(Options, EveryKeyOfADevice) {
     const auto options = parse(
         "--device vd0,queues=4,queue_size=256,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
-        "profile=full,ctrl_vq=on,attach=vhost"
+        "profile=full,ctrl_vq=on,groups=per-pair,as=5,attach=vhost"
     );
     ASSERT_TRUE(options);
     const DeviceOptions& device = options->devices[0];
@@ -67,6 +67,8 @@ TEST(Options, EveryKeyOfADevice) {
     EXPECT_EQ(device.config.speed, 25000U);
     EXPECT_EQ(device.config.profile, Profile::full);
     EXPECT_EQ(device.config.ctrl_vq, CtrlVq::on);
+    EXPECT_EQ(device.config.groups, Groups::per_pair);
+    EXPECT_EQ(device.config.spaces, 5);
     EXPECT_EQ(device.attach, Attach::vhost);
 }
 
@@ -99,6 +101,9 @@ TEST(Options, BadValuesNameTheKeyAndTheRange) {
     expect_refused("--device vd0,speed=0", {"speed=0", "1 to 2147483647"});
     expect_refused("--device vd0,profile=fast", {"profile=fast", "migratable, full"});
     expect_refused("--device vd0,ctrl_vq=yes", {"ctrl_vq=yes", "auto, on, off"});
+    expect_refused("--device vd0,groups=own", {"groups=own", "data, per-pair"});
+    expect_refused("--device vd0,as=0", {"as=0", "1 to 129"});
+    expect_refused("--device vd0,as=130", {"as=130", "1 to 129"});
     expect_refused("--device vd0,attach=qemu", {"attach=qemu", "none, virtio, vhost"});
 }
 
@@ -121,7 +126,9 @@ TEST(Options, BadMacs) {
 TEST(Options, KeysAreKnownAndGivenOnce) {
     expect_refused(
         "--device vd0,quues=2",
-        {"unknown key 'quues'", "queues, queue_size, mac, mtu, speed, profile, ctrl_vq, attach"}
+        {"unknown key 'quues'",
+         "queues, queue_size, mac, mtu, speed, profile, ctrl_vq, groups, as, "
+         "attach"}
     );
     expect_refused("--device vd0,", {"unknown key ''", "queues, queue_size"});
     expect_refused("--device vd0,mtu=1500,", {"unknown key ''"});
@@ -288,6 +295,8 @@ TEST(Options, UsageNamesEveryKey) {
           "speed=",
           "profile=",
           "ctrl_vq=",
+          "groups=",
+          "as=",
           "attach="})
         EXPECT_NE(usage.find(word), std::string::npos) << word;
 }

@@ -23,6 +23,8 @@ constexpr uint64_t kNotOffered = bit(34);
 /// Two pairs and a control queue: 0 1 | 2 3 | 4.
 constexpr Shape kShape{2, kOffered};
 constexpr Shape kPlain{1, kBase | kFeatureMac};
+/// The same as kShape, with three groups and as many spaces.
+constexpr Shape kPerPair{2, kOffered, true, 3};
 
 std::vector<State> states() {
     std::vector<State> all;
@@ -35,8 +37,8 @@ std::vector<State> states() {
                     state.suspended = suspended;
                     state.ready_bits[0] = ready;
                     state.features = features;
-                    state.asid = {0, ready != 0 ? 1U : 0U};
-                    state.sticky_asid = {1, suspended ? 1U : 0U};
+                    state.asid = {0, static_cast<uint8_t>(ready != 0 ? 1 : 0)};
+                    state.sticky_asid = {1, static_cast<uint8_t>(suspended ? 1 : 0)};
                     all.push_back(state);
                 }
     return all;
@@ -77,9 +79,10 @@ const char* broken_rule(const Shape& shape, const State& before, const Message& 
         return "a refused message changes nothing";
     if (!step.ok && (step.reset || step.negotiate || step.remap || step.moved))
         return "a refused message has no actions";
-    for (const uint32_t asid : after.asid)
-        if (asid >= kSpaces)
-            return "a group is in a space that exists";
+    if (after.asid != before.asid)
+        for (const uint32_t asid : after.asid)
+            if (asid >= shape.spaces)
+                return "a group is in a space that exists";
     if (after.features != before.features && after.features != 0 && !step.negotiate)
         return "the session hears of new features";
     if ((after.features & ~shape.offered & ~before.features) != 0)
@@ -128,20 +131,21 @@ const char* broken_rule(const Shape& shape, const State& before, const Message& 
         return unchanged_but(expected) ? nullptr : "ready changes one bit";
     }
     if (const auto* m = std::get_if<UpdateIotlb>(&message)) {
-        if (step.ok != (m->asid < kSpaces && m->first <= m->last))
+        if (step.ok != (m->asid < shape.spaces && m->first <= m->last))
             return "an update names a space and a range";
         if (step.ok && step.remap != m->asid)
             return "an update remaps its space";
         return unchanged_but(before) ? nullptr : "an update changes no state";
     }
     if (const auto* m = std::get_if<SetGroupAsid>(&message)) {
-        if (step.ok != (m->group < shape.groups() && m->asid < kSpaces))
+        if (step.ok != (m->group < shape.groups() && m->asid < shape.spaces))
             return "unknown groups and spaces are refused";
         if (!step.ok)
             return nullptr;
         State expected = before;
-        expected.asid[m->group] = m->asid;
-        expected.sticky_asid[m->group] = m->asid;
+        const auto asid = static_cast<uint8_t>(m->asid);
+        expected.asid[m->group] = asid;
+        expected.sticky_asid[m->group] = asid;
         if (step.moved != (before.asid[m->group] != m->asid))
             return "moved says whether the space is another";
         return unchanged_but(expected) ? nullptr : "a move changes one group";
@@ -169,7 +173,9 @@ TEST_P(EveryStep, KeepsTheRules) {
 // A device without a control queue has one group less and one queue less; its offer is the same
 // here but for that, so that the same messages are legal.
 INSTANTIATE_TEST_SUITE_P(
-    Shapes, EveryStep, testing::Values(kShape, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
+    Shapes,
+    EveryStep,
+    testing::Values(kShape, kPerPair, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
 );
 
 // -- which queues run
@@ -255,18 +261,40 @@ TEST(Groups, ControlQueueIsTwoWithoutMultiqueue) {
 // QEMU's probe: with everything negotiated, queue 2N is in a group of its own.
 TEST(Groups, QemuProbeFindsTheControlQueueAlone) {
     for (const uint64_t features : {uint64_t{0}, kOffered, kWithMq}) {
-        EXPECT_EQ(group_of(kShape, features, 4), kControlGroup);
+        EXPECT_EQ(group_of(kShape, features, 4), 1U);
         for (uint32_t queue = 0; queue < 4; ++queue)
-            EXPECT_EQ(group_of(kShape, features, queue), kDataGroup);
+            EXPECT_EQ(group_of(kShape, features, queue), 0U);
     }
 }
 
 TEST(Groups, FollowTheNegotiatedFeatures) {
-    EXPECT_EQ(group_of(kShape, kWithCvq, 2), kControlGroup);
-    EXPECT_EQ(group_of(kShape, kWithCvq, 0), kDataGroup);
-    EXPECT_EQ(group_of(kShape, kWithCvq, 1), kDataGroup);
-    EXPECT_EQ(group_of(kShape, kBase, 2), kDataGroup);
-    EXPECT_EQ(group_of(kPlain, kBase, 1), kDataGroup);
+    EXPECT_EQ(group_of(kShape, kWithCvq, 2), 1U);
+    EXPECT_EQ(group_of(kShape, kWithCvq, 0), 0U);
+    EXPECT_EQ(group_of(kShape, kWithCvq, 1), 0U);
+    EXPECT_EQ(group_of(kShape, kBase, 2), 0U);
+    EXPECT_EQ(group_of(kPlain, kBase, 1), 0U);
+}
+
+TEST(Groups, OneForEachPair) {
+    EXPECT_EQ(kPerPair.groups(), 3U);
+    std::vector<uint32_t> groups;
+    for (uint32_t queue = 0; queue < kPerPair.queues(); ++queue)
+        groups.push_back(group_of(kPerPair, kWithMq, queue));
+    EXPECT_EQ(groups, (std::vector<uint32_t>{0, 0, 1, 1, 2}));
+    EXPECT_EQ(group_of(kPerPair, kWithCvq, 2), 2U) << "the control queue, without MQ";
+    constexpr Shape kMost{kMaxPairs, kOffered, true, kMaxSpaces};
+    EXPECT_EQ(kMost.groups(), kMaxGroups);
+    EXPECT_EQ(group_of(kMost, kWithMq, kMaxQueues - 1), kMaxGroups - 1);
+    const State last = next(kMost, State{}, SetGroupAsid{kMaxGroups - 1, kMaxSpaces - 1}).state;
+    EXPECT_EQ(space_of(kMost, last, kMaxQueues - 1), kMaxSpaces - 1);
+}
+
+TEST(Groups, OfPairsMoveOneByOne) {
+    const State state = next(kPerPair, State{}, SetGroupAsid{1, 2}).state;
+    std::vector<uint32_t> spaces;
+    for (uint32_t queue = 0; queue < kPerPair.queues(); ++queue)
+        spaces.push_back(space_of(kPerPair, state, queue));
+    EXPECT_EQ(spaces, (std::vector<uint32_t>{0, 0, 2, 2, 0}));
 }
 
 /// Negotiates `features` in `state` by way of the statuses that a driver sends.
