@@ -69,6 +69,13 @@ Words bridge_words(const Section& section) {
     return {"--bridge", value};
 }
 
+Words group_lcore_words(const Section& section) {
+    return {
+        "--group-lcore",
+        std::string(section.value("device")) + ":" + section.value("group") + "=" +
+            section.value("lcore")};
+}
+
 Words own_words(const Section& section) {
     const char* const stats = section.value("stats");
     return stats != nullptr ? Words{"--stats", stats} : Words{};
@@ -84,16 +91,22 @@ struct Kind {
     bool named;    ///< [title NAME]
     bool any_key;  ///< `words` leaves the check of keys to others
     bool lists;    ///< values may be lists
-    std::array<Key, 2> keys;
+    std::array<Key, 3> keys;
     Words (*words)(const Section&);
 };
 
-constexpr std::array<Kind, 6> kKinds = {
+constexpr std::array<Kind, 7> kKinds = {
     {{"device", true, true, false, {}, device_words},
      {"port", true, false, false, {}, port_words},
      {"patch", false, false, false, {{{"a", true}, {"b", true}}}, patch_words},
      {"reflect", false, false, false, {{{"endpoint", true}}}, reflect_words},
      {"bridge", false, false, true, {{{"members", true}, {"age", false}}}, bridge_words},
+     {"group-lcore",
+      false,
+      false,
+      false,
+      {{{"device", true}, {"group", true}, {"lcore", true}}},
+      group_lcore_words},
      {"vduse-dp", false, false, false, {{{"stats", false}}}, own_words}}};
 
 template <class Rows, class Name>

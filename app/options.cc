@@ -40,9 +40,12 @@ const char* const kUsage =
   --reflect A                   send every frame back with its MAC addresses swapped
   --bridge A,B,...[,age=N]      a learning switch between devices and ports; stations that
                                 are silent for N seconds (default 300) are forgotten
+  --group-lcore NAME:G=LCORE    the worker lcore for data group G of a device; else those with
+                                the least to do, on the NUMA node of the port if possible
   --config FILE                 read options from an INI file as well: sections [device NAME],
                                 [port NAME], [patch] (a=, b=), [reflect] (endpoint=),
-                                [bridge] (members=, age=), [vduse-dp] (stats=)
+                                [bridge] (members=, age=), [group-lcore] (device=, group=,
+                                lcore=), [vduse-dp] (stats=)
   --stats SECONDS               print counters every SECONDS, not only at exit
   -h, --help                    this text
   -V, --version                 versions of vduse-dp and DPDK
@@ -249,6 +252,7 @@ struct Reader {
     std::vector<Pending> patches;
     std::vector<Pending> reflects;
     std::vector<Pending> bridges;
+    std::vector<Pending> group_lcores;
     std::string file;  ///< as in Pending: what is being read now
 
     [[nodiscard]] std::vector<Text> names() const {
@@ -321,6 +325,11 @@ Complaint read_bridge(Reader& reader, Text text) {
     return {};
 }
 
+Complaint read_group_lcore(Reader& reader, Text text) {
+    reader.group_lcores.push_back({std::string(text), reader.file});
+    return {};
+}
+
 Complaint read_stats(Reader& reader, Text text) {
     const auto complaint = store_number(text, 1, 86400, reader.options.stats_seconds);
     if (complaint)
@@ -346,12 +355,13 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 11> kOptions = {
+constexpr std::array<Option, 12> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
      {"--reflect", true, read_reflect},
      {"--bridge", true, read_bridge},
+     {"--group-lcore", true, read_group_lcore},
      {"--config", true, read_file},
      {"--stats", true, read_stats},
      {"-h", false, read_help},
@@ -457,6 +467,31 @@ Complaint resolve_bridge(Reader& reader, Text text) {
     return {};
 }
 
+/// "NAME:GROUP=LCORE"
+Complaint resolve_group_lcore(Reader& reader, Text text) {
+    const std::string start = "--group-lcore " + std::string(text) + ": ";
+    Text lcore = text;
+    Text group = cut(lcore, '=');
+    const Text name = cut(group, ':');
+    if (group.empty() || lcore.empty())
+        return start + "must be NAME:GROUP=LCORE";
+    if (!reader.known(name) || reader.endpoint(name).port)
+        return start + quoted(name) + " is no --device";
+    DeviceOptions& device = reader.options.devices[reader.endpoint(name).index];
+    const uint32_t groups =
+        device.config.groups == Groups::per_pair ? device.config.queue_pairs : 1U;
+    uint16_t number = 0;
+    if (const auto complaint = store_number(group, 0, groups - 1, number))
+        return start + "the group " + *complaint + ", which are " + std::string(name) +
+               "'s data groups";
+    unsigned target = 0;
+    if (const auto complaint = store_number(lcore, 0, 1023, target))
+        return start + "the lcore " + *complaint;
+    if (!device.group_lcores.emplace(number, target).second)
+        return start + "this group is given twice";
+    return {};
+}
+
 /// All endpoints that --patch, --reflect and --bridge mention.
 std::vector<EndpointOption> used_endpoints(const Options& options) {
     std::vector<EndpointOption> used = options.reflects;
@@ -494,6 +529,8 @@ Complaint resolve(Reader& reader) {
     if (auto complaint = resolve_all(reader, reader.reflects, resolve_reflect))
         return complaint;
     if (auto complaint = resolve_all(reader, reader.bridges, resolve_bridge))
+        return complaint;
+    if (auto complaint = resolve_all(reader, reader.group_lcores, resolve_group_lcore))
         return complaint;
     return check_used_once(reader.options);
 }

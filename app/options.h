@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ enum class Attach : uint8_t {
 struct DeviceOptions {
     DeviceConfig config;
     Attach attach = Attach::none;
+    std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by the group
 };
 
 /// A device or a port, by its position in `Options::devices` or `Options::ports`.

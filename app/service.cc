@@ -5,6 +5,7 @@
 
 #include <rte_cycles.h>
 #include <rte_errno.h>
+#include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
 
@@ -37,6 +38,7 @@ std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     auto endpoint = std::make_unique<Endpoint>();
     endpoint->name = std::move(name);
     endpoint->queues = queues;
+    endpoint->lcores.assign(queues, LCORE_ID_ANY);
     endpoint->dropped = std::make_unique<net::Counter[]>(queues);
     return endpoint;
 }
@@ -87,6 +89,8 @@ Result<void> Service::add_devices() {
             return device.error();
         auto endpoint = make_endpoint(option.config.name, (*device)->queue_pairs());
         endpoint->device = device->get();
+        endpoint->group_per_pair = config.groups == Groups::per_pair;
+        endpoint->group_lcores = option.group_lcores;
         devices_.push_back(std::move(endpoint));
         owned_.push_back(std::move(*device));
     }
@@ -133,6 +137,7 @@ Result<void> Service::add_ports() {
     for (const PortPlan& plan : plans) {
         auto endpoint = make_endpoint(plan.name, plan.queues);
         endpoint->port = plan.port;
+        endpoint->node = rte_eth_dev_socket_id(plan.port);
         ports_.push_back(std::move(endpoint));
         if (auto done = start_port(plan, pool_); !done)
             return done;
@@ -173,10 +178,14 @@ Result<void> Service::connect() {
     for (const BridgeOption& option : options_.bridges)
         if (auto done = make_bridge(option); !done)
             return done;
+    auto plan = switch_->place();
+    if (!plan)
+        return plan.error();
+    say(*plan);
     for (auto& device : devices_)
         for (uint16_t pair = 0; pair < device->queues; ++pair)
-            if (device->lcore != LCORE_ID_ANY)
-                device->device->set_lcore(pair, device->lcore);
+            if (device->lcores[pair] != LCORE_ID_ANY)
+                device->device->set_lcore(pair, device->lcores[pair]);
     links_.poll();
     return {};
 }

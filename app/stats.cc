@@ -36,11 +36,11 @@ std::string lcore_text(unsigned lcore) {
 }
 
 void append_groups(
-    std::string& text, const DeviceInfo& info, unsigned data_lcore, unsigned control_lcore
+    std::string& text, const DeviceInfo& info, const Endpoint& endpoint, unsigned control_lcore
 ) {
     for (size_t i = 0; i < info.groups.size(); ++i) {
         const GroupInfo& group = info.groups[i];
-        const std::string lcore = lcore_text(group.control ? control_lcore : data_lcore);
+        const std::string lcore = lcore_text(endpoint.lcore_of(group, control_lcore));
         append(
             text,
             "  group %zu %-8s asid %" PRIu32 "  queues %" PRIu32 "-%" PRIu32 "  lcore %s\n",
@@ -130,7 +130,7 @@ std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
         static_cast<unsigned>(info.active_pairs),
         static_cast<unsigned>(info.queue_pairs)
     );
-    append_groups(text, info, endpoint.lcore, control_lcore);
+    append_groups(text, info, endpoint, control_lcore);
     append_spaces(text, info);
     append_pairs(text, endpoint);
     append_control(text, info);

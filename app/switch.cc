@@ -12,6 +12,7 @@
 #include <rte_mbuf.h>
 #include <rte_pause.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <span>
@@ -57,7 +58,26 @@ uint16_t width(const Endpoint& to) noexcept {
     return to.device != nullptr ? to.device->active_pairs() : to.queues;
 }
 
-/// Frees `frames`, which `to` did not take.
+/// One worker's turn at a queue or pair of an endpoint that has several workers.
+class Turn {
+  public:
+    Turn(Endpoint& endpoint, uint16_t queue) noexcept
+        : lock_(endpoint.turns ? &endpoint.turns[queue] : nullptr) {
+        if (lock_ != nullptr)
+            rte_spinlock_lock(lock_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() {
+        if (lock_ != nullptr)
+            rte_spinlock_unlock(lock_);
+    }
+
+  private:
+    rte_spinlock_t* lock_;
+};
+
+/// Frees `frames`, which `to` did not take. In the turn of `queue`.
 void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
     if (frames.empty())
         return;
@@ -67,10 +87,11 @@ void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
 
 void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
     const uint16_t queues = width(to);
+    const auto queue = static_cast<uint16_t>(queues != 0 ? from_queue % queues : 0);
+    const auto count = static_cast<uint16_t>(frames.size());
+    const Turn turn(to, queue);
     if (queues == 0)
         return drop(to, 0, frames);
-    const auto queue = static_cast<uint16_t>(from_queue % queues);
-    const auto count = static_cast<uint16_t>(frames.size());
     const uint16_t taken = to.device != nullptr
                                ? to.device->to_guest(queue, frames)
                                : rte_eth_tx_burst(to.port, queue, frames.data(), count);
@@ -92,6 +113,7 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
     for (rte_mbuf*& frame : frames)
         if (swap_addresses(frame))
             std::swap(frames[kept++], frame);
+    const Turn turn(endpoint, queue);
     drop(endpoint, queue, frames.subspan(kept));
     return frames.first(kept);
 }
@@ -125,7 +147,64 @@ bool run(const Lane& lane, rte_mempool* pool) noexcept {
     return true;
 }
 
+/// In how many jobs the endpoint may be served.
+uint16_t parts_of(const Endpoint& endpoint) {
+    return endpoint.device == nullptr || endpoint.group_per_pair ? endpoint.queues : uint16_t{1};
+}
+
+/// The queues of job `part` of `parts`.
+std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t part, uint16_t parts) {
+    std::vector<uint16_t> queues;
+    for (unsigned queue = part; queue < endpoint.queues; queue += parts)
+        queues.push_back(static_cast<uint16_t>(queue));
+    return queues;
+}
+
+/// Lets several workers send to it.
+void share(Endpoint& endpoint) {
+    endpoint.turns = std::make_unique<rte_spinlock_t[]>(endpoint.queues);
+    for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
+        rte_spinlock_init(&endpoint.turns[queue]);
+}
+
 }  // namespace
+
+/// A job, and what the worker that gets it has to do.
+struct Switch::Duty {
+    Job job;
+    std::vector<Lane> lanes;
+    std::unique_ptr<Joined> joined;
+    std::string trouble = {};  ///< it is to be in two places
+
+    /// Part `part` of `parts` of `from`: its queues are polled, and sent to `to`, or to `joined`.
+    void add(Endpoint& from, Endpoint* to, uint16_t part, uint16_t parts, uint16_t member = 0) {
+        std::string what = from.name;
+        const auto queues = queues_of(from, part, parts);
+        for (const uint16_t queue : queues) {
+            lanes.push_back({&from, to, queue, joined.get(), member});
+            if (parts > 1) {
+                what += queue != part ? "," : from.device != nullptr ? " pair " : " queue ";
+                what += std::to_string(queue);
+            }
+            want(from, from.group_per_pair ? queue : uint16_t{0});
+        }
+        job.what += (job.what.empty() ? "" : ", ") + what;
+        if (job.node < 0)
+            job.node = from.node;
+    }
+
+  private:
+    void want(const Endpoint& from, uint16_t group) {
+        const auto wanted = from.group_lcores.find(group);
+        if (wanted == from.group_lcores.end())
+            return;
+        if (job.lcore && *job.lcore != wanted->second)
+            trouble = "--group-lcore: lcores " + std::to_string(*job.lcore) + " and " +
+                      std::to_string(wanted->second) +
+                      " are asked for what one lcore must serve: " + job.what + ", " + from.name;
+        job.lcore = wanted->second;
+    }
+};
 
 struct Switch::Worker {
     unsigned lcore = 0;
@@ -135,22 +214,12 @@ struct Switch::Worker {
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
 
-    void add(Endpoint& from, Endpoint& to) {
-        from.lcore = lcore;
-        for (uint16_t queue = 0; queue < from.queues; ++queue)
-            lanes.push_back({&from, &to, queue});
-    }
-
-    void add(Bridge& bridge, std::span<Endpoint* const> members) {
-        bridges.push_back(std::make_unique<Joined>(Joined{
-            &bridge, std::vector(members.begin(), members.end())}));
-        uint16_t number = 0;
-        for (Endpoint* member : members) {
-            member->lcore = lcore;
-            for (uint16_t queue = 0; queue < member->queues; ++queue)
-                lanes.push_back({member, nullptr, queue, bridges.back().get(), number});
-            ++number;
-        }
+    void take(Duty& duty) {
+        for (const Lane& lane : duty.lanes)
+            lane.from->lcores[lane.queue] = lcore;
+        lanes.insert(lanes.end(), duty.lanes.begin(), duty.lanes.end());
+        if (duty.joined)
+            bridges.push_back(std::move(duty.joined));
     }
 
     /// The time of the next one.
@@ -193,22 +262,54 @@ Switch::~Switch() {
     stop();
 }
 
-Switch::Worker& Switch::next_worker() {
-    return *workers_[turn_++ % workers_.size()];
-}
-
 void Switch::patch(Endpoint& a, Endpoint& b) {
-    Worker& worker = next_worker();
-    worker.add(a, b);
-    worker.add(b, a);
+    const bool ports_alone = a.device == nullptr && b.device == nullptr;
+    const auto parts = ports_alone ? uint16_t{1} : std::min(parts_of(a), parts_of(b));
+    for (uint16_t part = 0; part < parts; ++part) {
+        Duty& duty = duties_.emplace_back();
+        duty.add(a, &b, part, parts);
+        duty.add(b, &a, part, parts);
+    }
+    if (parts > 1) {
+        share(a);
+        share(b);
+    }
 }
 
 void Switch::reflect(Endpoint& endpoint) {
-    next_worker().add(endpoint, endpoint);
+    const auto parts = endpoint.device == nullptr ? uint16_t{1} : parts_of(endpoint);
+    for (uint16_t part = 0; part < parts; ++part)
+        duties_.emplace_back().add(endpoint, &endpoint, part, parts);
+    if (parts > 1)
+        share(endpoint);
 }
 
 void Switch::join(Bridge& bridge, std::span<Endpoint* const> members) {
-    next_worker().add(bridge, members);
+    Duty& duty = duties_.emplace_back();
+    duty.joined =
+        std::make_unique<Joined>(Joined{&bridge, std::vector(members.begin(), members.end())});
+    for (size_t i = 0; i < members.size(); ++i)
+        duty.add(*members[i], nullptr, 0, 1, static_cast<uint16_t>(i));
+    duty.job.what = bridge.name() + " of " + duty.job.what;
+}
+
+Result<std::string> Switch::place() {
+    std::vector<Job> jobs;
+    for (const Duty& duty : duties_) {
+        if (!duty.trouble.empty())
+            return Error{EINVAL, duty.trouble};
+        jobs.push_back(duty.job);
+    }
+    std::vector<Seat> seats;
+    for (const auto& worker : workers_)
+        seats.push_back({worker->lcore, static_cast<int>(rte_lcore_to_socket_id(worker->lcore))});
+    const auto places = app::place(jobs, seats);
+    if (!places)
+        return places.error();
+    for (size_t i = 0; i < duties_.size(); ++i)
+        workers_[(*places)[i]]->take(duties_[i]);
+    duties_.clear();
+    return describe(jobs, seats, *places);
 }
 
 Result<void> Switch::start(rte_mempool* pool) {

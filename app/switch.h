@@ -7,19 +7,26 @@
 //                              vd0 pair 1  ──►  net_tap0      worker, so no queue is ever used by
 //                              net_tap0 0  ──►  vd0           two threads.
 //
-// A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
-// goes. Again all lanes of a bridge belong to one worker, and so does the bridge itself.
+// Where a device has a group for each pair (groups=per-pair), a patch is cut into as many jobs as
+// both sides have queues in common, each of which may have a worker of its own: job k of n has the
+// queues k, k + n, ... of both sides. Their frames still meet when the driver uses fewer pairs than
+// it has, or while it changes that, so the workers of such a patch take turns at each queue.
 //
-// A worker goes round its lanes until it is told to stop. It neither allocates, locks, logs nor
-// waits: what the other side has no room for is dropped and counted.
+// A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
+// goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
+//
+// A worker goes round its lanes until it is told to stop. It neither allocates, logs nor waits (but
+// for its turn): what the other side has no room for is dropped and counted.
 //
 // Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
 #pragma once
 
 #include <rte_lcore.h>
+#include <rte_spinlock.h>
 
 #include <atomic>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -27,6 +34,7 @@
 
 #include "bridge.h"
 #include "net/stats.h"
+#include "plan.h"
 #include "vduse.h"
 
 namespace vduse::app {
@@ -37,10 +45,19 @@ struct Endpoint {
     Device* device = nullptr;  ///< nullptr: a port
     uint16_t port = 0;         ///< its DPDK number
     uint16_t queues = 0;       ///< pairs of the device; rx queues, and as many tx queues, of a port
-    unsigned lcore = LCORE_ID_ANY;        ///< the worker that serves it
-    std::atomic<bool> in_service = true;  ///< false: workers leave it alone
-    /// Frames that this endpoint had no room for, by its queue or pair. One writer: the worker.
+    bool group_per_pair = false;                ///< of the device
+    int node = -1;                              ///< the port's NUMA node
+    std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
+    std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
+    std::atomic<bool> in_service = true;        ///< false: workers leave it alone
+    /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<net::Counter[]> dropped;
+    std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
+
+    /// The lcore that serves `group` of the device.
+    [[nodiscard]] unsigned lcore_of(const GroupInfo& group, unsigned control_lcore) const {
+        return group.control ? control_lcore : lcores[group.first_queue / 2];
+    }
 };
 
 class Switch {
@@ -50,11 +67,15 @@ class Switch {
     Switch& operator=(const Switch&) = delete;
     ~Switch();
 
-    /// Before `start`. Picks the next worker lcore in turn, and writes it into the endpoints.
+    /// These three before `place`.
     void patch(Endpoint& a, Endpoint& b);
     void reflect(Endpoint& endpoint);
     /// `members` in the order that `bridge` has them in; both live as long as this object.
     void join(Bridge& bridge, std::span<Endpoint* const> members);
+
+    /// Gives each job a worker lcore (plan.h) and writes it into the endpoints. The plan, for
+    /// people.
+    Result<std::string> place();
 
     /// Frames from guests are built in mbufs of `pool`.
     Result<void> start(rte_mempool* pool);
@@ -63,10 +84,10 @@ class Switch {
 
   private:
     struct Worker;
-    Worker& next_worker();
+    struct Duty;
 
     std::vector<std::unique_ptr<Worker>> workers_;
-    size_t turn_ = 0;
+    std::vector<Duty> duties_;
     std::atomic<bool> stop_ = false;
 };
 

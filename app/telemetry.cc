@@ -134,7 +134,7 @@ void put_groups(
         dict.number("asid", group.asid);
         dict.number("first_queue", group.first_queue);
         dict.number("last_queue", group.last_queue);
-        const unsigned lcore = group.control ? control_lcore : endpoint.lcore;
+        const unsigned lcore = endpoint.lcore_of(group, control_lcore);
         if (lcore != LCORE_ID_ANY)
             dict.number("lcore", lcore);
     }

@@ -142,7 +142,8 @@ TEST(Config, KeysOfDevicesAreThoseOfTheCommandLine) {
 
 TEST(Config, UnknownSectionsAreNamedWithTheValidOnes) {
     const char* const valid =
-        "valid sections: [device NAME], [port NAME], [patch], [reflect], [bridge], [vduse-dp]";
+        "valid sections: [device NAME], [port NAME], [patch], [reflect], [bridge], [group-lcore], "
+        "[vduse-dp]";
     for (const char* section : {"devices vd0", "device", "patch x", "global", "Device vd0"})
         expect_refused(std::string("[") + section + "]\n", {"unknown section [", section, valid});
 }
@@ -156,6 +157,12 @@ TEST(Config, KeysOfOtherSections) {
     expect_refused(known + "[bridge]\nage=5\n", {"[bridge]: members is missing"});
     expect_refused(
         known + "[port p1]\nmtu=5\n", {"[port p1]: unknown key 'mtu', valid keys: none"}
+    );
+    expect_refused(
+        known + "[group-lcore]\ndevice=vd0\ngroup=0\n", {"[group-lcore]: lcore is missing"}
+    );
+    expect_refused(
+        known + "[group-lcore]\ndevice=p0\ngroup=0\nlcore=1\n", {"--group-lcore p0:0=1", "p0"}
     );
     expect_refused(known + "[vduse-dp]\nlog=1\n", {"unknown key 'log', valid keys: stats"});
     expect_refused(known + "[vduse-dp]\nstats=0\n", {"--stats 0", "1 to 86400"});

@@ -252,7 +252,8 @@ TEST(Options, Stats) {
 TEST(Options, UnknownOptionsAndMissingValues) {
     expect_refused(
         "--foo",
-        {"'--foo'", "--device, --port, --patch, --reflect, --bridge, --config, --stats, -h"}
+        {"'--foo'",
+         "--device, --port, --patch, --reflect, --bridge, --group-lcore, --config, --stats, -h"}
     );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});
@@ -275,29 +276,38 @@ TEST(Options, HelpAndVersionNeedNothingElse) {
     EXPECT_FALSE(parse("-V")->help);
 }
 
+TEST(Options, LcoresOfGroups) {
+    const auto options = parse(
+        "--group-lcore vd1:0=7 --device vd0,queues=4,groups=per-pair --device vd1,queues=4 "
+        "--group-lcore vd0:3=2 --group-lcore=vd0:0=1"
+    );
+    ASSERT_TRUE(options);
+    using Lcores = std::map<uint16_t, unsigned>;
+    EXPECT_EQ(options->devices[0].group_lcores, (Lcores{{0, 1}, {3, 2}}));
+    EXPECT_EQ(options->devices[1].group_lcores, (Lcores{{0, 7}}));
+}
+
+TEST(Options, LcoresOfGroupsThatAreNotThere) {
+    const std::string start =
+        "--device vd0,queues=4,groups=per-pair --device vd1 --port p0 "
+        "--group-lcore ";
+    for (const char* form : {"vd0", "vd0:1", "vd0:1=", "vd0:=1", "vd0=1", ":"})
+        expect_refused(start + form, {form, "must be NAME:GROUP=LCORE"});
+    expect_refused(start + "vd2:0=1", {"'vd2' is no --device"});
+    expect_refused(start + "p0:0=1", {"'p0' is no --device"});
+    expect_refused(start + "vd0:4=1", {"the group must be 0 to 3", "vd0's data groups"});
+    expect_refused(start + "vd1:1=1", {"the group must be 0 to 0"});
+    expect_refused(start + "vd0:a=1", {"the group must be"});
+    expect_refused(start + "vd0:0=-1", {"the lcore must be 0 to 1023"});
+    expect_refused(start + "vd0:0=1 --group-lcore vd0:0=2", {"this group is given twice"});
+}
+
 TEST(Options, UsageNamesEveryKey) {
     const std::string usage = kUsage;
     for (const char* word :
-         {"--device",
-          "--port",
-          "--patch",
-          "--reflect",
-          "--bridge",
-          "age=",
-          "--config",
-          "--stats",
-          "-h",
-          "-V",
-          "queues=",
-          "queue_size=",
-          "mac=",
-          "mtu=",
-          "speed=",
-          "profile=",
-          "ctrl_vq=",
-          "groups=",
-          "as=",
-          "attach="})
+         {"--device", "--port",   "--patch",  "--reflect", "--bridge",    "age=",   "--config",
+          "--stats",  "-h",       "-V",       "queues=",   "queue_size=", "mac=",   "mtu=",
+          "speed=",   "profile=", "ctrl_vq=", "groups=",   "as=",         "attach="})
         EXPECT_NE(usage.find(word), std::string::npos) << word;
 }
 

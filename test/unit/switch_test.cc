@@ -65,6 +65,7 @@ struct Cable {
         endpoint.name = name;
         endpoint.port = static_cast<uint16_t>(port);
         endpoint.queues = 1;
+        endpoint.lcores = {LCORE_ID_ANY};
         endpoint.dropped = std::make_unique<net::Counter[]>(1);
         const rte_eth_conf conf{};
         ASSERT_EQ(rte_eth_dev_configure(endpoint.port, 1, 1, &conf), 0);
@@ -120,7 +121,10 @@ class SwitchTest : public testing::Test {
         EXPECT_EQ(rte_mempool_in_use_count(pool), 0U) << "mbufs leaked";
         rte_mempool_free(pool);
     }
-    void start() { ASSERT_TRUE(the_switch.start(pool)); }
+    void start() {
+        ASSERT_TRUE(the_switch.place());
+        ASSERT_TRUE(the_switch.start(pool));
+    }
 
     /// A frame from station `from` to station `to`, 0 for everybody, arrives at a port.
     void give(Cable& cable, uint8_t to, uint8_t from, uint8_t last, uint16_t length = 60) {
@@ -144,13 +148,13 @@ class SwitchTest : public testing::Test {
 
 TEST_F(SwitchTest, APatchCarriesBothWays) {
     the_switch.patch(cables[0].endpoint, cables[1].endpoint);
-    EXPECT_EQ(cables[0].endpoint.lcore, 1U);
     start();
+    EXPECT_EQ(cables[0].endpoint.lcores, (std::vector<unsigned>{1}));
     give(cables[0], 2, 1, 11);
     EXPECT_EQ(cables[1].take(), 11);
     give(cables[1], 1, 2, 12);
     EXPECT_EQ(cables[0].take(), 12);
-    EXPECT_EQ(cables[2].endpoint.lcore, LCORE_ID_ANY);
+    EXPECT_EQ(cables[2].endpoint.lcores[0], LCORE_ID_ANY);
 }
 
 TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
@@ -161,9 +165,9 @@ TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
     const std::array<Endpoint*, kPorts> members = {
         &cables[0].endpoint, &cables[1].endpoint, &cables[2].endpoint};
     the_switch.join(**bridge, members);
-    for (const Endpoint* member : members)
-        EXPECT_EQ(member->lcore, 1U);
     start();
+    for (const Endpoint* member : members)
+        EXPECT_EQ(member->lcores[0], 1U);
 
     give(cables[0], 0, 1, 21);
     EXPECT_EQ(cables[1].take(), 21);

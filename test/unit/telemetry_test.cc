@@ -104,7 +104,7 @@ class TelemetryTest : public testing::Test {
         endpoint.name = "vd0";
         endpoint.device = device.get();
         endpoint.queues = 2;
-        endpoint.lcore = 3;
+        endpoint.lcores = {3, 3};
         endpoint.dropped = std::make_unique<net::Counter[]>(2);
         start();
     }
