@@ -14,8 +14,9 @@
 
 namespace vduse::test {
 
-/// Initialises the EAL; once in a process. false: rte_errno says why.
-inline bool start_eal() {
+/// Initialises the EAL; once in a process. `more`: which lcores, and whether with telemetry. false:
+/// rte_errno says why.
+inline bool start_eal(const std::vector<std::string>& more = {"--no-telemetry", "-l", "0"}) {
     std::vector<std::string> arguments = {
         "test",
         "--no-huge",
@@ -23,11 +24,9 @@ inline bool start_eal() {
         "--no-shconf",
         "-m",
         "64",
-        "--no-telemetry",
         "--iova-mode=va",
-        "--log-level=lib.eal:error",
-        "-l",
-        "0"};
+        "--log-level=lib.eal:error"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
     std::vector<char*> pointers;
     for (std::string& argument : arguments)
         pointers.push_back(argument.data());

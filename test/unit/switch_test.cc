@@ -3,8 +3,6 @@
 
 #include <gtest/gtest.h>
 #include <rte_cycles.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <rte_eth_ring.h>
 #include <rte_ethdev.h>
 #include <rte_ring.h>
@@ -13,9 +11,9 @@
 #include <chrono>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "net/header.h"
+#include "support/mbufs.h"
 
 namespace vduse::app {
 namespace {
@@ -28,21 +26,7 @@ constexpr auto kLimit = std::chrono::seconds(20);
 class EalWithWorker final : public testing::Environment {
   public:
     void SetUp() override {
-        std::vector<std::string> arguments = {
-            "test",
-            "--no-huge",
-            "--no-pci",
-            "--no-shconf",
-            "-m",
-            "64",
-            "--no-telemetry",
-            "--iova-mode=va",
-            "--log-level=lib.eal:error",
-            "--lcores=0@0,1@0"};
-        std::vector<char*> pointers;
-        for (std::string& argument : arguments)
-            pointers.push_back(argument.data());
-        ASSERT_GE(rte_eal_init(static_cast<int>(pointers.size()), pointers.data()), 0)
+        ASSERT_TRUE(test::start_eal({"--no-telemetry", "--lcores=0@0,1@0"}))
             << rte_strerror(rte_errno);
     }
     void TearDown() override { rte_eal_cleanup(); }

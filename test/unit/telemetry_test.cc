@@ -3,8 +3,6 @@
 #include "telemetry.h"
 
 #include <gtest/gtest.h>
-#include <rte_eal.h>
-#include <rte_errno.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -17,6 +15,7 @@
 #include "base/fd.h"
 #include "support/fake_kernel.h"
 #include "support/guest_memory.h"
+#include "support/mbufs.h"
 
 namespace vduse::app {
 namespace {
@@ -32,22 +31,7 @@ class EalWithTelemetry final : public testing::Environment {
     void SetUp() override {
         ASSERT_NE(::mkdtemp(folder.data()), nullptr);
         ASSERT_EQ(::setenv("RUNTIME_DIRECTORY", folder.c_str(), 1), 0);
-        std::vector<std::string> arguments = {
-            "test",
-            "--no-huge",
-            "--no-pci",
-            "--no-shconf",
-            "-m",
-            "64",
-            "--iova-mode=va",
-            "--log-level=lib.eal:error",
-            "-l",
-            "0"};
-        std::vector<char*> pointers;
-        for (std::string& argument : arguments)
-            pointers.push_back(argument.data());
-        ASSERT_GE(rte_eal_init(static_cast<int>(pointers.size()), pointers.data()), 0)
-            << rte_strerror(rte_errno);
+        ASSERT_TRUE(test::start_eal({"-l", "0"})) << rte_strerror(rte_errno);
     }
     void TearDown() override {
         rte_eal_cleanup();
