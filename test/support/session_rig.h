@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -208,13 +209,16 @@ class SessionTest : public testing::Test {
             EXPECT_TRUE(vd0->set_ready(i));
         settle();
     }
-    /// A driver without control queue, one pair.
-    void plain_start(uint64_t features = kBase) {
+    /// A driver without control queue, one pair. `before_maps` may change its rings.
+    void plain_start(
+        uint64_t features = kBase, const std::function<void()>& before_maps = [] {}
+    ) {
         EXPECT_TRUE(vd0->set_status(0));
         vd0->set_features(features);
         EXPECT_TRUE(vd0->set_status(0x0b));
         set_up(0);
         set_up(1);
+        before_maps();
         vd0->unmap_all(0);
         map_guest();
         EXPECT_TRUE(vd0->set_status(0x0f));

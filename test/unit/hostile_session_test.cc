@@ -48,18 +48,7 @@ TEST_F(HostileSession, Case36_RingsThatCannotWork) {
         {64, kRam, kRam + 0x400, kRam + 0x600}  // not at all
     };
     for (const ring::Layout& layout : bad) {
-        EXPECT_TRUE(vd0->set_status(0));
-        vd0->set_features(kBase);
-        EXPECT_TRUE(vd0->set_status(0x0b));
-        set_up(0);
-        set_up(1);
-        vd0->set_vq(1, layout);
-        vd0->unmap_all(0);
-        map_guest();
-        EXPECT_TRUE(vd0->set_status(0x0f));
-        EXPECT_TRUE(vd0->set_ready(0));
-        EXPECT_TRUE(vd0->set_ready(1));
-        settle();
+        plain_start(kBase, [&] { vd0->set_vq(1, layout); });
         EXPECT_FALSE(frame_from_guest(0)) << layout.desc;
         EXPECT_TRUE(frame_to_guest(0)) << "the other queue runs";
     }

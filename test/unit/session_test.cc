@@ -500,18 +500,7 @@ TEST_F(SessionTest, Case107_FeaturesVetoed) {
 TEST_F(SessionTest, Case108_RingSizes) {
     ASSERT_EQ(create(), "");
     for (const uint32_t size : {3U, 63U, 65535U, 65536U, 0x80000000U}) {
-        EXPECT_TRUE(vd0->set_status(0));
-        vd0->set_features(kBase);
-        EXPECT_TRUE(vd0->set_status(0x0b));
-        set_up(0);
-        set_up(1);
-        vd0->vqs[1].num = size;
-        vd0->unmap_all(0);
-        map_guest();
-        EXPECT_TRUE(vd0->set_status(0x0f));
-        EXPECT_TRUE(vd0->set_ready(0));
-        EXPECT_TRUE(vd0->set_ready(1));
-        settle();
+        plain_start(kBase, [&] { vd0->vqs[1].num = size; });
         EXPECT_TRUE(frame_to_guest(0)) << "the other queue runs";
         EXPECT_FALSE(frame_from_guest(0)) << size;
         EXPECT_FALSE(device->broken());
@@ -527,17 +516,10 @@ TEST_F(SessionTest, Case108_RingSizes) {
 TEST_F(SessionTest, Case109_AnyStartIndex) {
     ASSERT_EQ(create(), "");
     for (const uint16_t start : {uint16_t{0}, uint16_t{3}, uint16_t{32768}, uint16_t{65535}}) {
-        EXPECT_TRUE(vd0->set_status(0));
-        vd0->set_features(kBase);
-        EXPECT_TRUE(vd0->set_status(0x0b));
-        set_up(0, 64, start);
-        set_up(1, 64, start);
-        vd0->unmap_all(0);
-        map_guest();
-        EXPECT_TRUE(vd0->set_status(0x0f));
-        EXPECT_TRUE(vd0->set_ready(0));
-        EXPECT_TRUE(vd0->set_ready(1));
-        settle();
+        plain_start(kBase, [&] {
+            set_up(0, 64, start);
+            set_up(1, 64, start);
+        });
         EXPECT_EQ(vd0->get_vq_state(1), start);
         for (int i = 0; i < 3; ++i)
             EXPECT_TRUE(traffic(0)) << start;
