@@ -17,13 +17,12 @@
 #include <cerrno>
 #include <charconv>
 #include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
 #include <ctime>
 #include <mutex>
 #include <optional>
 #include <string_view>
 
+#include "base/text.h"
 #include "inquiry.h"
 
 namespace vduse::app {
@@ -40,6 +39,7 @@ using Shared = Telemetry::Shared;
 using Text = std::string_view;
 
 constexpr size_t kRegionsListed = 64;
+static_assert(kTextRoom <= RTE_TEL_MAX_STRING_LEN);
 
 std::mutex current_mutex;
 std::shared_ptr<Shared> current;
@@ -52,15 +52,6 @@ std::shared_ptr<Shared> current_shared() {
 void set_current(std::shared_ptr<Shared> shared) {
     const std::lock_guard lock(current_mutex);
     current = std::move(shared);
-}
-
-[[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...) {
-    std::array<char, RTE_TEL_MAX_STRING_LEN> line{};
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(line.data(), line.size(), format, arguments);
-    va_end(arguments);
-    return line.data();
 }
 
 void put_number(rte_tel_data* data, const char* name, uint64_t value) {

@@ -2,20 +2,11 @@
 
 #include <algorithm>
 #include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
+
+#include "base/text.h"
 
 namespace vduse::device {
 namespace {
-
-[[gnu::format(printf, 1, 2)]] std::string text(const char* format, ...) {
-    std::array<char, 128> line{};
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(line.data(), line.size(), format, arguments);
-    va_end(arguments);
-    return line.data();
-}
 
 std::string describe(const uapi::abi::Request& request) {
     using uapi::abi::RequestType;
