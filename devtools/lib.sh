@@ -109,45 +109,51 @@ copy_checkout() {
     )
 }
 
+# What every build takes, and what it takes besides with clang.
+build_packages=(meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev)
+clang_packages=(clang-14 libclang-rt-14-dev)
+
 # build_native: compiles the checkout with g++, as a user would, and prints the build folder.
 build_native() {
-    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev \
-        libbenchmark-dev
+    apt_need g++ "${build_packages[@]}" libbenchmark-dev
     build_tree native --buildtype=release
 }
 
 # build_sanitized: the same with clang, AddressSanitizer and UndefinedBehaviorSanitizer.
 build_sanitized() {
-    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev \
-        libmnl-dev libgtest-dev
+    apt_need "${clang_packages[@]}" "${build_packages[@]}"
     CXX=clang++-14 build_tree sanitized --buildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined
 }
 
 # build_thread_sanitized: the same with clang and ThreadSanitizer.
 build_thread_sanitized() {
-    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev \
-        libmnl-dev libgtest-dev
+    apt_need "${clang_packages[@]}" "${build_packages[@]}"
     CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread
 }
 
 # build_coverage: the same with g++, unoptimised, with counters for gcov.
 build_coverage() {
-    apt_need g++ meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev gcovr
+    apt_need g++ "${build_packages[@]}" gcovr
     CXX=g++ build_tree coverage --buildtype=debug -Db_coverage=true
 }
 
 # build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
 build_fuzz() {
-    apt_need clang-14 libclang-rt-14-dev meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev
+    apt_need "${clang_packages[@]}" "${build_packages[@]}"
     CXX=clang++-14 build_tree fuzz --buildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined -Dfuzz=true
 }
 
-# build_tree NAME MESON-OPTION...: a build folder of this checkout; others have their own.
+# tree_name NAME: what this checkout's build folder for NAME is called; other checkouts have their own.
+tree_name() {
+    echo "$1-$(sha1sum <<< "$repo" | cut -c1-8)"
+}
+
+# build_tree NAME MESON-OPTION...: compiles the checkout and prints the build folder.
 build_tree() {
     local name=$1 build
-    build=$cache/build/$name-$(sha1sum <<< "$repo" | cut -c1-8)
+    build=$cache/build/$(tree_name "$name")
     shift
     locked "build/$name" build_tree_locked "$build" "$@" >&2
     echo "$build"
