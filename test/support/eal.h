@@ -9,9 +9,12 @@
 
 namespace vduse::test {
 
+/// What the EAL is told beside what start_eal says; a program may change it before main.
+inline std::vector<std::string> eal_arguments = {"--no-telemetry", "-l", "0"};
+
 class Eal final : public testing::Environment {
   public:
-    void SetUp() override { ASSERT_TRUE(start_eal()) << rte_strerror(rte_errno); }
+    void SetUp() override { ASSERT_TRUE(start_eal(eal_arguments)) << rte_strerror(rte_errno); }
     void TearDown() override { rte_eal_cleanup(); }
 };
 inline testing::Environment* const eal = testing::AddGlobalTestEnvironment(new Eal);
