@@ -36,8 +36,10 @@ inline std::optional<Drop> check_from_guest(const ring::Chain& chain, uint32_t l
     return std::nullopt;
 }
 
-/// Fills `mbuf`, and further ones chained to it, with `bytes` from `cursor`. false: out of mbufs.
-inline bool fill(rte_mbuf* mbuf, rte_mempool* pool, Cursor& cursor, uint32_t bytes) noexcept {
+/// Fills `mbuf`, and further ones chained to it that `another` gives, with `bytes` from `cursor`.
+/// false: out of mbufs.
+template <class Another>
+bool fill(rte_mbuf* mbuf, Another& another, Cursor& cursor, uint32_t bytes) noexcept {
     rte_mbuf* last = mbuf;
     mbuf->pkt_len = bytes;
     for (;;) {
@@ -47,7 +49,7 @@ inline bool fill(rte_mbuf* mbuf, rte_mempool* pool, Cursor& cursor, uint32_t byt
         bytes -= run;
         if (bytes == 0)
             return true;
-        last->next = rte_pktmbuf_alloc(pool);
+        last->next = another();
         if (last->next == nullptr)
             return false;
         last = last->next;
@@ -73,14 +75,15 @@ inline bool is_bad(const NetHeader& header) noexcept {
 }
 
 /// Header and frame of any chain.
-inline Taken take(const ring::Chain& chain, rte_mbuf* mbuf, rte_mempool* pool) noexcept {
+template <class Another>
+Taken take(const ring::Chain& chain, rte_mbuf* mbuf, Another& another) noexcept {
     Cursor cursor(chain.readable());
     NetHeader header;
     cursor.fetch(&header, sizeof header);
     if (is_bad(header))
         return Taken::bad_header;
-    return fill(mbuf, pool, cursor, chain.readable_bytes - kHeaderBytes) ? Taken::frame
-                                                                         : Taken::no_mbuf;
+    return fill(mbuf, another, cursor, chain.readable_bytes - kHeaderBytes) ? Taken::frame
+                                                                            : Taken::no_mbuf;
 }
 
 /// Whether one mbuf has room for the frame of a chain.
@@ -131,15 +134,22 @@ uint16_t from_guest(
         ring.peek(std::span(chains).first(std::min<size_t>(out.size(), chains.size())));
     if (peeked == 0)
         return 0;
-    const uint16_t seen = detail::allocate(pool, std::span(mbufs).first(peeked));
-    for (uint16_t i = 0; i < seen; ++i)
+    uint16_t ready = detail::allocate(pool, std::span(mbufs).first(peeked));
+    for (uint16_t i = 0; i < ready; ++i)
         __builtin_prefetch(mbufs[i], 1);
-    if (seen < peeked)
-        counters.no_mbuf.add(1);
     uint16_t taken = 0;
     uint16_t delivered = 0;
     uint64_t bytes = 0;
-    for (; taken < seen; ++taken) {
+    // Of an empty pool we hold the last mbufs ourselves: a long frame takes those of later ones.
+    const auto another = [&]() noexcept -> rte_mbuf* {
+        rte_mbuf* mbuf = rte_pktmbuf_alloc(pool);
+        if (mbuf == nullptr && delivered + 1 < ready) {
+            mbuf = mbufs[--ready];
+            detail::prepare(mbuf);
+        }
+        return mbuf;
+    };
+    for (; taken < peeked && delivered < ready; ++taken) {
         const ring::Chain& chain = chains[taken];
         if (const auto drop = detail::check_from_guest(chain, longest)) {
             counters.drop(*drop);
@@ -150,23 +160,23 @@ uint16_t from_guest(
         const detail::Taken result =
             chain.readable_segments == 1 && detail::fits(*mbuf, chain.readable_bytes)
                 ? detail::take_simple(chain, mbuf)
-                : detail::take(chain, mbuf, pool);
+                : detail::take(chain, mbuf, another);
         if (result == detail::Taken::bad_header) {
             counters.drop(Drop::bad_header);
             continue;
         }
-        if (result == detail::Taken::no_mbuf) {
-            counters.no_mbuf.add(1);
+        if (result == detail::Taken::no_mbuf)
             break;
-        }
         bytes += mbuf->pkt_len;
         out[delivered++] = mbuf;
     }
-    if (delivered != seen)
-        rte_pktmbuf_free_bulk(mbufs.data() + delivered, seen - delivered);
+    if (delivered != ready)
+        rte_pktmbuf_free_bulk(mbufs.data() + delivered, ready - delivered);
     ring.complete(std::span(kNothingWritten).first(taken));
     counters.frames.add(delivered);
     counters.bytes.add(bytes);
+    if (taken < peeked)
+        counters.no_mbuf.add(1);
     return delivered;
 }
 

@@ -59,8 +59,10 @@ class MbufPool {
         rte_mbuf* last = nullptr;
         for (size_t at = 0; at == 0 || at < bytes.size(); at += run) {
             rte_mbuf* mbuf = rte_pktmbuf_alloc(pool_);
-            if (mbuf == nullptr)
-                break;
+            if (mbuf == nullptr) {
+                rte_pktmbuf_free(head);
+                return nullptr;
+            }
             const size_t part = std::min(run, bytes.size() - at);
             std::copy_n(
                 bytes.begin() + static_cast<ptrdiff_t>(at), part, rte_pktmbuf_mtod(mbuf, uint8_t*)

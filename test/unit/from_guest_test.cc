@@ -373,6 +373,37 @@ TEST_F(FromGuest, Case141_FewerMbufsThanChains) {
     EXPECT_EQ(count, 5U);
 }
 
+// A frame of many mbufs in front of as many chains as there are mbufs: it is not to wait for those
+// that the burst itself put aside.
+TEST_F(FromGuest, Case141_ALongFrameBeforeMoreChainsThanMbufs) {
+    Pool small(8, 256);
+    const auto frame = pattern(1500);  // 6 mbufs
+    rig.memory.write(RingRig::kBuffers + 12, frame.data(), frame.size());
+    rig.driver.offer({{RingRig::kBuffers, 1512, false}});
+    for (Iova i = 0; i < 9; ++i)
+        rig.driver.offer({{RingRig::kBuffers + 4096 + i * 100, 72, false}});
+    rig.driver.publish();
+    EXPECT_EQ(burst(small), 3U);
+    EXPECT_EQ(received.front(), frame);
+    EXPECT_EQ(counters.no_mbuf.read(), 1U);
+    EXPECT_EQ(burst(small), 7U);
+    EXPECT_EQ(rig.driver.used_idx(), 10);
+    EXPECT_EQ(counters.no_mbuf.read(), 1U);
+}
+
+// The burst and a frame of it run out of mbufs: one burst was put off, not two.
+TEST_F(FromGuest, Case141_ABurstIsPutOffOnce) {
+    Pool small(4, 256);
+    const auto frame = pattern(1500);  // 6 mbufs, more than there are
+    rig.memory.write(RingRig::kBuffers + 12, frame.data(), frame.size());
+    for (int i = 0; i < 5; ++i)
+        rig.driver.offer({{RingRig::kBuffers, 1512, false}});
+    rig.driver.publish();
+    EXPECT_EQ(burst(small), 0U);
+    EXPECT_EQ(counters.no_mbuf.read(), 1U);
+    EXPECT_EQ(rig.driver.used_idx(), 0);
+}
+
 TEST_F(FromGuest, NothingIsWrittenBehindTheData) {
     Pool one(1);
     rte_mbuf* mbuf = rte_pktmbuf_alloc(one.get());
