@@ -1,0 +1,77 @@
+"""QEMU on vduse-dp, over a kernel whose VDUSE has neither QUEUE_READY nor SUSPEND.
+
+vduse-dp runs already, as `--device vd1,... --reflect vd1 --stats 1`, attached to vhost_vdpa; the
+device has one pair and no control queue. QEMU makes queues ready without a word to vduse-dp, and
+cannot stop the device: after `stop` it goes by the used index. So no frame is under way then.
+
+usage: python3 -m qtest.older_kernel --log FILE [options], see --help
+"""
+
+import argparse
+import shlex
+import sys
+
+from .app import App
+from .qemu import Qemu
+from .traffic import Traffic
+from .virtio_net import F_CONTROL, F_SIMPLE, VirtioNet
+from .wait import Failure, expect
+
+
+def play(arguments):
+    app = App(arguments.log, "vd1")
+    mac_text = app.stats().filter[0]
+    mac = bytes.fromhex(mac_text.replace(":", ""))
+    qemu = Qemu(shlex.split(arguments.qemu), arguments.folder, arguments.vhost, mac_text,
+                "mq=off,ctrl_vq=off")
+    try:
+        net = VirtioNet(qemu.qtest)
+        traffic = Traffic(net)
+        net.probe()
+
+        print("-- start", flush=True)
+        net.start(F_SIMPLE)
+        expect("control features", net.features & F_CONTROL, 0)
+        traffic.check(1, mac)
+        regions = qemu.regions(0)
+        app.stats("the regions of space 0, as QEMU mapped them",
+                  lambda stats: stats.spaces.get(0) == regions)
+
+        print("-- driver reset and restart, three times", flush=True)
+        for _ in range(3):
+            net.reset()
+            net.start(F_SIMPLE)
+            traffic.check(1, mac)
+
+        print("-- stop and cont, three times: the driver was told not to kick", flush=True)
+        for _ in range(3):
+            qemu.qmp.command("stop")
+            qemu.qmp.command("cont")
+            traffic.check(1, mac)
+
+        print("-- quit", flush=True)
+        qemu.quit()
+        app.stats("status 0 and no regions",
+                  lambda stats: stats.status == 0 and not any(stats.spaces.values()))
+    finally:
+        for line in qemu.messages():
+            print(f"   QEMU: {line}", flush=True)
+        qemu.kill()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="QEMU over a kernel with an older VDUSE")
+    parser.add_argument("--log", required=True, help="where vduse-dp prints its stats")
+    parser.add_argument("--qemu", default="qemu-system-x86_64", help="the command to start it by")
+    parser.add_argument("--vhost", default="/dev/vhost-vdpa-0")
+    parser.add_argument("--folder", default="/tmp/qtest", help="for sockets and QEMU's output")
+    try:
+        play(parser.parse_args())
+        return 0
+    except Failure as failure:
+        print(f"FAIL: {failure}", flush=True)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
