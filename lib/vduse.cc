@@ -166,6 +166,18 @@ uint16_t Device::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noex
     return session_->to_guest(pair, frames);
 }
 
+int Device::kick_fd(uint16_t pair) const noexcept {
+    return session_->queue(2U * pair + 1).kick.get();
+}
+
+bool Device::arm_from_guest(uint16_t pair) noexcept {
+    return session_->arm_from_guest(pair);
+}
+
+void Device::disarm_from_guest(uint16_t pair) noexcept {
+    session_->disarm_from_guest(pair);
+}
+
 uint16_t Device::active_pairs() const noexcept {
     return session_->active_pairs();
 }

@@ -7,6 +7,12 @@
 // Data threads call `from_guest` and `to_guest`: any thread, EAL or not, as often or as rarely as
 // it likes; one thread at a time for each queue and direction. They make a system call only to
 // interrupt the driver and, when they find memory that control has not mapped yet, to wake control.
+//
+// A data thread that has nothing to do may sleep on `kick_fd`, any number of them and other things
+// at once. In this order, or a frame may lie there until the next one comes (the model is
+// test/model/sleep.pml):
+//
+//     read what made it readable  ->  arm_from_guest  ->  sleep, if that said so  ->  disarm, poll
 #pragma once
 
 #include <array>
@@ -166,6 +172,17 @@ class Device {
     /// Data threads: frames for the driver on `pair`. Takes the first of them, as many as it
     /// returns; the caller keeps the rest, for which there is no room now.
     uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+
+    /// Any thread: an eventfd of `pair` alone, non-blocking, the same for the device's life. It
+    /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads
+    /// at the queue (again): after a reset, a restart, a change of memory.
+    [[nodiscard]] int kick_fd(uint16_t pair) const noexcept;
+    /// The data thread of `from_guest`: asks the driver to kick when it sends more on `pair`. true:
+    /// there is nothing now, and what comes makes `kick_fd` readable. false: something is there
+    /// already, and nothing was asked.
+    bool arm_from_guest(uint16_t pair) noexcept;
+    /// The same thread: the driver need not kick any more. To be called before polling goes on.
+    void disarm_from_guest(uint16_t pair) noexcept;
 
     /// Any thread: pairs that the driver uses now, 0 when there is no driver.
     [[nodiscard]] uint16_t active_pairs() const noexcept;

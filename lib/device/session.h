@@ -16,7 +16,11 @@
 // waits for a data thread to come, and it is served before any data queue runs (QEMU depends on
 // that).
 //
-// Threads: all on control, but for `from_guest`, `to_guest`, and what says "any thread".
+// A data thread may sleep until the driver kicks, so whoever opens the gate of a from_guest queue
+// wakes it: kicks that came while the queue was stopped went to nobody, and its ring may be another
+// now.
+//
+// Threads: all on control, but for what says "data threads" or "any thread".
 #pragma once
 
 #include <atomic>
@@ -26,6 +30,7 @@
 #include <span>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/log.h"
 #include "device/events.h"
 #include "device/state.h"
@@ -45,6 +50,7 @@ struct alignas(64) Queue {
     sched::Gate gate;
     ring::SplitRing ring;
     net::QueueCounters counters;
+    UniqueFd kick;  ///< of a from_guest queue: its data thread may sleep on it
     std::atomic<bool> wants_control = false;  ///< the ring has a miss or a fault
     std::atomic<bool> owes_interrupt =
         false;  ///< the kernel could not interrupt the driver just then
@@ -75,6 +81,8 @@ class Session {
     // Data threads.
     uint16_t from_guest(uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept;
     uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+    bool arm_from_guest(uint16_t pair) noexcept;
+    void disarm_from_guest(uint16_t pair) noexcept;
 
     // Control's loop.
     /// -1 after `destroy`.

@@ -94,6 +94,9 @@ Result<void> Session::prepare_node() {
         return node.error();
     node_ = std::move(*node);
     queues_ = std::make_unique<Queue[]>(shape_.queues());
+    for (uint32_t i = 1; i < 2U * shape_.pairs; i += 2)
+        if (!(queues_[i].kick = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))))
+            return Error{errno, "eventfd"};
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         if (auto done = set_up_queue(i, 0); !done)
             return done.error();

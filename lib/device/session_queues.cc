@@ -40,6 +40,22 @@ uint16_t Session::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noe
     return count;
 }
 
+bool Session::arm_from_guest(uint16_t pair) noexcept {
+    Queue& queue = queues_[2U * pair + 1];
+    const sched::Entered entered(queue.gate);
+    if (!entered || !queue.ring.request_kick())
+        return true;  // who opens the gate wakes us
+    queue.ring.refuse_kicks();
+    return false;
+}
+
+void Session::disarm_from_guest(uint16_t pair) noexcept {
+    Queue& queue = queues_[2U * pair + 1];
+    const sched::Entered entered(queue.gate);
+    if (entered)
+        queue.ring.refuse_kicks();
+}
+
 void Session::finish_burst(uint32_t index) noexcept {
     Queue& queue = queues_[index];
     if (queue.ring.should_interrupt()) {
@@ -161,12 +177,13 @@ void Session::start(uint32_t index) {
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
     }
-    if (is_control(index)) {
-        if (const auto set = node_->vq_kickfd(index, kick_.get()); !set)
+    // The kernel forgets eventfds when the device is reset.
+    const int kick = is_control(index) ? kick_.get() : queue.kick.get();
+    if (kick >= 0)
+        if (const auto set = node_->vq_kickfd(index, kick); !set)
             return stall(index, set.error().text().c_str());
-    } else {
+    if (!is_control(index))
         queue.ring.refuse_kicks();
-    }
     const uint32_t indices[] = {index};
     open(indices);
 }
@@ -185,10 +202,13 @@ ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
 void Session::open(std::span<const uint32_t> indices) {
     for (const uint32_t i : indices) {
         queues_[i].running = true;
-        if (is_control(i))
+        if (is_control(i)) {
             serve_control();  // whatever came before the eventfd was there
-        else
-            queues_[i].gate.open();
+            continue;
+        }
+        queues_[i].gate.open();
+        if (queues_[i].kick)
+            raise_eventfd(queues_[i].kick.get());
     }
 }
 

@@ -116,10 +116,11 @@ class SessionTest : public testing::Test {
     MockDriver& set_up(uint32_t index, uint32_t size = 64, uint16_t start = 0) {
         const Place at = guest.place((index + 1) * kRingStep);
         rings.erase(index);
+        const bool event_idx = (vd0->driver_features & net::kFeatureEventIdx) != 0;
         const auto made = rings.try_emplace(
             index,
             RingAreas::behind(at, size),
-            MockDriver::Options{.size = size, .event_idx = false, .start = start}
+            MockDriver::Options{.size = size, .event_idx = event_idx, .start = start}
         );
         MockDriver& ring = made.first->second;
         vd0->set_vq(index, ring.layout(), start);
