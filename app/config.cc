@@ -77,8 +77,12 @@ Words group_lcore_words(const Section& section) {
 }
 
 Words own_words(const Section& section) {
-    const char* const stats = section.value("stats");
-    return stats != nullptr ? Words{"--stats", stats} : Words{};
+    Words words;
+    if (const char* const stats = section.value("stats"); stats != nullptr)
+        words.insert(words.end(), {"--stats", stats});
+    if (const char* const idle = section.value("idle_us"); idle != nullptr)
+        words.insert(words.end(), {"--idle-us", idle});
+    return words;
 }
 
 struct Key {
@@ -107,7 +111,7 @@ constexpr std::array<Kind, 7> kKinds = {
       false,
       {{{"device", true}, {"group", true}, {"lcore", true}}},
       group_lcore_words},
-     {"vduse-dp", false, false, false, {{{"stats", false}}}, own_words}}};
+     {"vduse-dp", false, false, false, {{{"stats", false}, {"idle_us", false}}}, own_words}}};
 
 template <class Rows, class Name>
 std::string joined(const Rows& rows, Name name) {

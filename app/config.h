@@ -2,7 +2,7 @@
 //
 //     [vduse-dp]             [device vd0]       [port net_tap0]     [patch]       [bridge]
 //     stats=5                mtu=9000                               a=vd0         members=vd1,p0
-//                            attach=virtio      [reflect]           b=net_tap0    age=60
+//     idle_us=100            attach=virtio      [reflect]           b=net_tap0    age=60
 //                                               endpoint=vd2
 //
 // A section may come as often as its option. It becomes the words of that option, which the parser

@@ -45,8 +45,10 @@ const char* const kUsage =
   --config FILE                 read options from an INI file as well: sections [device NAME],
                                 [port NAME], [patch] (a=, b=), [reflect] (endpoint=),
                                 [bridge] (members=, age=), [group-lcore] (device=, group=,
-                                lcore=), [vduse-dp] (stats=)
+                                lcore=), [vduse-dp] (stats=, idle_us=)
   --stats SECONDS               print counters every SECONDS, not only at exit
+  --idle-us N                   an lcore that found nothing to do for N microseconds sleeps until
+                                something comes; 0 (default): it polls for ever
   -h, --help                    this text
   -V, --version                 versions of vduse-dp and DPDK
 
@@ -337,6 +339,13 @@ Complaint read_stats(Reader& reader, Text text) {
     return {};
 }
 
+Complaint read_idle(Reader& reader, Text text) {
+    const auto complaint = store_number(text, 0, 1'000'000, reader.options.idle_us);
+    if (complaint)
+        return "--idle-us " + std::string(text) + ": " + *complaint + " microseconds";
+    return {};
+}
+
 Complaint read_file(Reader& reader, Text text);
 
 Complaint read_help(Reader& reader, Text /*text*/) {
@@ -355,7 +364,7 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 12> kOptions = {
+constexpr std::array<Option, 13> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
@@ -364,6 +373,7 @@ constexpr std::array<Option, 12> kOptions = {
      {"--group-lcore", true, read_group_lcore},
      {"--config", true, read_file},
      {"--stats", true, read_stats},
+     {"--idle-us", true, read_idle},
      {"-h", false, read_help},
      {"--help", false, read_help},
      {"-V", false, read_version},

@@ -69,6 +69,7 @@ rte_eth_conf configuration(const PortPlan& plan) {
     conf.rxmode.mtu = plan.mtu;
     conf.rxmode.offloads = plan.rx_offloads;
     conf.txmode.offloads = plan.tx_offloads;
+    conf.intr_conf.rxq = plan.rx_interrupts ? 1 : 0;
     if (plan.queues > 1 && plan.rss != 0) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         conf.rx_adv_conf.rss_conf.rss_hf = plan.rss;
@@ -100,6 +101,19 @@ void set_extras(const PortPlan& plan) {
         print_note(failed(plan, "has no promiscuous mode", status).text());
 }
 
+Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool) {
+    const rte_eth_conf conf = configuration(plan);
+    const int configured = rte_eth_dev_configure(plan.port, plan.queues, plan.queues, &conf);
+    if (configured != 0)
+        return failed(plan, "configuration", configured);
+    if (auto done = set_up_queues(plan, pool); !done)
+        return done;
+    set_extras(plan);
+    if (const int status = rte_eth_dev_start(plan.port); status != 0)
+        return failed(plan, "start", status);
+    return {};
+}
+
 }  // namespace
 
 Result<uint16_t> find_port(const std::string& name) {
@@ -114,6 +128,7 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
     PortPlan plan;
     plan.name = name;
     plan.port = port;
+    plan.rx_interrupts = needs.rx_interrupts;
     rte_eth_dev_info info{};
     if (const int told = rte_eth_dev_info_get(port, &info); told != 0)
         return failed(plan, "information about it", told);
@@ -131,16 +146,13 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
 }
 
 Result<void> start_port(const PortPlan& plan, rte_mempool* pool) {
-    const rte_eth_conf conf = configuration(plan);
-    const int configured = rte_eth_dev_configure(plan.port, plan.queues, plan.queues, &conf);
-    if (configured != 0)
-        return failed(plan, "configuration", configured);
-    if (auto done = set_up_queues(plan, pool); !done)
-        return done;
-    set_extras(plan);
-    if (const int status = rte_eth_dev_start(plan.port); status != 0)
-        return failed(plan, "start", status);
-    return {};
+    auto started = try_to_start(plan, pool);
+    if (started || !plan.rx_interrupts)
+        return started;
+    // Some drivers do not start at all where interrupts cannot be had.
+    PortPlan plain = plan;
+    plain.rx_interrupts = false;
+    return try_to_start(plain, pool);
 }
 
 void stop_port(uint16_t port) {

@@ -18,7 +18,8 @@ namespace vduse::app {
 /// What the port is needed for.
 struct PortNeeds {
     uint16_t queues = 1;
-    uint16_t mtu = 0;  ///< 0: whatever it has
+    uint16_t mtu = 0;            ///< 0: whatever it has
+    bool rx_interrupts = false;  ///< where it can
 };
 
 struct PortPlan {
@@ -31,6 +32,7 @@ struct PortPlan {
     uint64_t rx_offloads = 0;
     uint64_t tx_offloads = 0;
     uint64_t rss = 0;
+    bool rx_interrupts = false;
 };
 
 /// Bytes of a frame with Ethernet header and one VLAN tag.

@@ -69,7 +69,7 @@ Result<void> Service::start() {
         return done;
     if (auto done = connect(); !done)
         return done;
-    if (auto done = switch_->start(pool_); !done)
+    if (auto done = switch_->start(pool_, std::chrono::microseconds(options_.idle_us)); !done)
         return done;
     running_ = true;
     start_telemetry();
@@ -127,7 +127,9 @@ PortNeeds Service::needs_for(EndpointOption other) const {
 Result<void> Service::add_ports() {
     std::vector<PortPlan> plans;
     for (size_t i = 0; i < port_numbers_.size(); ++i) {
-        auto plan = plan_port(options_.ports[i], port_numbers_[i], needs_of(i));
+        PortNeeds needs = needs_of(i);
+        needs.rx_interrupts = options_.idle_us != 0;
+        auto plan = plan_port(options_.ports[i], port_numbers_[i], needs);
         if (!plan)
             return plan.error();
         plans.push_back(std::move(*plan));
@@ -308,6 +310,8 @@ std::string Service::stats() const {
         text += port_line(*port);
     for (const auto& bridge : bridges_)
         text += bridge_line(*bridge);
+    for (const WorkerInfo& worker : switch_->workers())
+        text += worker_line(worker);
     return text;
 }
 

@@ -178,4 +178,16 @@ std::string bridge_line(const Bridge& bridge) {
     return text;
 }
 
+std::string worker_line(const WorkerInfo& worker) {
+    std::string text;
+    append(
+        text,
+        "lcore %u: %" PRIu64 " sleeps, %" PRIu64 " wake-ups\n",
+        worker.lcore,
+        worker.sleeps,
+        worker.wake_ups
+    );
+    return text;
+}
+
 }  // namespace vduse::app

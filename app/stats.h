@@ -1,7 +1,7 @@
 // The statistics block, as text that people read and scripts parse.
 //
-// A block for each device, a line for each port and each bridge. test/vm parses it: the format is
-// documented in doc/, and only ever grows at the end.
+// A block for each device, a line for each port, each bridge, and each worker that may sleep.
+// test/vm parses it: the format is documented in doc/, and only ever grows at the end.
 //
 // Threads: the main lcore. Counters are read while the workers count.
 #pragma once
@@ -16,5 +16,6 @@ namespace vduse::app {
 std::string device_block(const Endpoint& endpoint, unsigned control_lcore);
 std::string port_line(const Endpoint& endpoint);
 std::string bridge_line(const Bridge& bridge);
+std::string worker_line(const WorkerInfo& worker);
 
 }  // namespace vduse::app

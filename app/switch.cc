@@ -18,6 +18,9 @@
 #include <span>
 #include <utility>
 
+#include "print.h"
+#include "sleeper.h"
+
 namespace vduse::app {
 namespace {
 
@@ -27,6 +30,11 @@ static_assert(kBurst == Bridge::kBurst);
 /// How often a bridge looks for old stations, a few at a time: all of them about four times a
 /// second.
 constexpr unsigned kSweepsPerSecond = 1000;
+
+/// How long a worker with a bridge sleeps at most. The sweeps that it misses follow at once: nobody
+/// notices that old stations, whom nobody finds any more, go later.
+constexpr int kNapMs = 100;
+constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 1000;
 
 /// A bridge and who is in it.
 struct Joined {
@@ -213,6 +221,7 @@ struct Switch::Worker {
     uint64_t sweep_period = 0;
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
+    std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
 
     void take(Duty& duty) {
         for (const Lane& lane : duty.lanes)
@@ -222,25 +231,72 @@ struct Switch::Worker {
             bridges.push_back(std::move(duty.joined));
     }
 
-    /// The time of the next one.
-    [[nodiscard]] uint64_t sweep(uint64_t now) const noexcept {
-        for (const auto& joined : bridges)
-            joined->bridge->sweep(now);
+    /// The sweeps that are due. The time of the next one.
+    [[nodiscard]] uint64_t sweep(uint64_t now, uint64_t due) const noexcept {
+        const uint64_t missed = std::min((now - due) / sweep_period, kMostSweepsAtOnce);
+        for (uint64_t i = 0; i <= missed; ++i)
+            for (const auto& joined : bridges)
+                joined->bridge->sweep(now);
         return now + sweep_period;
+    }
+
+    /// One round; false when there was nothing to do.
+    [[nodiscard]] bool poll() const noexcept {
+        bool busy = false;
+        for (const Lane& lane : lanes)
+            busy |= run(lane, pool);
+        return busy;
     }
 
     void loop() const noexcept {
         uint64_t next_sweep = 0;
         while (!stop->load(std::memory_order_relaxed)) {
-            bool busy = false;
             if (!bridges.empty())
                 if (const uint64_t now = rte_rdtsc(); now >= next_sweep)
-                    next_sweep = sweep(now);
-            for (const Lane& lane : lanes)
-                busy |= run(lane, pool);
-            if (!busy)
-                rte_pause();  // leaves the core to its sibling thread
+                    next_sweep = sweep(now, next_sweep);
+            if (poll()) {
+                if (sleeper != nullptr)
+                    sleeper->worked();
+                continue;
+            }
+            rte_pause();  // leaves the core to its sibling thread
+            if (sleeper != nullptr && sleeper->tired(rte_rdtsc()))
+                sleep();
         }
+    }
+
+    void sleep() const noexcept {
+        if (!sleeper->arm())
+            return;
+        if (poll())
+            sleeper->worked();
+        else
+            sleeper->wait(bridges.empty() ? -1 : kNapMs);
+        sleeper->disarm();
+    }
+
+    /// Says so when it cannot sleep.
+    [[nodiscard]] Result<void> prepare_sleep(std::chrono::microseconds idle) {
+        auto created = Sleeper::create(idle);
+        if (!created)
+            return created.error();
+        for (const Lane& lane : lanes) {
+            const Endpoint& from = *lane.from;
+            auto watched = from.device != nullptr
+                               ? (*created)->watch_pair(*from.device, lane.queue, from.in_service)
+                               : (*created)->watch_port(from.port, lane.queue);
+            if (watched)
+                continue;
+            if (watched.error().code != ENOTSUP)
+                return watched;
+            print_note(
+                from.name + ": " + watched.error().what + ", so lcore " + std::to_string(lcore) +
+                " never sleeps"
+            );
+            return {};
+        }
+        sleeper = std::move(*created);
+        return {};
     }
 
     static int main(void* self) {
@@ -312,12 +368,15 @@ Result<std::string> Switch::place() {
     return describe(jobs, seats, *places);
 }
 
-Result<void> Switch::start(rte_mempool* pool) {
+Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
     for (auto& worker : workers_) {
         worker->pool = pool;
         worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
         if (worker->lanes.empty())
             continue;
+        if (idle.count() != 0)
+            if (auto prepared = worker->prepare_sleep(idle); !prepared)
+                return prepared;
         const int status = rte_eal_remote_launch(Worker::main, worker.get(), worker->lcore);
         if (status != 0)
             return Error{-status, "worker on lcore " + std::to_string(worker->lcore)};
@@ -327,8 +386,19 @@ Result<void> Switch::start(rte_mempool* pool) {
 
 void Switch::stop() {
     stop_.store(true, std::memory_order_relaxed);
-    for (auto& worker : workers_)
+    for (auto& worker : workers_) {
+        if (worker->sleeper != nullptr)
+            worker->sleeper->wake();
         rte_eal_wait_lcore(worker->lcore);
+    }
+}
+
+std::vector<WorkerInfo> Switch::workers() const {
+    std::vector<WorkerInfo> all;
+    for (const auto& worker : workers_)
+        if (const Sleeper* const sleeper = worker->sleeper.get(); sleeper != nullptr)
+            all.push_back({worker->lcore, sleeper->sleeps(), sleeper->wake_ups()});
+    return all;
 }
 
 }  // namespace vduse::app

@@ -16,7 +16,8 @@
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
 //
 // A worker goes round its lanes until it is told to stop. It neither allocates, logs nor waits (but
-// for its turn): what the other side has no room for is dropped and counted.
+// for its turn): what the other side has no room for is dropped and counted. When nothing comes for
+// a while it may sleep (sleeper.h).
 //
 // Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
 #pragma once
@@ -25,6 +26,7 @@
 #include <rte_spinlock.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -60,6 +62,13 @@ struct Endpoint {
     }
 };
 
+/// How a worker that may sleep did.
+struct WorkerInfo {
+    unsigned lcore = 0;
+    uint64_t sleeps = 0;
+    uint64_t wake_ups = 0;  ///< sleeps that something ended, and not the time
+};
+
 class Switch {
   public:
     Switch();
@@ -77,10 +86,13 @@ class Switch {
     /// people.
     Result<std::string> place();
 
-    /// Frames from guests are built in mbufs of `pool`.
-    Result<void> start(rte_mempool* pool);
+    /// Frames from guests are built in mbufs of `pool`. Workers without work for `idle` sleep; 0:
+    /// they never do. Says on stderr who cannot: the ports must have been started.
+    Result<void> start(rte_mempool* pool, std::chrono::microseconds idle = {});
     /// Returns when no worker touches an endpoint any more. May be called at any time.
     void stop();
+    /// Those that may sleep.
+    [[nodiscard]] std::vector<WorkerInfo> workers() const;
 
   private:
     struct Worker;

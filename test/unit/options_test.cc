@@ -249,17 +249,35 @@ TEST(Options, Stats) {
         );
 }
 
+TEST(Options, Idle) {
+    EXPECT_EQ(parse("--device vd0 --idle-us 100")->idle_us, 100U);
+    EXPECT_EQ(parse("--device vd0 --idle-us=0")->idle_us, 0U);
+    EXPECT_EQ(parse("--device vd0")->idle_us, 0U);
+    for (const char* value : {"-1", "x", "1000001"})
+        expect_refused(
+            std::string("--device vd0 --idle-us ") + value, {"--idle-us", value, "0 to 1000000"}
+        );
+}
+
 TEST(Options, UnknownOptionsAndMissingValues) {
     expect_refused(
         "--foo",
         {"'--foo'",
-         "--device, --port, --patch, --reflect, --bridge, --group-lcore, --config, --stats, -h"}
+         "--device, --port, --patch, --reflect, --bridge, --group-lcore, --config, --stats, "
+         "--idle-us, -h"}
     );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});
     expect_refused("--help=1", {"--help takes no value"});
     for (const char* option :
-         {"--device", "--port", "--patch", "--reflect", "--bridge", "--config", "--stats"})
+         {"--device",
+          "--port",
+          "--patch",
+          "--reflect",
+          "--bridge",
+          "--config",
+          "--stats",
+          "--idle-us"})
         expect_refused(option, {option, "needs a value"});
 }
 
@@ -305,9 +323,9 @@ TEST(Options, LcoresOfGroupsThatAreNotThere) {
 TEST(Options, UsageNamesEveryKey) {
     const std::string usage = kUsage;
     for (const char* word :
-         {"--device", "--port",   "--patch",  "--reflect", "--bridge",    "age=",   "--config",
-          "--stats",  "-h",       "-V",       "queues=",   "queue_size=", "mac=",   "mtu=",
-          "speed=",   "profile=", "ctrl_vq=", "groups=",   "as=",         "attach="})
+         {"--device", "--port",    "--patch",  "--reflect", "--bridge", "age=",        "--config",
+          "--stats",  "--idle-us", "-h",       "-V",        "queues=",  "queue_size=", "mac=",
+          "mtu=",     "speed=",    "profile=", "ctrl_vq=",  "groups=",  "as=",         "attach="})
         EXPECT_NE(usage.find(word), std::string::npos) << word;
 }
 
