@@ -108,8 +108,8 @@ struct RegionInfo {
 
 /// A snapshot for people and tests.
 struct DeviceInfo {
-    uint64_t api_version = 0;      ///< of VDUSE, as agreed with the kernel
-    uint64_t kernel_features = 0;  ///< VDUSE_F_* that the kernel has
+    uint64_t api_version = 0;      ///< of VDUSE, as agreed with the kernel: 0 has no groups
+    uint64_t kernel_features = 0;  ///< VDUSE_F_* that the kernel has; 0 before Linux 7.3
     uint8_t status = 0;
     uint64_t features = 0;  ///< negotiated
     bool link_up = false;
@@ -232,7 +232,8 @@ class Control {
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
 
     /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
-    /// `timeout_ms` for more.
+    /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after
+    /// DRIVER_OK, and is not kicked, is seen in the next turn: some 100 ms are a good timeout then.
     void run_once(int timeout_ms);
 
     /// Any thread, also a signal handler: makes a waiting `run_once` return.

@@ -89,7 +89,10 @@ Message Session::understand(const uapi::abi::Request& request) {
                 kernel_.bus_driver(config_.name) == "virtio_vdpa"};
         }
         case RequestType::update_iotlb:
-            return UpdateIotlb{request.iova.start, request.iova.last, request.iova.asid};
+            return UpdateIotlb{
+                request.iova.start,
+                request.iova.last,
+                capabilities_.groups() ? request.iova.asid : 0};
         case RequestType::set_vq_group_asid:
             return SetGroupAsid{request.vq_group_asid.group, request.vq_group_asid.asid};
         case RequestType::set_vq_ready:
@@ -166,6 +169,7 @@ void Session::reset() {
         Queue& queue = queues_[i];
         queue.stalled = false;
         queue.quarantined = false;
+        queue.heard = false;
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }
@@ -240,8 +244,8 @@ Result<void> Session::destroy() {
 
 DeviceInfo Session::info() const {
     DeviceInfo info;
-    info.api_version = uapi::abi::kApiVersion1;
-    info.kernel_features = kernel_features_;
+    info.api_version = capabilities_.api_version;
+    info.kernel_features = capabilities_.features;
     info.status = state_.status;
     info.features = state_.features;
     info.link_up = config_status_ != 0 && !broken_;
@@ -260,13 +264,15 @@ DeviceInfo Session::info() const {
     for (uint32_t group = 0; group < shape_.data_groups(); ++group) {
         uint32_t first = 2 * group;
         uint32_t last = first + 1;
-        if (!shape_.group_per_pair)
+        if (!shape_.grouped)
+            last = shape_.queues() - 1;
+        else if (!shape_.group_per_pair)
             last = std::min(control, 2U * shape_.pairs) - 1;
         else if (first == control)
             ++first;
         info.groups.push_back({false, state_.asid[group], first, last});
     }
-    if (shape_.has_control())
+    if (shape_.has_control() && shape_.grouped)
         info.groups.push_back({true, state_.asid[shape_.control_group()], control, control});
     for (const auto& view : views_) {
         auto& regions = info.spaces.emplace_back();

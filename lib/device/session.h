@@ -12,6 +12,10 @@
 // stays stopped
 // ("stalled") and is tried again when something that it depends on has changed.
 //
+// A kernel without VDUSE_F_QUEUE_READY does not tell which queues are ready. It is asked, from
+// DRIVER_OK on, after each message and in each turn of the loop, and a queue that is not ready
+// wakes the loop by its first kick.
+//
 // The ring of the control queue is served here too, on the control thread: nothing that it needs
 // waits for a data thread to come, and it is served before any data queue runs (QEMU depends on
 // that).
@@ -32,6 +36,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "device/capabilities.h"
 #include "device/events.h"
 #include "device/state.h"
 #include "memory/address_space.h"
@@ -59,6 +64,7 @@ struct alignas(64) Queue {
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
+    bool heard = false;                             ///< not ready yet, and its kicks wake control
     LinePace pace;                                  ///< of lines about this queue
     std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
 };
@@ -148,6 +154,8 @@ class Session {
     /// Starts what should run and does not.
     void reconcile();
     void start(uint32_t index);
+    /// For a kernel that does not tell which queues are ready.
+    void ask_ready();
     ring::LoadError load(uint32_t index, const uapi::abi::VqInfo& info);
     void open(std::span<const uint32_t> indices);
     void stall(uint32_t index, const char* why);
@@ -191,7 +199,7 @@ class Session {
     std::unique_ptr<uapi::DeviceNode> node_;
     UniqueFd kick_;
     bool broken_ = false;
-    uint64_t kernel_features_ = 0;
+    Capabilities capabilities_;
     EventLog events_;
 
     State state_;
@@ -205,6 +213,7 @@ class Session {
     bool link_up_ = false;
     bool owes_config_interrupt_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready
+    bool unready_ = false;        ///< a queue may become ready, and nobody will tell
     uint16_t driver_pairs_ = 1;   ///< as the control queue says
 
     // Read by data threads inside a gate, changed while all gates are closed.

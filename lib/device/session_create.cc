@@ -17,6 +17,15 @@ std::span<const uint8_t> bytes_of(const net::ConfigSpace& space) {
     return {reinterpret_cast<const uint8_t*>(&space), sizeof space};
 }
 
+/// What remains of `shape` where the kernel has no groups.
+Shape limited(Shape shape, const Capabilities& capabilities) {
+    if (!capabilities.groups()) {
+        shape.grouped = false;
+        shape.spaces = 1;
+    }
+    return shape;
+}
+
 }  // namespace
 
 Session::Session(
@@ -65,15 +74,12 @@ Result<void> Session::open() {
     if (!control_node)
         return control_node.error();
     control_node_ = std::move(*control_node);
-    if (!control_node_->set_api_version(uapi::abi::kApiVersion1))
-        return Error{ENOTSUP, "this kernel's VDUSE has no API version 1 (address spaces)"};
-    constexpr uint64_t kWanted = uapi::abi::kFeatureQueueReady | uapi::abi::kFeatureSuspend;
-    const auto features = control_node_->get_features();
-    if (!features || (*features & kWanted) != kWanted)
-        return Error{ENOTSUP, "this kernel's VDUSE lacks VDUSE_F_QUEUE_READY or VDUSE_F_SUSPEND"};
-    kernel_features_ = *features;
-    if (auto set = control_node_->set_features(kWanted); !set)
-        return set.error();
+    const auto capabilities = agree(*control_node_);
+    if (!capabilities)
+        return capabilities.error();
+    capabilities_ = *capabilities;
+    if (auto allowed = check(config_, capabilities_, kernel_.release()); !allowed)
+        return allowed;
     if (auto created = create_in_kernel(); !created)
         return created;
     auto prepared = prepare_node();
@@ -81,15 +87,22 @@ Result<void> Session::open() {
         // Nothing is left behind.
         node_.reset();
         (void)control_node_->destroy(config_.name);
+        return prepared;
     }
-    return prepared;
+    if (const std::string missing = describe_missing(capabilities_); !missing.empty())
+        log(Severity::warning,
+            "%s: VDUSE of Linux %s lacks %s",
+            name(),
+            kernel_.release().c_str(),
+            missing.c_str());
+    return {};
 }
 
 Result<void> Session::prepare_node() {
     kick_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!kick_)
         return Error{errno, "eventfd"};
-    auto node = kernel_.open_device(config_.name);
+    auto node = kernel_.open_device(config_.name, capabilities_.api_version);
     if (!node)
         return node.error();
     node_ = std::move(*node);
@@ -108,11 +121,11 @@ Result<void> Session::prepare_node() {
 
 Result<void> Session::create_in_kernel() {
     const bool want_control = config_.ctrl_vq != CtrlVq::off;
-    auto created = create_once(shape_of(config_, want_control));
+    auto created = create_once(limited(shape_of(config_, want_control), capabilities_));
     if (created || created.error().code != EINVAL || !want_control)
         return created;
     // EINVAL says nothing of the reason. If it works without, the control queue was it.
-    if (!create_once(shape_of(config_, false)))
+    if (!create_once(limited(shape_of(config_, false), capabilities_)))
         return created;
     if (config_.ctrl_vq == CtrlVq::on) {
         (void)control_node_->destroy(config_.name);
@@ -127,8 +140,14 @@ Result<void> Session::create_in_kernel() {
 
 Result<void> Session::create_once(const Shape& shape) {
     const net::ConfigSpace space = config_space(config_, shape);
+    const bool groups = capabilities_.groups();
     const uapi::CreateParameters parameters{
-        config_.name, shape.offered, shape.queues(), shape.groups(), shape.spaces, bytes_of(space)};
+        config_.name,
+        shape.offered,
+        shape.queues(),
+        groups ? shape.groups() : 0,
+        groups ? shape.spaces : 0,
+        bytes_of(space)};
     shape_ = shape;
     auto created = control_node_->create(parameters);
     if (created || created.error().code != EEXIST)

@@ -139,10 +139,33 @@ void Session::count_active_pairs() {
 void Session::reconcile() {
     start_pending_ = false;
     count_active_pairs();
+    if (!capabilities_.queue_ready())
+        ask_ready();
     for (uint32_t i = 0; i < shape_.queues(); ++i) {
         const Queue& queue = queues_[i];
         if (should_run(shape_, state_, i) && !queue.running && !queue.stalled && !queue.quarantined)
             start(i);
+    }
+}
+
+void Session::ask_ready() {
+    unready_ = false;
+    if (broken_)
+        return;
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        Queue& queue = queues_[i];
+        const State if_ready = next(shape_, state_, SetQueueReady{i, true}).state;
+        if (queue.running || queue.stalled || !should_run(shape_, if_ready, i))
+            continue;
+        const auto info = node_->vq_info(i);
+        const bool ready = info && info->ready != 0;
+        state_ = next(shape_, state_, SetQueueReady{i, ready}).state;
+        if (ready)
+            continue;
+        unready_ = true;
+        // The kernel keeps a kick that comes between the question and this.
+        if (!queue.heard)
+            queue.heard = static_cast<bool>(node_->vq_kickfd(i, kick_.get()));
     }
 }
 
@@ -177,10 +200,12 @@ void Session::start(uint32_t index) {
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
     }
-    // The kernel forgets eventfds when the device is reset.
+    // The kernel forgets eventfds when the device is reset. One that only ended the wait for a queue
+    // that was not ready is taken back.
+    const bool heard = std::exchange(queue.heard, false);
     const int kick = is_control(index) ? kick_.get() : queue.kick.get();
-    if (kick >= 0)
-        if (const auto set = node_->vq_kickfd(index, kick); !set)
+    if (kick >= 0 || heard)
+        if (const auto set = node_->vq_kickfd(index, kick); !set && kick >= 0)
             return stall(index, set.error().text().c_str());
     if (!is_control(index))
         queue.ring.refuse_kicks();
@@ -236,7 +261,7 @@ bool Session::tick() {
     }
     if (owes_config_interrupt_ && state_.driver_ok() && !state_.suspended)
         config_interrupt();
-    if (start_pending_)
+    if (start_pending_ || unready_)
         reconcile();
     if (!lingering_.empty() && gates_quiet())
         lingering_.clear();

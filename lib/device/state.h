@@ -35,6 +35,7 @@ struct Shape {
     uint64_t offered = 0;         ///< virtio features
     bool group_per_pair = false;  ///< else all data queues are group 0
     uint32_t spaces = 2;          ///< 1 to kMaxSpaces
+    bool grouped = true;          ///< false: no groups (API version 0), everything is group 0
 
     [[nodiscard]] constexpr bool has_control() const {
         return (offered & net::kFeatureCtrlVq) != 0;
@@ -46,9 +47,9 @@ struct Shape {
         return group_per_pair ? pairs : uint32_t{1};
     }
     /// The last one, where there is a control queue.
-    [[nodiscard]] constexpr uint32_t control_group() const { return data_groups(); }
+    [[nodiscard]] constexpr uint32_t control_group() const { return grouped ? data_groups() : 0; }
     [[nodiscard]] constexpr uint32_t groups() const {
-        return data_groups() + (has_control() ? 1U : 0U);
+        return data_groups() + (has_control() && grouped ? 1U : 0U);
     }
 };
 

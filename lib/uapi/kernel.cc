@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -88,7 +89,8 @@ class LinuxControlNode final : public ControlNode {
 
 class LinuxDeviceNode final : public DeviceNode {
   public:
-    explicit LinuxDeviceNode(UniqueFd fd) : fd_(std::move(fd)) {}
+    LinuxDeviceNode(UniqueFd fd, uint64_t api_version)
+        : fd_(std::move(fd)), api_version_(api_version) {}
 
     [[nodiscard]] int fd() const override { return fd_.get(); }
 
@@ -112,15 +114,13 @@ class LinuxDeviceNode final : public DeviceNode {
     }
 
     Result<IotlbRegion> iotlb_region(uint32_t asid, uint64_t first, uint64_t last) override {
+        if (api_version_ < abi::kApiVersion1) {
+            abi::IotlbEntry entry{};
+            return region(entry, first, last, abi::kIotlbGetFd, "VDUSE_IOTLB_GET_FD");
+        }
         abi::IotlbEntryV2 entry{};
-        entry.start = first;
-        entry.last = last;
         entry.asid = asid;
-        const auto fd = call(fd_.get(), abi::kIotlbGetFd2, &entry, "VDUSE_IOTLB_GET_FD2");
-        if (!fd)
-            return fd.error();
-        ::fcntl(*fd, F_SETFD, FD_CLOEXEC);  // the kernel installs it without
-        return IotlbRegion{entry.start, entry.last, entry.offset, entry.perm, UniqueFd(*fd)};
+        return region(entry, first, last, abi::kIotlbGetFd2, "VDUSE_IOTLB_GET_FD2");
     }
 
     Result<uint64_t> driver_features() override {
@@ -173,7 +173,21 @@ class LinuxDeviceNode final : public DeviceNode {
     }
 
   private:
+    template <class Entry>
+    [[nodiscard]] Result<IotlbRegion> region(
+        Entry& entry, uint64_t first, uint64_t last, unsigned long request, const char* name
+    ) const {
+        entry.start = first;
+        entry.last = last;
+        const auto fd = call(fd_.get(), request, &entry, name);
+        if (!fd)
+            return fd.error();
+        ::fcntl(*fd, F_SETFD, FD_CLOEXEC);  // the kernel installs it without
+        return IotlbRegion{entry.start, entry.last, entry.offset, entry.perm, UniqueFd(*fd)};
+    }
+
     UniqueFd fd_;
+    uint64_t api_version_;
 };
 
 class LinuxKernel final : public Kernel {
@@ -185,13 +199,15 @@ class LinuxKernel final : public Kernel {
         return std::unique_ptr<ControlNode>(std::make_unique<LinuxControlNode>(std::move(fd)));
     }
 
-    Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name) override {
+    Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name, uint64_t api_version)
+        override {
         const std::string path = "/dev/vduse/" + name;
         // The node appears a moment after CREATE_DEV: devtmpfs makes it in a thread of its own.
         for (int attempt = 0;; ++attempt) {
             UniqueFd fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
             if (fd)
-                return std::unique_ptr<DeviceNode>(std::make_unique<LinuxDeviceNode>(std::move(fd))
+                return std::unique_ptr<DeviceNode>(
+                    std::make_unique<LinuxDeviceNode>(std::move(fd), api_version)
                 );
             if (errno != ENOENT || attempt == 100)
                 return failed("open " + path);
@@ -204,6 +220,11 @@ class LinuxKernel final : public Kernel {
         const auto link =
             std::filesystem::read_symlink("/sys/bus/vdpa/devices/" + name + "/driver", error);
         return error ? std::string() : link.filename().string();
+    }
+
+    std::string release() override {
+        utsname name{};
+        return ::uname(&name) == 0 ? name.release : "";
     }
 };
 

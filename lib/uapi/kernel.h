@@ -20,7 +20,7 @@ struct CreateParameters {
     std::string name;
     uint64_t features = 0;
     uint32_t queues = 0;
-    uint32_t groups = 0;
+    uint32_t groups = 0;  ///< groups and spaces: 0 with API version 0
     uint32_t spaces = 0;
     std::span<const uint8_t> config;
 };
@@ -57,7 +57,8 @@ class DeviceNode {
     /// Code ENOENT: whoever asked was killed meanwhile, which is no failure of ours.
     virtual Result<void> write_response(const abi::Response& response) = 0;
 
-    /// The lowest region of space `asid` that overlaps [first, last]. Code EINVAL: there is none.
+    /// The lowest region of space `asid` (0 with API version 0) that overlaps [first, last]. Code
+    /// EINVAL: there is none.
     virtual Result<IotlbRegion> iotlb_region(uint32_t asid, uint64_t first, uint64_t last) = 0;
     virtual Result<uint64_t> driver_features() = 0;
     virtual Result<void> set_config(uint32_t offset, std::span<const uint8_t> bytes) = 0;
@@ -74,9 +75,14 @@ class Kernel {
   public:
     virtual ~Kernel() = default;
     virtual Result<std::unique_ptr<ControlNode>> open_control() = 0;
-    virtual Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name) = 0;
+    /// `api_version`: that the device was made with.
+    virtual Result<std::unique_ptr<DeviceNode>> open_device(
+        const std::string& name, uint64_t api_version
+    ) = 0;
     /// The vDPA bus driver that device `name` is bound to ("virtio_vdpa", "vhost_vdpa"), or "".
     virtual std::string bus_driver(const std::string& name) = 0;
+    /// Its version, as `uname -r` has it.
+    virtual std::string release() = 0;
 };
 
 /// The running kernel.

@@ -61,15 +61,22 @@ int Faults::hit(const std::string& method) {
 
 // --- the device: what the test does
 
-FakeDevice::FakeDevice(Faults& faults, const uapi::CreateParameters& parameters)
+FakeDevice::FakeDevice(
+    Faults& faults,
+    const uapi::CreateParameters& parameters,
+    uint64_t version,
+    uint64_t agreed_features
+)
     : name(parameters.name),
+      api_version(version),
+      vduse_features(agreed_features),
       features(parameters.features),
-      groups(parameters.groups),
+      groups(std::max(parameters.groups, 1U)),
       config(parameters.config.begin(), parameters.config.end()),
       vqs(std::make_unique<VirtQueue[]>(parameters.queues)),
       queues(parameters.queues),
-      group_asids(parameters.groups),
-      spaces(parameters.spaces),
+      group_asids(groups),
+      spaces(std::max(parameters.spaces, 1U)),
       faults_(faults) {
     int ends[2] = {-1, -1};
     if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0) {
@@ -136,24 +143,31 @@ bool FakeDevice::set_status(uint8_t value) {
 }
 
 bool FakeDevice::set_ready(uint32_t index, bool ready) {
+    if ((vduse_features & uapi::abi::kFeatureQueueReady) == 0) {
+        vqs[index].ready = ready;
+        return true;
+    }
     Request request = request_of(RequestType::set_vq_ready);
     request.vq_ready = {index, ready ? 1U : 0U};
     return ok(request);
 }
 
 bool FakeDevice::set_group_asid(uint32_t group, uint32_t asid) {
+    if (api_version < 1)
+        return false;
     Request request = request_of(RequestType::set_vq_group_asid);
     request.vq_group_asid = {group, asid};
     return ok(request);
 }
 
 bool FakeDevice::suspend() {
-    return ok(request_of(RequestType::suspend));
+    return (vduse_features & uapi::abi::kFeatureSuspend) != 0 &&
+           ok(request_of(RequestType::suspend));
 }
 
 bool FakeDevice::update_iotlb(uint32_t asid) {
     Request request = request_of(RequestType::update_iotlb);
-    request.iova = {0, ~uint64_t{0}, asid, 0};
+    request.iova = {0, ~uint64_t{0}, api_version < 1 ? 0 : asid, 0};
     return ok(request);
 }
 
@@ -259,7 +273,9 @@ void FakeDevice::reset() {
 
 class FakeDeviceNode final : public uapi::DeviceNode {
   public:
-    explicit FakeDeviceNode(std::shared_ptr<FakeDevice> device) : device_(std::move(device)) {
+    /// `api_version`: decides which ioctl asks for regions.
+    FakeDeviceNode(std::shared_ptr<FakeDevice> device, uint64_t api_version)
+        : device_(std::move(device)), api_version_(api_version) {
         device_->open = true;
     }
     ~FakeDeviceNode() override {
@@ -314,6 +330,10 @@ class FakeDeviceNode final : public uapi::DeviceNode {
         FakeDevice& d = *device_;
         if (const int code = d.faults_.hit("iotlb_region"))
             return failed(code, "VDUSE_IOTLB_GET_FD2");
+        if (api_version_ < 1)
+            asid = 0;  // VDUSE_IOTLB_GET_FD has none
+        else if (d.api_version < 1)
+            return failed(ENOTTY, "VDUSE_IOTLB_GET_FD2");
         const FakeDevice::Mapped* lowest = nullptr;
         if (first <= last && asid < d.spaces.size())
             for (const FakeDevice::Mapped& mapped : d.spaces[asid])
@@ -361,7 +381,7 @@ class FakeDeviceNode final : public uapi::DeviceNode {
         FakeDevice& d = *device_;
         if (const int code = d.faults_.hit("vq_setup"))
             return failed(code, "VDUSE_VQ_SETUP");
-        if (index >= d.queues || group >= d.groups || d.driver_ok())
+        if (index >= d.queues || group >= d.groups || (d.api_version >= 1 && d.driver_ok()))
             return failed(EINVAL, "VDUSE_VQ_SETUP");
         FakeDevice::VirtQueue& vq = d.vqs[index];
         vq.max_size = max_size;
@@ -418,6 +438,7 @@ class FakeDeviceNode final : public uapi::DeviceNode {
 
   private:
     std::shared_ptr<FakeDevice> device_;
+    uint64_t api_version_;
 };
 
 class FakeControlNode final : public uapi::ControlNode {
@@ -429,20 +450,24 @@ class FakeControlNode final : public uapi::ControlNode {
             return failed(code, "VDUSE_SET_API_VERSION");
         if (version > kernel_.newest_version)
             return failed(EINVAL, "VDUSE_SET_API_VERSION");
+        api_version_ = version;
         return {};
     }
 
     Result<uint64_t> get_features() override {
         if (const int code = kernel_.faults.hit("get_features"))
             return failed(code, "VDUSE_GET_FEATURES");
+        if (!kernel_.has_features)
+            return failed(EINVAL, "VDUSE_GET_FEATURES");
         return kernel_.vduse_features;
     }
 
     Result<void> set_features(uint64_t features) override {
         if (const int code = kernel_.faults.hit("set_features"))
             return failed(code, "VDUSE_SET_FEATURES");
-        if ((features & ~kernel_.vduse_features) != 0)
+        if (!kernel_.has_features || (features & ~kernel_.vduse_features) != 0)
             return failed(EINVAL, "VDUSE_SET_FEATURES");
+        vduse_features_ = features;
         return {};
     }
 
@@ -451,13 +476,15 @@ class FakeControlNode final : public uapi::ControlNode {
             return failed(code, "VDUSE_CREATE_DEV");
         const auto lacks = [&](uint64_t feature) { return (parameters.features & feature) == 0; };
         if (lacks(net::kFeatureAccessPlatform) || lacks(net::kFeatureVersion1) ||
-            (kernel_.refuse_ctrl_vq && !lacks(net::kFeatureCtrlVq)) || parameters.groups == 0 ||
-            parameters.spaces == 0 || parameters.queues > 0xffff || parameters.name.empty())
+            (kernel_.refuse_ctrl_vq && !lacks(net::kFeatureCtrlVq)) ||
+            (parameters.groups != 0) != (api_version_ >= 1) ||
+            (parameters.spaces != 0) != (api_version_ >= 1) || parameters.queues > 0xffff ||
+            parameters.name.empty())
             return failed(EINVAL, "VDUSE_CREATE_DEV");
         if (kernel_.devices_.contains(parameters.name))
             return failed(EEXIST, "VDUSE_CREATE_DEV");
         kernel_.devices_[parameters.name] =
-            std::make_shared<FakeDevice>(kernel_.faults, parameters);
+            std::make_shared<FakeDevice>(kernel_.faults, parameters, api_version_, vduse_features_);
         return {};
     }
 
@@ -475,9 +502,19 @@ class FakeControlNode final : public uapi::ControlNode {
 
   private:
     FakeKernel& kernel_;
+    uint64_t api_version_ = 0;
+    uint64_t vduse_features_ = 0;
 };
 
 // --- the kernel
+
+void FakeKernel::be_linux(Linux version) {
+    newest_version = version == Linux::v6_12 ? 0 : 1;
+    has_features = version == Linux::v7_3;
+    running = version == Linux::v6_12  ? "6.12.0-fake"
+              : version == Linux::v7_2 ? "7.2.0-fake"
+                                       : "7.3.0-fake";
+}
 
 Result<std::unique_ptr<uapi::ControlNode>> FakeKernel::open_control() {
     if (const int code = faults.hit("open_control"))
@@ -485,7 +522,9 @@ Result<std::unique_ptr<uapi::ControlNode>> FakeKernel::open_control() {
     return std::unique_ptr<uapi::ControlNode>(std::make_unique<FakeControlNode>(*this));
 }
 
-Result<std::unique_ptr<uapi::DeviceNode>> FakeKernel::open_device(const std::string& name) {
+Result<std::unique_ptr<uapi::DeviceNode>> FakeKernel::open_device(
+    const std::string& name, uint64_t api_version
+) {
     if (const int code = faults.hit("open_device"))
         return failed(code, "open of a device");
     const auto found = devices_.find(name);
@@ -493,7 +532,9 @@ Result<std::unique_ptr<uapi::DeviceNode>> FakeKernel::open_device(const std::str
         return failed(ENOENT, "open of a device");
     if (found->second->open)
         return failed(EBUSY, "open of a device");
-    return std::unique_ptr<uapi::DeviceNode>(std::make_unique<FakeDeviceNode>(found->second));
+    return std::unique_ptr<uapi::DeviceNode>(
+        std::make_unique<FakeDeviceNode>(found->second, api_version)
+    );
 }
 
 FakeDevice* FakeKernel::device(const std::string& name) {

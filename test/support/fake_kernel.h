@@ -3,7 +3,8 @@
 //
 //   device under test  --uapi::Kernel-->  FakeKernel  <--the test--  what a driver and QEMU do
 //
-// It answers as vduse_dev.c of Linux 7.3 does, including what surprises (measured; the facts are in
+// It answers as vduse_dev.c of Linux 7.3 does, or as that of 7.2 or 6.12 (`FakeKernel::be_linux`),
+// including what surprises (measured; the facts are in
 // doc/design.md): `ready` becomes 1 only some time after the answer to SET_VQ_READY, a status is
 // recorded only when the answer was OK, but 0 always resets; VQ_SETUP is refused while DRIVER_OK is
 // set; SET_VQ_READY answered FAILED breaks the device for ever; groups keep their space over a
@@ -56,7 +57,12 @@ class Faults {
 /// One device as the kernel has it. Lives on when its node is closed, until it is destroyed.
 class FakeDevice {
   public:
-    FakeDevice(Faults& faults, const uapi::CreateParameters& parameters);
+    FakeDevice(
+        Faults& faults,
+        const uapi::CreateParameters& parameters,
+        uint64_t api_version,
+        uint64_t vduse_features
+    );
 
     struct VirtQueue {
         uint16_t max_size = 0;
@@ -99,7 +105,7 @@ class FakeDevice {
     /// The kernel gives the device up.
     void give_up();
 
-    // What vhost-vdpa and virtio_vdpa call; true: answered OK.
+    // What vhost-vdpa and virtio_vdpa call; true: answered OK, or done without asking the device.
     bool set_status(uint8_t status);
     bool set_ready(uint32_t index, bool ready = true);
     bool set_group_asid(uint32_t group, uint32_t asid);
@@ -133,6 +139,8 @@ class FakeDevice {
     };
 
     std::string name;
+    uint64_t api_version = 0;
+    uint64_t vduse_features = 0;  ///< agreed on
     uint64_t features = 0;
     uint32_t groups = 0;
     std::vector<uint8_t> config;
@@ -170,15 +178,27 @@ class FakeDevice {
 class FakeKernel final : public uapi::Kernel {
   public:
     Result<std::unique_ptr<uapi::ControlNode>> open_control() override;
-    Result<std::unique_ptr<uapi::DeviceNode>> open_device(const std::string& name) override;
+    Result<std::unique_ptr<uapi::DeviceNode>> open_device(
+        const std::string& name, uint64_t api_version
+    ) override;
     std::string bus_driver(const std::string& /*name*/) override { return driver; }
+    std::string release() override { return running; }
 
     /// The device of that name, or nullptr.
     [[nodiscard]] FakeDevice* device(const std::string& name);
 
+    enum class Linux : uint8_t {
+        v6_12,  ///< API version 0
+        v7_2,   ///< API version 1, and no VDUSE_GET_FEATURES
+        v7_3,
+    };
+    void be_linux(Linux version);
+
     bool refuse_ctrl_vq = false;  ///< as stock kernels up to 7.3 do
     uint64_t newest_version = 1;
+    bool has_features = true;  ///< knows VDUSE_GET_FEATURES
     uint64_t vduse_features = uapi::abi::kFeatureQueueReady | uapi::abi::kFeatureSuspend;
+    std::string running = "7.3.0-fake";
     std::string driver = "vhost_vdpa";
     Faults faults;
 

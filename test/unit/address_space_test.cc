@@ -26,10 +26,11 @@ class AddressSpaceTest : public testing::Test {
   protected:
     AddressSpaceTest() {
         auto control = kernel.open_control();
+        EXPECT_TRUE((*control)->set_api_version(1));
         const uapi::CreateParameters parameters{
             "vd0", net::kFeatureVersion1 | net::kFeatureAccessPlatform, 2, 1, 2, {}};
         EXPECT_TRUE((*control)->create(parameters));
-        auto opened = kernel.open_device("vd0");
+        auto opened = kernel.open_device("vd0", 1);
         node = std::move(*opened);
         device = kernel.device("vd0");
     }

@@ -95,15 +95,6 @@ TEST_F(SessionTest, KernelRefusesTheControlQueueThatMustBe) {
     EXPECT_EQ(kernel.device("vd0"), nullptr) << "nothing is left behind";
 }
 
-TEST_F(SessionTest, KernelWithoutAddressSpaces) {
-    kernel.newest_version = 0;
-    EXPECT_NE(create(), "");
-    kernel.newest_version = 1;
-    kernel.vduse_features = uapi::abi::kFeatureQueueReady;
-    EXPECT_NE(create(), "");
-    EXPECT_EQ(kernel.device("vd0"), nullptr);
-}
-
 // Cases 142, 143: each call on the way fails once.
 TEST_F(SessionTest, Case142_143_EveryCallOfTheCreationFails) {
     const std::map<std::string, unsigned> calls = {
@@ -149,6 +140,7 @@ TEST_F(SessionTest, WrongConfigurations) {
 TEST_F(SessionTest, ADeviceLeftBehindIsMadeAnew) {
     {
         auto node = kernel.open_control();
+        ASSERT_TRUE((*node)->set_api_version(1));
         const uapi::CreateParameters old{"vd0", kBase, 2, 1, 1, {}};
         ASSERT_TRUE((*node)->create(old));
     }

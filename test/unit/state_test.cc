@@ -25,8 +25,11 @@ constexpr Shape kShape{2, kOffered};
 constexpr Shape kPlain{1, kBase | kFeatureMac};
 /// The same as kShape, with three groups and as many spaces.
 constexpr Shape kPerPair{2, kOffered, true, 3};
+/// The same as kShape on a kernel without groups.
+constexpr Shape kUngrouped{2, kOffered, false, 1, false};
 
-std::vector<State> states() {
+std::vector<State> states(const Shape& shape) {
+    const uint8_t other = shape.spaces > 1 ? 1 : 0;
     std::vector<State> all;
     for (unsigned status = 0; status < 256; ++status)
         for (const bool suspended : {false, true})
@@ -37,8 +40,8 @@ std::vector<State> states() {
                     state.suspended = suspended;
                     state.ready_bits[0] = ready;
                     state.features = features;
-                    state.asid = {0, static_cast<uint8_t>(ready != 0 ? 1 : 0)};
-                    state.sticky_asid = {1, static_cast<uint8_t>(suspended ? 1 : 0)};
+                    state.asid = {0, ready != 0 ? other : uint8_t{0}};
+                    state.sticky_asid = {other, suspended ? other : uint8_t{0}};
                     all.push_back(state);
                 }
     return all;
@@ -163,7 +166,7 @@ class EveryStep : public testing::TestWithParam<Shape> {};
 TEST_P(EveryStep, KeepsTheRules) {
     const auto all = messages();
     std::set<std::string> broken;
-    for (const State& state : states())
+    for (const State& state : states(GetParam()))
         for (const Message& message : all)
             if (const char* rule = broken_rule(GetParam(), state, message))
                 broken.insert(rule);
@@ -175,7 +178,7 @@ TEST_P(EveryStep, KeepsTheRules) {
 INSTANTIATE_TEST_SUITE_P(
     Shapes,
     EveryStep,
-    testing::Values(kShape, kPerPair, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
+    testing::Values(kShape, kPerPair, kUngrouped, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
 );
 
 // -- which queues run
@@ -207,7 +210,7 @@ TEST(ShouldRun, TheQueuesOfTheNegotiatedLayout) {
 }
 
 TEST(ShouldRun, NeedsReadyDriverOkAndNoSuspension) {
-    for (const State& state : states())
+    for (const State& state : states(kShape))
         for (uint32_t queue = 0; queue < kShape.queues(); ++queue)
             if (should_run(kShape, state, queue)) {
                 EXPECT_TRUE(state.ready(queue));
@@ -295,6 +298,17 @@ TEST(Groups, OfPairsMoveOneByOne) {
     for (uint32_t queue = 0; queue < kPerPair.queues(); ++queue)
         spaces.push_back(space_of(kPerPair, state, queue));
     EXPECT_EQ(spaces, (std::vector<uint32_t>{0, 0, 2, 2, 0}));
+}
+
+TEST(Groups, AKernelWithoutThemHasOneOfEach) {
+    EXPECT_EQ(kUngrouped.queues(), kShape.queues());
+    EXPECT_EQ(kUngrouped.groups(), 1U);
+    for (const uint64_t features : {uint64_t{0}, kWithCvq, kWithMq})
+        for (uint32_t queue = 0; queue < kUngrouped.queues(); ++queue)
+            EXPECT_EQ(group_of(kUngrouped, features, queue), 0U);
+    EXPECT_FALSE(next(kUngrouped, State{}, SetGroupAsid{0, 1}).ok);
+    EXPECT_FALSE(next(kUngrouped, State{}, SetGroupAsid{1, 0}).ok);
+    EXPECT_FALSE(next(kUngrouped, State{}, UpdateIotlb{0, 1, 1}).ok);
 }
 
 /// Negotiates `features` in `state` by way of the statuses that a driver sends.
