@@ -200,8 +200,8 @@ void Session::start(uint32_t index) {
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
     }
-    // The kernel forgets eventfds when the device is reset. One that only ended the wait for a queue
-    // that was not ready is taken back.
+    // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
+    // queue that was not ready is taken back.
     const bool heard = std::exchange(queue.heard, false);
     const int kick = is_control(index) ? kick_.get() : queue.kick.get();
     if (kick >= 0 || heard)

@@ -1,6 +1,8 @@
 // Devices over kernels whose VDUSE has less than Linux 7.3: 6.12 (API version 0) and 7.2 (API
 // version 1 without VDUSE_F_QUEUE_READY and VDUSE_F_SUSPEND).
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <chrono>
@@ -66,6 +68,17 @@ class OldKernel : public SessionTest {
     }
     bool works() { return command(4, {4, 0, 2, 0}) == 0 && traffic(0) && traffic(1); }
     [[nodiscard]] bool running(uint32_t index) const { return device->queue_info(index)->running; }
+    /// Whether a kick of data queue `index` goes to control, and not to a sleeping data thread.
+    [[nodiscard]] bool calls_control(uint32_t index) const {
+        if (!vd0->vqs[index].kickfd)
+            return false;
+        const auto pair = static_cast<uint16_t>(index / 2);
+        uint64_t before = 0;
+        (void)!::read(device->kick_fd(pair), &before, sizeof before);
+        vd0->kick(index);
+        pollfd own{device->kick_fd(pair), POLLIN, 0};
+        return ::poll(&own, 1, 0) == 0;
+    }
 };
 
 bool contains(const std::string& text, const char* part) {
@@ -207,7 +220,7 @@ TEST_P(EveryKernel, ReadyAfterDriverOk) {
         settle();
         EXPECT_TRUE(works());
         for (uint32_t i = 0; i < 4; ++i)
-            EXPECT_FALSE(vd0->vqs[i].kickfd) << "a queue that is polled calls nobody";
+            EXPECT_FALSE(calls_control(i)) << "a queue that is polled calls its data thread";
     }
 }
 
@@ -276,7 +289,7 @@ TEST_F(OldKernel, AKickWakesControl) {
     EXPECT_LT(Clock::now() - begin, kLong);
     control->run_once(0);
     EXPECT_EQ(take(0), 1U);
-    EXPECT_FALSE(vd0->vqs[1].kickfd);
+    EXPECT_FALSE(calls_control(1));
 }
 
 // A driver that was told before not to kick, as after QEMU's `cont`.
