@@ -64,7 +64,7 @@ void LinkFollower::poll() {
 
 void LinkFollower::all_down() {
     const auto down = [](Side& side) {
-        if (side.endpoint->device != nullptr)
+        if (side.endpoint->device != nullptr && !side.endpoint->persist)
             tell(side, false);
     };
     for (Pair& pair : pairs_) {

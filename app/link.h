@@ -25,7 +25,8 @@ class LinkFollower {
     /// Whatever happens elsewhere, the link of this one is up, if it is a device.
     void keep_up(Endpoint& endpoint);
     void poll();
-    /// At exit: no device has a link any more. `poll` must not be called after it.
+    /// At exit: no device has a link any more, unless it is to stay. `poll` must not be called
+    /// after it.
     void all_down();
 
   private:

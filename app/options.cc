@@ -33,6 +33,8 @@ const char* const kUsage =
       groups=data|per-pair      all data queues in one group (default), or one for each pair
       as=N                      address spaces, 1 to 129 (default: one for each group,
                                 but 2 at least)
+      persist=0|1               1: the device stays when vduse-dp ends, and the next one with
+                                the same options goes on with it
       attach=none|virtio|vhost  put it on the vDPA bus, for a netdev of this host or for QEMU;
                                 none (default) prints the commands to type
   --port ETHDEV                 a DPDK port of the EAL options, by its name; repeatable
@@ -177,6 +179,11 @@ Complaint set_spaces(DeviceOptions& device, Text text) {
     return store_number(text, 1, 129, device.config.spaces);
 }
 
+Complaint set_persist(DeviceOptions& device, Text text) {
+    static constexpr std::array<Choice<bool>, 2> kChoices = {{{"0", false}, {"1", true}}};
+    return store_choice(text, kChoices, device.config.persist);
+}
+
 Complaint set_attach(DeviceOptions& device, Text text) {
     static constexpr std::array<Choice<Attach>, 3> kChoices = {
         {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
@@ -188,7 +195,7 @@ struct Key {
     Complaint (*set)(DeviceOptions&, Text);
 };
 
-constexpr std::array<Key, 10> kKeys = {
+constexpr std::array<Key, 11> kKeys = {
     {{"queues", set_queues},
      {"queue_size", set_queue_size},
      {"mac", set_mac},
@@ -198,6 +205,7 @@ constexpr std::array<Key, 10> kKeys = {
      {"ctrl_vq", set_ctrl_vq},
      {"groups", set_groups},
      {"as", set_spaces},
+     {"persist", set_persist},
      {"attach", set_attach}}};
 
 template <class Rows>

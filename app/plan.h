@@ -20,8 +20,8 @@
 namespace vduse::app {
 
 struct Job {
-    std::string what;               ///< for people: "vd0 pair 1, net_tap0 queue 1"
-    int node = -1;                  ///< the NUMA node of its ports; -1: any
+    std::string what;                    ///< for people: "vd0 pair 1, net_tap0 queue 1"
+    int node = -1;                       ///< the NUMA node of its ports; -1: any
     std::optional<unsigned> lcore = {};  ///< asked for
 };
 

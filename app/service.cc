@@ -89,6 +89,7 @@ Result<void> Service::add_devices() {
             return device.error();
         auto endpoint = make_endpoint(option.config.name, (*device)->queue_pairs());
         endpoint->device = device->get();
+        endpoint->persist = config.persist;
         endpoint->group_per_pair = config.groups == Groups::per_pair;
         endpoint->group_lcores = option.group_lcores;
         devices_.push_back(std::move(endpoint));
@@ -350,7 +351,8 @@ void Service::detach_devices() {
     exit_step("taking the devices off the vDPA bus");
     std::vector<Step> steps;
     for (const auto& device : devices_)
-        steps.emplace_back([name = device->name] { return detach(name); });
+        if (!device->persist)
+            steps.emplace_back([name = device->name] { return detach(name); });
     helper_->start(std::move(steps));
     wait_for_helper();
 }

@@ -73,6 +73,12 @@ struct DeviceConfig {
     /// Address spaces that the driver may put groups into, 1 to 129. 0: one for each group, but 2
     /// at least.
     uint16_t spaces = 0;
+    /// The kernel's device stays when this process ends, and with it what its driver's side has
+    /// set up. The next process that adds a device with the same configuration goes on with it.
+    bool persist = false;
+    /// Where `persist` keeps what it must know; made if need be. A tmpfs: it is to be gone after a
+    /// reboot.
+    std::string journal_folder = "/run/vduse-dp";
 };
 
 /// A locally administered address that follows from a device's name: the same at every start.
@@ -207,8 +213,9 @@ class Device {
     /// The kernel gave the device up (an answer came too late): destroy it.
     [[nodiscard]] bool broken() const noexcept;
 
-    /// Control thread: closes the node and destroys the kernel's device. Code EBUSY: it is still
-    /// on the vDPA bus; the device stays, without a process behind it.
+    /// Control thread: closes the node and destroys the kernel's device, unless `persist` says that
+    /// it is to stay. Code EBUSY: it is still on the vDPA bus; it stays, without a process behind
+    /// it.
     Result<void> destroy();
 
   private:

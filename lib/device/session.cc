@@ -122,6 +122,7 @@ void Session::handle(const uapi::abi::Request& request) {
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
     const bool ok = step.ok && stopped;
+    remember();
     answer(request, ok);
     events_.record(request, ok, begin, std::chrono::steady_clock::now() - begin);
     reconcile();
@@ -189,9 +190,13 @@ void Session::negotiate() {
             if (const auto done = set_up_queue(index, state_.features); !done)
                 log(Severity::error, "%s: %s", name(), done.error().text().c_str());
     control_.reset(state_.features, mac_);
+    set_rules();
+    publish(control_.state());
+}
+
+void Session::set_rules() {
     to_guest_rules_ = {
         net::max_frame(config_.mtu), state_.negotiated(net::kFeatureMergeable), &filter_};
-    publish(control_.state());
 }
 
 // The configuration space: the kernel has a copy, which we write by fields (its readers see no more
@@ -215,6 +220,7 @@ void Session::refresh_link() {
     std::memcpy(bytes.data(), &status, sizeof status);
     if (const auto set = node_->set_config(offsetof(net::ConfigSpace, status), bytes); !set)
         log(Severity::error, "%s: %s", name(), set.error().text().c_str());
+    remember();
     if (state_.driver_ok() && !state_.suspended)
         config_interrupt();
 }
@@ -239,6 +245,8 @@ Result<void> Session::destroy() {
     for (auto& view : views_)
         view = memory::View();
     node_.reset();
+    if (config_.persist && !broken_)
+        return {};
     return control_node_->destroy(config_.name);
 }
 

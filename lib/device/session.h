@@ -38,6 +38,7 @@
 #include "base/log.h"
 #include "device/capabilities.h"
 #include "device/events.h"
+#include "device/journal.h"
 #include "device/state.h"
 #include "memory/address_space.h"
 #include "net/control.h"
@@ -132,10 +133,23 @@ class Session {
 
     // session_create.cc
     Result<void> open();
+    Result<void> open_node();
+    Result<void> make();
+    /// What the kernel lets us have of what the configuration says.
+    [[nodiscard]] Shape wanted_shape(bool with_control) const;
     Result<void> create_in_kernel();
     Result<void> prepare_node();
     Result<void> create_once(const Shape& shape);
     Result<void> set_up_queue(uint32_t index, uint64_t features);
+
+    // session_adopt.cc: a device that is there already
+    Result<void> open_journal();
+    /// Writes down what a next process must know. Before the driver's side hears of it.
+    void remember(const net::ControlState& control);
+    void remember() { remember(control_.state()); }
+    /// false: there is none that this one can go on with.
+    Result<bool> adopt();
+    void resume(uint32_t index);
 
     // session.cc: messages
     void handle(const uapi::abi::Request& request);
@@ -144,6 +158,7 @@ class Session {
     void answer(const uapi::abi::Request& request, bool ok);
     void reset();
     void negotiate();
+    void set_rules();
     uint16_t position(uint32_t index);
 
     // session_queues.cc: queues and their memory
@@ -199,6 +214,8 @@ class Session {
     std::unique_ptr<uapi::DeviceNode> node_;
     UniqueFd kick_;
     bool broken_ = false;
+    std::optional<Journal> journal_;
+    bool journal_good_ = true;  ///< it could be written so far
     Capabilities capabilities_;
     EventLog events_;
 

@@ -17,15 +17,6 @@ std::span<const uint8_t> bytes_of(const net::ConfigSpace& space) {
     return {reinterpret_cast<const uint8_t*>(&space), sizeof space};
 }
 
-/// What remains of `shape` where the kernel has no groups.
-Shape limited(Shape shape, const Capabilities& capabilities) {
-    if (!capabilities.groups()) {
-        shape.grouped = false;
-        shape.spaces = 1;
-    }
-    return shape;
-}
-
 }  // namespace
 
 Session::Session(
@@ -42,7 +33,10 @@ Session::Session(
       patience_(patience),
       mac_(config.mac.value_or(net::MacAddress{})),
       control_(config.queue_pairs, [this](const net::ControlState& state) {
-          return publish(state);
+          if (!publish(state))
+              return false;
+          remember(state);
+          return true;
       }) {
     numa_nodes_.fill(-1);
 }
@@ -80,15 +74,14 @@ Result<void> Session::open() {
     capabilities_ = *capabilities;
     if (auto allowed = check(config_, capabilities_, kernel_.release()); !allowed)
         return allowed;
-    if (auto created = create_in_kernel(); !created)
-        return created;
-    auto prepared = prepare_node();
-    if (!prepared) {
-        // Nothing is left behind.
-        node_.reset();
-        (void)control_node_->destroy(config_.name);
-        return prepared;
-    }
+    if (auto opened = open_journal(); !opened)
+        return opened;
+    const auto adopted = adopt();
+    if (!adopted)
+        return adopted.error();
+    if (!*adopted)
+        if (auto made = make(); !made)
+            return made;
     if (const std::string missing = describe_missing(capabilities_); !missing.empty())
         log(Severity::warning,
             "%s: VDUSE of Linux %s lacks %s",
@@ -98,7 +91,19 @@ Result<void> Session::open() {
     return {};
 }
 
-Result<void> Session::prepare_node() {
+Result<void> Session::make() {
+    if (auto created = create_in_kernel(); !created)
+        return created;
+    auto prepared = prepare_node();
+    if (!prepared) {
+        // Nothing is left behind.
+        node_.reset();
+        (void)control_node_->destroy(config_.name);
+    }
+    return prepared;
+}
+
+Result<void> Session::open_node() {
     kick_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
     if (!kick_)
         return Error{errno, "eventfd"};
@@ -110,22 +115,38 @@ Result<void> Session::prepare_node() {
     for (uint32_t i = 1; i < 2U * shape_.pairs; i += 2)
         if (!(queues_[i].kick = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))))
             return Error{errno, "eventfd"};
+    views_ = std::vector<memory::View>(shape_.spaces);
+    return {};
+}
+
+Result<void> Session::prepare_node() {
+    if (auto opened = open_node(); !opened)
+        return opened;
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         if (auto done = set_up_queue(i, 0); !done)
             return done.error();
     config_mac_ = mac_;
-    views_.resize(shape_.spaces);
     reset();
+    remember();
     return {};
+}
+
+Shape Session::wanted_shape(bool with_control) const {
+    Shape shape = shape_of(config_, with_control);
+    if (!capabilities_.groups()) {
+        shape.grouped = false;
+        shape.spaces = 1;
+    }
+    return shape;
 }
 
 Result<void> Session::create_in_kernel() {
     const bool want_control = config_.ctrl_vq != CtrlVq::off;
-    auto created = create_once(limited(shape_of(config_, want_control), capabilities_));
+    auto created = create_once(wanted_shape(want_control));
     if (created || created.error().code != EINVAL || !want_control)
         return created;
     // EINVAL says nothing of the reason. If it works without, the control queue was it.
-    if (!create_once(limited(shape_of(config_, false), capabilities_)))
+    if (!create_once(wanted_shape(false)))
         return created;
     if (config_.ctrl_vq == CtrlVq::on) {
         (void)control_node_->destroy(config_.name);

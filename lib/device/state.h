@@ -51,6 +51,7 @@ struct Shape {
     [[nodiscard]] constexpr uint32_t groups() const {
         return data_groups() + (has_control() && grouped ? 1U : 0U);
     }
+    friend constexpr bool operator==(const Shape&, const Shape&) = default;
 };
 
 struct State {

@@ -47,6 +47,12 @@ class ControlQueue {
     /// Back to the state after reset, with what the driver negotiated. Publishes nothing.
     void reset(uint64_t features, const MacAddress& mac);
 
+    /// As another process left it. Publishes nothing.
+    void restore(uint64_t features, const ControlState& state) {
+        features_ = features;
+        state_ = state;
+    }
+
     /// Executes up to a burst of commands. Returns how many chains were completed.
     uint16_t serve(ring::SplitRing& ring);
 

@@ -84,6 +84,10 @@ bool SplitRing::restart(uint16_t avail) {
     return static_cast<uint16_t>(next_avail_ - next_used_) <= size_;
 }
 
+bool SplitRing::resume() {
+    return restart(guest::load_acquire(used_ + kIdxOffset));
+}
+
 /// What nearly all chains are: one buffer, in one region. false: it is something else.
 inline bool SplitRing::look_simple(const Descriptor& descriptor, Chain& chain) noexcept {
     if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||

@@ -70,6 +70,10 @@ class SplitRing {
     /// read from the ring. false: the driver's used index is not one that can belong to `avail`.
     bool restart(uint16_t avail);
 
+    /// Positions of a ring that another process served: all chains that it took are in the used
+    /// ring, whose index says how many. false: as of `restart`.
+    bool resume();
+
     /// The next avail index that we will look at: what GET_VQ_STATE answers.
     [[nodiscard]] uint16_t next_avail() const noexcept { return next_avail_; }
     [[nodiscard]] uint32_t size() const noexcept { return size_; }

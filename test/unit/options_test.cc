@@ -56,7 +56,7 @@ TEST(Options, DefaultsOfADevice) {
 TEST(Options, EveryKeyOfADevice) {
     const auto options = parse(
         "--device vd0,queues=4,queue_size=256,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
-        "profile=full,ctrl_vq=on,groups=per-pair,as=5,attach=vhost"
+        "profile=full,ctrl_vq=on,groups=per-pair,as=5,persist=1,attach=vhost"
     );
     ASSERT_TRUE(options);
     const DeviceOptions& device = options->devices[0];
@@ -69,6 +69,7 @@ TEST(Options, EveryKeyOfADevice) {
     EXPECT_EQ(device.config.ctrl_vq, CtrlVq::on);
     EXPECT_EQ(device.config.groups, Groups::per_pair);
     EXPECT_EQ(device.config.spaces, 5);
+    EXPECT_TRUE(device.config.persist);
     EXPECT_EQ(device.attach, Attach::vhost);
 }
 
@@ -102,6 +103,7 @@ TEST(Options, BadValuesNameTheKeyAndTheRange) {
     expect_refused("--device vd0,profile=fast", {"profile=fast", "migratable, full"});
     expect_refused("--device vd0,ctrl_vq=yes", {"ctrl_vq=yes", "auto, on, off"});
     expect_refused("--device vd0,groups=own", {"groups=own", "data, per-pair"});
+    expect_refused("--device vd0,persist=yes", {"persist=yes", "0, 1"});
     expect_refused("--device vd0,as=0", {"as=0", "1 to 129"});
     expect_refused("--device vd0,as=130", {"as=130", "1 to 129"});
     expect_refused("--device vd0,attach=qemu", {"attach=qemu", "none, virtio, vhost"});
@@ -127,7 +129,7 @@ TEST(Options, KeysAreKnownAndGivenOnce) {
     expect_refused(
         "--device vd0,quues=2",
         {"unknown key 'quues'",
-         "queues, queue_size, mac, mtu, speed, profile, ctrl_vq, groups, as, "
+         "queues, queue_size, mac, mtu, speed, profile, ctrl_vq, groups, as, persist, "
          "attach"}
     );
     expect_refused("--device vd0,", {"unknown key ''", "queues, queue_size"});
@@ -322,10 +324,11 @@ TEST(Options, LcoresOfGroupsThatAreNotThere) {
 
 TEST(Options, UsageNamesEveryKey) {
     const std::string usage = kUsage;
-    for (const char* word :
-         {"--device", "--port",    "--patch",  "--reflect", "--bridge", "age=",        "--config",
-          "--stats",  "--idle-us", "-h",       "-V",        "queues=",  "queue_size=", "mac=",
-          "mtu=",     "speed=",    "profile=", "ctrl_vq=",  "groups=",  "as=",         "attach="})
+    for (const char* word : {"--device", "--port",   "--patch",     "--reflect", "--bridge",
+                             "age=",     "--config", "--stats",     "--idle-us", "-h",
+                             "-V",       "queues=",  "queue_size=", "mac=",      "mtu=",
+                             "speed=",   "profile=", "ctrl_vq=",    "groups=",   "as=",
+                             "attach=",  "persist="})
         EXPECT_NE(usage.find(word), std::string::npos) << word;
 }
 

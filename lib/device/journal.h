@@ -1,0 +1,76 @@
+// What only the driver has told us about a device, in a file, so that the next process can go on
+// where this one ended (persist=1). Ring positions are not in it: they are in the rings.
+//
+// The file has two slots, written in turn, each with a sequence number and a checksum: whenever a
+// process ends, one of them is whole. It is meant for a tmpfs (/run), which is gone after a reboot
+// as the devices are. Written with pwrite, never mapped: a file cut short is a short read.
+//
+// What comes out of the file is checked like any other input: a slot that is not one of ours, of
+// another version, or damaged, counts as absent.
+//
+// Threads: control.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "device/state.h"
+#include "net/control.h"
+
+namespace vduse::device {
+
+/// A ControlState as plain bytes.
+struct ControlRecord {
+    struct Table {
+        std::array<net::MacAddress, net::kMaxMacs> addresses;
+        uint32_t count;
+        bool everything;
+    };
+
+    net::MacAddress mac;
+    std::array<bool, 7> modes;  ///< of net::Filter, in its order
+    Table unicast;
+    Table multicast;
+    std::bitset<net::kVlans> vlans;
+    uint16_t active_pairs;
+};
+
+struct Record {
+    Shape shape;
+    uint16_t queue_size = 0;
+    State state;
+    uint16_t config_status = 0;  ///< as the driver reads it in the configuration space
+    ControlRecord control{};
+};
+
+ControlRecord to_record(const net::ControlState& state);
+net::ControlState from_record(const ControlRecord& record);
+
+class Journal {
+  public:
+    /// Where journals are when nobody says otherwise.
+    static constexpr const char* kFolder = "/run/vduse-dp";
+
+    /// Opens or makes `folder`/`name`.journal. Code EBUSY: another process has it.
+    static Result<Journal> open(const std::string& folder, const std::string& name);
+    /// Removes it, if it is there.
+    static void forget(const std::string& folder, const std::string& name);
+
+    /// What was saved last.
+    [[nodiscard]] std::optional<Record> load();
+    /// false: errno says why; what was saved before is still there.
+    bool save(const Record& record);
+
+  private:
+    explicit Journal(UniqueFd file) : file_(std::move(file)) {}
+
+    UniqueFd file_;
+    uint64_t sequence_ = 0;  ///< of the newest slot
+};
+
+}  // namespace vduse::device

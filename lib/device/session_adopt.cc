@@ -1,0 +1,89 @@
+// persist=1: the kernel's device outlives the process, and the next one goes on with it.
+//
+// What the driver has told us comes from the journal, ring positions from the rings: between two
+// bursts no chain is in flight, so the used index in the ring is where we were. The driver notices
+// a pause, and one interrupt for each queue, in case the last one was lost with the process.
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/log.h"
+#include "device/config.h"
+#include "device/session.h"
+
+namespace vduse::device {
+
+Result<void> Session::open_journal() {
+    if (!config_.persist) {
+        // What an earlier process kept is not true any more.
+        Journal::forget(config_.journal_folder, config_.name);
+        return {};
+    }
+    auto journal = Journal::open(config_.journal_folder, config_.name);
+    if (!journal)
+        return journal.error();
+    journal_ = std::move(*journal);
+    return {};
+}
+
+void Session::remember(const net::ControlState& control) {
+    if (!journal_ || !node_)
+        return;
+    const Record record{shape_, config_.queue_size, state_, config_status_, to_record(control)};
+    if (!journal_->save(record) && std::exchange(journal_good_, false))
+        log(Severity::warning,
+            "%s: the journal cannot be written, the next process will not go on with the device: "
+            "%s",
+            name(),
+            std::strerror(errno));
+}
+
+Result<bool> Session::adopt() {
+    const auto record = journal_ ? journal_->load() : std::nullopt;
+    if (!record)
+        return false;
+    const Shape shape = wanted_shape(record->shape.has_control());
+    if (shape != record->shape || config_.queue_size != record->queue_size) {
+        log(Severity::warning, "%s: its journal is of a device with other options", name());
+        return false;
+    }
+    shape_ = shape;
+    if (auto opened = open_node(); !opened) {
+        if (opened.error().code == ENOENT)
+            return false;  // only the journal is left
+        return opened.error();
+    }
+    const auto features = node_->driver_features();
+    if (!features || (record->state.features & ~*features) != 0) {
+        log(Severity::warning, "%s: its journal is of another device", name());
+        node_.reset();
+        return false;
+    }
+    state_ = record->state;
+    config_status_ = record->config_status;
+    link_up_ = config_status_ != 0;
+    control_.restore(state_.features, from_record(record->control));
+    config_mac_ = control_.state().filter.mac;
+    set_rules();
+    publish(control_.state());
+    for (uint32_t space = 0; space < shape_.spaces; ++space)
+        remap(space);
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        if (state_.ready(i))
+            resume(i);
+    reconcile();
+    for (uint32_t i = 0; i < 2U * shape_.pairs; ++i)
+        queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
+    log(Severity::info, "%s: goes on with the device that is there", name());
+    return true;
+}
+
+void Session::resume(uint32_t index) {
+    Queue& queue = queues_[index];
+    const auto info = node_->vq_info(index);
+    if (!info || load(index, *info) != ring::LoadError::none || !queue.ring.resume())
+        return;
+    queue.started_with = *info;
+}
+
+}  // namespace vduse::device

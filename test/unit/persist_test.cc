@@ -1,0 +1,217 @@
+// persist=1: another Control, as of the next process, goes on with the device that is there.
+#include <filesystem>
+
+#include "support/session_rig.h"
+#include "support/temporary_folder.h"
+
+namespace vduse::test {
+namespace {
+
+class PersistTest : public SessionTest {
+  protected:
+    TemporaryFolder folder;
+
+    [[nodiscard]] DeviceConfig lasting() const {
+        DeviceConfig config = two_pairs();
+        config.persist = true;
+        config.journal_folder = folder.path();
+        return config;
+    }
+    /// The process ends as it should, or at once, and another one comes.
+    void end() {
+        EXPECT_TRUE(device->destroy());
+        vanish();
+    }
+    void vanish() {
+        device.reset();
+        control.reset();
+        EXPECT_FALSE(vd0->open);
+        auto created = Control::create(&kernel);
+        ASSERT_TRUE(created);
+        control = std::move(*created);
+    }
+    /// Anew, and on the bus, so that the device cannot be made anew.
+    void start(const DeviceConfig& config) {
+        ASSERT_EQ(create(config), "");
+        vd0->on_bus = true;
+        qemu_start();
+        ASSERT_EQ(command(4, {4, 0, 2, 0}), 0U);
+        ASSERT_TRUE(traffic(0));
+        ASSERT_TRUE(traffic(1));
+    }
+};
+
+TEST_F(PersistTest, TheNextOneGoesOn) {
+    start(lasting());
+    ASSERT_EQ(command(4, {0, 0, 0}), 0U);                 // promiscuous off
+    ASSERT_EQ(command(4, {1, 1, 2, 0, 0, 0, 0, 9}), 0U);  // another address
+    device->set_link(true);
+    const FakeDevice* const before = vd0;
+    end();
+    EXPECT_EQ(kernel.device("vd0"), before) << "the device stayed";
+    offer_from_guest(1);
+
+    ASSERT_EQ(create(lasting()), "");
+    const DeviceInfo info = device->info();
+    EXPECT_EQ(info.status, 0x0c);
+    EXPECT_EQ(info.features, kWithMq);
+    EXPECT_EQ(info.active_pairs, 2);
+    EXPECT_EQ(info.groups[1].asid, 1U);
+    EXPECT_TRUE(info.link_up);
+    EXPECT_FALSE(info.promiscuous);
+    EXPECT_EQ(info.mac, (std::array<uint8_t, 6>{2, 0, 0, 0, 0, 9}));
+    EXPECT_EQ(take(1), 1U) << "what was sent meanwhile";
+    EXPECT_EQ(take(1), 0U);
+    EXPECT_TRUE(ring(3).take_used());
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_TRUE(frame_from_guest(0) && frame_from_guest(1)) << i;
+        ASSERT_TRUE(ring(1).take_used() && ring(3).take_used());
+    }
+    EXPECT_EQ(command(4, {0, 0, 1}), 0U);
+    EXPECT_TRUE(traffic(0));
+    EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
+    EXPECT_EQ(device->active_pairs(), 1);
+}
+
+// Each data queue gets one interrupt, as the last one may be lost.
+TEST_F(PersistTest, TheDriverIsWoken) {
+    start(lasting());
+    std::array<unsigned, 4> before{};
+    for (size_t i = 0; i < 4; ++i)
+        before[i] = vd0->vqs[i].irqs;
+    end();
+    ASSERT_EQ(create(lasting()), "");
+    settle();
+    for (size_t i = 0; i < 4; ++i)
+        EXPECT_EQ(vd0->vqs[i].irqs, before[i] + 1);
+}
+
+TEST_F(PersistTest, AfterAProcessThatVanished) {
+    start(lasting());
+    vanish();
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(traffic(1));
+    EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
+}
+
+TEST_F(PersistTest, AgainAndAgain) {
+    start(lasting());
+    for (int i = 0; i < 20; ++i) {
+        end();
+        ASSERT_EQ(create(lasting()), "");
+        ASSERT_TRUE(traffic(0)) << i;
+        ASSERT_EQ(command(4, {4, 0, static_cast<uint8_t>(1 + i % 2), 0}), 0U);
+    }
+}
+
+TEST_F(PersistTest, WhatTheDriverDoesMeanwhileIsHeard) {
+    start(lasting());
+    end();
+    uapi::abi::Request request{};
+    request.type = static_cast<uint32_t>(uapi::abi::RequestType::set_vq_ready);
+    request.vq_ready = {1, 0};
+    vd0->queue(request);
+    ASSERT_EQ(create(lasting()), "");
+    settle();
+    EXPECT_FALSE(device->queue_info(1)->running);
+    EXPECT_TRUE(traffic(1));
+}
+
+TEST_F(PersistTest, ADeviceWithoutADriver) {
+    ASSERT_EQ(create(lasting()), "");
+    end();
+    ASSERT_EQ(create(lasting()), "");
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(PersistTest, ASuspendedDeviceKeepsItsPositions) {
+    start(lasting());
+    ASSERT_TRUE(vd0->suspend());
+    const auto from = *vd0->get_vq_state(1);
+    const auto to = *vd0->get_vq_state(2);
+    end();
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_EQ(vd0->get_vq_state(1), from);
+    EXPECT_EQ(vd0->get_vq_state(2), to);
+    EXPECT_FALSE(frame_from_guest(0));
+}
+
+// -- when there is nothing to go on with
+// -----------------------------------------------------------
+
+TEST_F(PersistTest, OtherOptionsMakeAnotherDevice) {
+    ASSERT_EQ(create(lasting()), "");
+    end();
+    DeviceConfig other = lasting();
+    other.queue_size = 256;
+    ASSERT_EQ(create(other), "") << "nobody uses it: it is made anew";
+    EXPECT_EQ(vd0->vqs[0].max_size, 256);
+    vd0->on_bus = true;
+    end();
+    other.queue_size = 512;
+    EXPECT_NE(create(other).find("exists already and is in use"), std::string::npos);
+}
+
+TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
+    start(lasting());
+    end();
+    std::filesystem::remove(folder.path() + "/vd0.journal");
+    EXPECT_NE(create(lasting()).find("exists already and is in use"), std::string::npos);
+}
+
+TEST_F(PersistTest, AJournalWithoutItsDevice) {
+    ASSERT_EQ(create(lasting()), "");
+    end();
+    auto node = kernel.open_control();
+    ASSERT_TRUE((*node)->destroy("vd0"));
+    ASSERT_EQ(create(lasting()), "");
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(PersistTest, TheJournalOfAnEarlierDevice) {
+    start(lasting());
+    vanish();
+    vd0->driver_features = kBase;
+    EXPECT_NE(create(lasting()).find("exists already and is in use"), std::string::npos);
+}
+
+TEST_F(PersistTest, ASecondProcess) {
+    ASSERT_EQ(create(lasting()), "");
+    const auto second = control->add(lasting());
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, EBUSY);
+}
+
+TEST_F(PersistTest, WithoutItTheJournalIsForgotten) {
+    ASSERT_EQ(create(lasting()), "");
+    end();
+    DeviceConfig passing = lasting();
+    passing.persist = false;
+    ASSERT_EQ(create(passing), "");
+    EXPECT_FALSE(std::filesystem::exists(folder.path() + "/vd0.journal"));
+    EXPECT_TRUE(device->destroy());
+    EXPECT_EQ(kernel.device("vd0"), nullptr);
+}
+
+TEST_F(PersistTest, NoFolderForTheJournal) {
+    DeviceConfig config = lasting();
+    config.journal_folder = "/proc/none";
+    EXPECT_NE(create(config).find("journal"), std::string::npos);
+    EXPECT_EQ(kernel.device("vd0"), nullptr);
+}
+
+// A device that the kernel gave up is of no use to the next process.
+TEST_F(PersistTest, ABrokenDeviceDoesNotStay) {
+    ASSERT_EQ(create(lasting()), "");
+    vd0->give_up();
+    control->run_once(0);
+    ASSERT_TRUE(device->broken());
+    EXPECT_TRUE(device->destroy());
+    EXPECT_EQ(kernel.device("vd0"), nullptr);
+}
+
+}  // namespace
+}  // namespace vduse::test
