@@ -277,11 +277,14 @@ TEST_F(OldKernel, AKickWakesControl) {
     EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(90)) << "nothing to look for";
     EXPECT_EQ(kernel.faults.calls("vq_info"), asked + 1);
 
+    // Ready just after control has asked, and kicked while it sleeps.
     offer_from_guest(0);
-    std::thread driver([&] {
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));  // control sleeps by now
-        vd0->set_ready(1);
-        vd0->kick(1);
+    EXPECT_TRUE(vd0->set_ready(1));
+    vd0->vqs[1].ready_in = 1;
+    std::thread driver([kickfd = vd0->vqs[1].kickfd.get()] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        const uint64_t one = 1;
+        EXPECT_EQ(::write(kickfd, &one, sizeof one), ssize_t{sizeof one});
     });
     begin = Clock::now();
     control->run_once(2 * std::chrono::milliseconds(kLong).count());
