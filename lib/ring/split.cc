@@ -14,10 +14,10 @@ namespace {
 /// A burst of single buffers, some of which cross regions, fits beside the longest legal chain.
 constexpr uint32_t kSpareSegments = 4 * kMaxBurst;
 
-/// Descriptors of one look, but for those of its last chain: three times what Linux needs for a
-/// burst of the largest frames. A ring of 32768 empty descriptors, offered 64 times, would hold the
+/// Descriptors of one look, but for those of its last chain: what Linux needs for a burst of the
+/// largest frames, 64 times 19. A ring of 32768 empty descriptors, offered 64 times, would hold the
 /// data thread for milliseconds, and with it the other queues that the thread serves.
-constexpr uint32_t kDescriptorBudget = 4096;
+constexpr uint32_t kDescriptorBudget = 1216;
 
 bool disjoint(const std::byte* a, uint32_t a_bytes, const std::byte* b, uint32_t b_bytes) {
     return a + a_bytes <= b || b + b_bytes <= a;

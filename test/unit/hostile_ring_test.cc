@@ -615,7 +615,7 @@ TEST_F(HostileRing, Case146_LooksAreBounded) {
     size_t done = 0;
     for (int looks = 0; looks < 64; ++looks) {
         const auto chains = look();
-        EXPECT_LE(ledger.fetches(), 2 + 64 + 4096 + kSize);
+        EXPECT_LE(ledger.fetches(), 2 + 64 + 1216 + kSize);
         done += chains.size();
         rig.complete(chains.size());
     }
