@@ -83,6 +83,34 @@ gone() {
     [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
 }
 
+# telemetry COMMAND EXPRESSION: asks DPDK's telemetry; fails unless the Python expression holds for
+# the answer, which is `a`. The answers are collected in /out/answers.json.
+telemetry() {
+    local answer
+    answer=$(python3 -B /src/test/vm/lab/ask.py "$@") || fail "$1: not $2: $answer"
+    echo "$answer" >> /out/answers.json
+}
+
+# told COMMAND EXPRESSION: prints what the expression makes of an answer.
+told() {
+    python3 -B /src/test/vm/lab/ask.py -v "$@"
+}
+
+# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It
+# stays off the CPU on which the application polls.
+in_python() {
+    PYTHONPATH=/src/test/vm taskset -c 0 python3 -B -m "$@" || exit
+}
+
+# no_complaints [PATTERN]: neither library nor application have written more than that drivers come
+# and go, and lines that PATTERN matches.
+no_complaints() {
+    local lines
+    lines=$(grep -E '^(VDUSE|vduse-dp):' "$app_log" |
+        grep -vE "^vduse-dp: ready|: driver (ready|gone)${1:+|$1}" || true)
+    [ -z "$lines" ] || fail "unexpected: $(head -3 <<< "$lines")"
+}
+
 # --- The kernel's side ----------------------------------------------------------------------------
 
 # use_bus virtio|vhost: loads that bus driver alone, as whichever is loaded takes a new device.

@@ -1,0 +1,35 @@
+"""Asks the telemetry socket of a running vduse-dp.
+
+As a program: `ask.py COMMAND EXPRESSION` prints the answer as JSON; the exit status is 1 unless the
+Python expression holds for it, which is `a` there. With -v before them, it prints the value of the
+expression instead.
+"""
+
+import json
+import socket
+import sys
+
+SOCKET = "/var/run/dpdk/rte/dpdk_telemetry.v2"
+
+
+def ask(command):
+    """The value of the answer to one command; None when DPDK or vduse-dp refused it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as telemetry:
+        telemetry.settimeout(20)
+        telemetry.connect(SOCKET)
+        telemetry.recv(65536)  # the greeting
+        telemetry.send(command.encode())
+        return next(iter(json.loads(telemetry.recv(65536)).values()))
+
+
+def main():
+    print_value = sys.argv[1] == "-v"
+    command, expression = sys.argv[1 + print_value:]
+    answer = ask(command)
+    value = eval(expression, {"a": answer})  # pylint: disable=eval-used
+    print(value if print_value else json.dumps(answer))
+    return 0 if value or print_value else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

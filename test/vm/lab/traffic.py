@@ -1,0 +1,36 @@
+"""Waits until so many more frames have gone both ways through a device, and prints their rate.
+
+usage: traffic.py DEVICE FRAMES
+"""
+
+import sys
+import time
+
+from qtest.wait import Failure, until
+
+from .ask import ask
+
+
+def frames(device):
+    """Of the direction that has fewer."""
+    stats = ask(f"/vduse/stats,{device}")
+    return min(stats[direction]["frames"] for direction in ("from_guest", "to_guest"))
+
+
+def main():
+    device, wanted = sys.argv[1], int(sys.argv[2])
+    first, begin = frames(device), time.monotonic()
+    until(f"{wanted} more frames through {device}", lambda: frames(device) >= first + wanted, 30,
+          lambda: f"{frames(device) - first} of them")
+    seconds = time.monotonic() - begin
+    count = frames(device) - first
+    print(f"{device}: {count} frames in {seconds:.2f} s: {count / seconds:.0f} a second each way")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        print(f"FAIL: {failure}")
+        sys.exit(1)
