@@ -1,0 +1,13 @@
+#!/bin/bash
+# Two devices on one worker: what a hostile driver on the one leaves to the other is bounded
+# time: 400
+
+use_bus vhost
+start_app -- --device vd0,attach=vhost,queue_size=32768 --reflect vd0 \
+    --device vd1,attach=vhost --reflect vd1
+wait_for 20 test -e /dev/vhost-vdpa-1
+[ "$(basename /sys/bus/vdpa/devices/vd0/vhost-vdpa-*)" = vhost-vdpa-0 ] || fail "vd0 is another one"
+in_python vdpa_client.neighbour
+app_says 'vd1: queue 1 is not served until' || fail "no jump of an index was noticed"
+no_complaints ': queue [0-9]+ is not served until'
+stop_app
