@@ -1,0 +1,36 @@
+#!/bin/bash
+# QEMU and testpmd die of SIGKILL under traffic, ten times each: the next driver finds a good device, nothing leaks
+# time: 600
+
+# shellcheck source=test/vm/lab/testpmd.sh
+source /src/test/vm/lab/testpmd.sh
+use_bus vhost
+start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0
+wait_for 20 test -e /dev/vhost-vdpa-0
+
+# Descriptors, and mappings of files, which is what guest memory is; but not the clients of telemetry.
+holdings() {
+    find "/proc/$app_pid/fd" -lname '*' ! -lname 'socket:*' | wc -l
+    grep -cE '/memfd:|/dev/zero|vduse' "/proc/$app_pid/maps" || true
+}
+holds_as_before() {
+    [ "$(holdings)" = "$before" ]
+}
+before=$(holdings)
+
+step "QEMU"
+in_python qtest.driver_killed 10 "${qemu[@]}"
+wait_for 20 holds_as_before
+
+step "testpmd"
+for _ in $(seq 10); do
+    start_testpmd 4096
+    in_python lab.traffic vd0 1000
+    kill -KILL "$testpmd_pid"
+    wait "$testpmd_pid" 2> /dev/null || true
+    wait_for 20 holds_as_before
+    telemetry /vduse/info,vd0 'a["status"] == "0x0" and a["spaces"]["0"]["region_count"] == 0'
+done
+
+no_complaints
+stop_app
