@@ -1,0 +1,7 @@
+#!/bin/bash
+# 500 devices are created, attached, opened, detached and destroyed in one process: nothing stays behind
+# time: 500
+
+use_bus vhost
+/build/test/soak "${app_eal[@]}" -- 500 || exit
+[ -z "$(find /dev/vduse -name 'soak*')" ] || fail "devices stay: $(ls /dev/vduse)"
