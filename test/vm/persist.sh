@@ -4,7 +4,7 @@
 
 use_bus virtio
 start() {
-    start_app --vdev=net_tap0,iface=dtap0 -- \
+    start_app --vdev=net_tap0,iface=dtap0,mac=fixed -- \
         --device vd0,attach=virtio,queues=2,persist=1 --port net_tap0 --patch vd0:net_tap0 \
         --stats 1
     tap_up
@@ -34,7 +34,7 @@ for signal in TERM KILL TERM KILL; do
     pings "after SIG$signal"
     [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
     wait_for 10 app_says "pairs 2 of 2"
-    wait_for 10 app_says " 1 vlans"
+    wait_for 10 app_says " 2 vlans" # 0 and 5
 done
 
 step "the driver still commands"
