@@ -3,6 +3,19 @@
 
 testpmd_log=/out/testpmd.log
 
+# few_drivers: of DPDK's drivers, leaves those that testpmd is linked with or needs here. The EAL loads
+# all that are installed, which takes an emulated VM many seconds at each start.
+few_drivers() {
+    local all few=/run/few-drivers name
+    all=$(echo /usr/lib/*/dpdk/pmds-*)
+    mkdir -p "$few"
+    for name in librte_net_virtio librte_mempool_ring \
+        $(ldd /usr/bin/dpdk-testpmd | grep -oP '(?<=/)librte_\w+(?=\.so)'); do
+        ! compgen -G "$all/$name.so*" > /dev/null || cp -a "$all/$name".so* "$few"
+    done
+    mount --bind "$few" "$all"
+}
+
 # start_testpmd MBUFS [EAL options]: sends a burst through /dev/vhost-vdpa-0 and what comes back again
 # and again; returns when it does. Its pid is testpmd_pid. The memory that it maps grows with MBUFS.
 start_testpmd() {
