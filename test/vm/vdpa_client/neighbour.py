@@ -4,7 +4,7 @@ Phases alternate: the hostile driver is idle, does one kind of harm, is idle aga
 turns, so with two busy devices a good driver has half of it, and must keep a third of its idle rate.
 It keeps less beside chains that are as long as their ring, of a byte in each descriptor, which are
 legal: one look takes at least one of them, and that costs as much as ten bursts of good frames (seen
-in the lab: 11 % are left). So there it is a twentieth, which is not reached when a look takes many.
+in the lab: 8 % are left). So there it is a thirtieth, which is not reached when a look takes many.
 
 Both devices reflect. The good driver's ring is so large that it need not be on time with the next
 buffers: the CPU on which it runs is also the hostile driver's and the control thread's.
@@ -27,7 +27,7 @@ from .ring import NEXT, WRITE, Ring, ring_bytes
 IOVA, CONTROL = 0x100000, 0x8000000
 LARGE, USUAL = 32768, 1024  # ring sizes
 PHASE = 0.8  # seconds
-LEAST, LEAST_BESIDE_LONG_CHAINS = 1 / 3, 1 / 20
+LEAST, LEAST_BESIDE_LONG_CHAINS = 1 / 3, 1 / 30
 
 
 class Driver:
