@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "print.h"
+#include "shares.h"
 #include "sleeper.h"
 
 namespace vduse::app {
@@ -35,6 +36,11 @@ constexpr unsigned kSweepsPerSecond = 1000;
 /// notices that old stations, whom nobody finds any more, go later.
 constexpr int kNapMs = 100;
 constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 1000;
+
+/// A slice of a lane is 2 µs: a burst of small frames. No lane sits out for more than a
+/// millisecond.
+constexpr unsigned kSlicesPerSecond = 500'000;
+constexpr unsigned kLongestDebtsPerSecond = 1000;
 
 /// A bridge and who is in it.
 struct Joined {
@@ -219,6 +225,7 @@ struct Switch::Worker {
     std::vector<Lane> lanes;
     std::vector<std::unique_ptr<Joined>> bridges;
     uint64_t sweep_period = 0;
+    Shares shares{0, 0, 0};
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
     std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
@@ -241,14 +248,32 @@ struct Switch::Worker {
     }
 
     /// One round; false when there was nothing to do.
-    [[nodiscard]] bool poll() const noexcept {
+    [[nodiscard]] bool poll() noexcept {
+        const bool busy = shares.timed() ? poll_timed() : poll_all();
+        shares.round_ended(rte_rdtsc(), busy);
+        return busy;
+    }
+    [[nodiscard]] bool poll_all() const noexcept {
         bool busy = false;
         for (const Lane& lane : lanes)
             busy |= run(lane, pool);
         return busy;
     }
+    [[nodiscard]] bool poll_timed() noexcept {
+        bool busy = false;
+        uint64_t then = rte_rdtsc();
+        for (size_t i = 0; i < lanes.size(); ++i) {
+            if (shares.sits_out(i))
+                continue;
+            busy |= run(lanes[i], pool);
+            const uint64_t now = rte_rdtsc();
+            shares.ran(i, now - then);
+            then = now;
+        }
+        return busy;
+    }
 
-    void loop() const noexcept {
+    void loop() noexcept {
         uint64_t next_sweep = 0;
         while (!stop->load(std::memory_order_relaxed)) {
             if (!bridges.empty())
@@ -265,7 +290,7 @@ struct Switch::Worker {
         }
     }
 
-    void sleep() const noexcept {
+    void sleep() noexcept {
         if (!sleeper->arm())
             return;
         if (poll())
@@ -300,7 +325,7 @@ struct Switch::Worker {
     }
 
     static int main(void* self) {
-        static_cast<const Worker*>(self)->loop();
+        static_cast<Worker*>(self)->loop();
         return 0;
     }
 };
@@ -372,6 +397,11 @@ Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
     for (auto& worker : workers_) {
         worker->pool = pool;
         worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
+        worker->shares = Shares(
+            worker->lanes.size(),
+            rte_get_tsc_hz() / kSlicesPerSecond,
+            rte_get_tsc_hz() / kLongestDebtsPerSecond
+        );
         if (worker->lanes.empty())
             continue;
         if (idle.count() != 0)

@@ -15,7 +15,8 @@
 // A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
 //
-// A worker goes round its lanes until it is told to stop. It neither allocates, logs nor waits (but
+// A worker goes round its lanes until it is told to stop; lanes whose bursts cost much share it by
+// time with the others (shares.h). It neither allocates, logs nor waits (but
 // for its turn): what the other side has no room for is dropped and counted. When nothing comes for
 // a while it may sleep (sleeper.h).
 //
