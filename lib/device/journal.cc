@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -68,8 +69,8 @@ void put(const net::MacTable& table, ControlRecord::Table& record) {
 }
 
 net::MacTable get(const ControlRecord::Table& record) {
-    const auto end = record.addresses.begin() + record.count;
-    return {{record.addresses.begin(), end}, record.everything};
+    const std::span addresses = std::span(record.addresses).first(record.count);
+    return {{addresses.begin(), addresses.end()}, record.everything};
 }
 
 }  // namespace
