@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstring>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -95,10 +96,22 @@ int serve(const Options& options, std::vector<uint16_t> ports) {
     return service.finish();
 }
 
+/// The complaint about a --group-lcore, or "".
+std::string bad_lcore(const Options& options) {
+    for (const DeviceOptions& device : options.devices)
+        for (const auto& [group, lcore] : device.group_lcores)
+            if (rte_lcore_is_enabled(lcore) == 0 || lcore == rte_get_main_lcore())
+                return "--group-lcore " + device.config.name + ":" + std::to_string(group) + "=" +
+                       std::to_string(lcore) + ": no worker lcore of the EAL options";
+    return {};
+}
+
 /// The EAL is up.
 int check_and_serve(const Options& options) {
     if (rte_lcore_count() < 2)
         return bad_input("needs the main lcore and at least one worker lcore, for example -l 0-1");
+    if (const std::string line = bad_lcore(options); !line.empty())
+        return bad_input(line);
     auto ports = find_ports(options);
     if (!ports)
         return bad_input(ports.error().what);

@@ -351,7 +351,7 @@ void Service::detach_devices() {
     exit_step("taking the devices off the vDPA bus");
     std::vector<Step> steps;
     for (const auto& device : devices_)
-        if (!device->persist)
+        if (!device->persist || device->device->broken())
             steps.emplace_back([name = device->name] { return detach(name); });
     helper_->start(std::move(steps));
     wait_for_helper();

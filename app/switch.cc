@@ -293,7 +293,7 @@ struct Switch::Worker {
     void sleep() noexcept {
         if (!sleeper->arm())
             return;
-        if (poll())
+        if (poll_all())  // nobody sits out of the last look
             sleeper->worked();
         else
             sleeper->wait(bridges.empty() ? -1 : kNapMs);

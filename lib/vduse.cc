@@ -117,7 +117,7 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
     if (!session)
         return session.error();
     if (auto added = loop_->add(**session); !added) {
-        (void)(*session)->destroy();  // nothing is left behind
+        (void)(*session)->destroy();  // nothing is left behind that was not there
         return added.error();
     }
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));

@@ -203,7 +203,8 @@ class Device {
 
     /// Control thread: what the driver sees as link; it gets a configuration interrupt.
     void set_link(bool up);
-    /// Control thread: the lcore that will serve `pair`; lookup tables move near it.
+    /// Control thread: the lcore that will serve `pair`; lookup tables made from now on are
+    /// near it.
     void set_lcore(uint16_t pair, unsigned lcore);
     [[nodiscard]] DeviceInfo info() const;
     /// Control thread: virtqueue `index` in virtio's numbering; nothing when there is none.

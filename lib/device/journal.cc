@@ -109,6 +109,8 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
         return Error{errno, "journal: open " + path};
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
         return Error{EBUSY, "journal: " + path + ": another process has it"};
+    if (const int code = ::posix_fallocate(file.get(), 0, 2 * sizeof(Slot)); code != 0)
+        return Error{code, "journal: room for " + path};
     return Journal(std::move(file));
 }
 
@@ -141,8 +143,9 @@ bool Journal::save(const Record& record) {
     const auto at = static_cast<off_t>(slot->sequence % 2 * sizeof(Slot));
     const ssize_t written = ::pwrite(file_.get(), slot.get(), sizeof(Slot), at);
     if (written != ssize_t{sizeof(Slot)}) {
-        if (written >= 0)
-            errno = ENOSPC;
+        const int code = written < 0 ? errno : ENOSPC;
+        (void)!::ftruncate(file_.get(), 0);
+        errno = code;
         return false;
     }
     ++sequence_;

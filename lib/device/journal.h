@@ -43,6 +43,8 @@ struct ControlRecord {
 struct Record {
     Shape shape;
     uint16_t queue_size = 0;
+    uint16_t mtu = 0;
+    uint32_t speed = 0;
     State state;
     uint16_t config_status = 0;  ///< as the driver reads it in the configuration space
     ControlRecord control{};
@@ -53,17 +55,15 @@ net::ControlState from_record(const ControlRecord& record);
 
 class Journal {
   public:
-    /// Where journals are when nobody says otherwise.
-    static constexpr const char* kFolder = "/run/vduse-dp";
-
-    /// Opens or makes `folder`/`name`.journal. Code EBUSY: another process has it.
+    /// Opens or makes `folder`/`name`.journal, with room for all that will be saved. Code EBUSY:
+    /// another process has it.
     static Result<Journal> open(const std::string& folder, const std::string& name);
     /// Removes it, if it is there.
     static void forget(const std::string& folder, const std::string& name);
 
     /// What was saved last.
     [[nodiscard]] std::optional<Record> load();
-    /// false: errno says why; what was saved before is still there.
+    /// false: errno says why, and nothing is saved any more, for an old record is worse than none.
     bool save(const Record& record);
 
   private:

@@ -113,8 +113,10 @@ void Session::handle(const uapi::abi::Request& request) {
     const bool stopped = stop_for(step);
     state_ = step.state;
     act(step);
-    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && step.ok)
+    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && step.ok) {
         queues_[ready->queue].stalled = false;
+        queues_[ready->queue].adopted = false;  // the driver's side says where it starts
+    }
     if (before.driver_ok() != state_.driver_ok())
         log(Severity::info,
             "%s: driver %s, features 0x%llx",
@@ -159,6 +161,8 @@ uint16_t Session::position(uint32_t index) {
     // Stopped for the moment that it takes to read; `reconcile` lets it go on.
     if (queue.running && !stop(indices))
         log(Severity::error, "%s: queue %u: its position is in doubt", name(), index);
+    if (queue.adopted && !queue.started_with)
+        resume(index);
     if (queue.started_with)
         return queue.ring.next_avail();
     const auto info = node_->vq_info(index);
@@ -171,6 +175,7 @@ void Session::reset() {
         queue.stalled = false;
         queue.quarantined = false;
         queue.heard = false;
+        queue.adopted = false;
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }
@@ -247,7 +252,10 @@ Result<void> Session::destroy() {
     node_.reset();
     if (config_.persist && !broken_)
         return {};
-    return control_node_->destroy(config_.name);
+    auto destroyed = control_node_->destroy(config_.name);
+    if (destroyed)
+        Journal::forget(config_.journal_folder, config_.name);
+    return destroyed;
 }
 
 DeviceInfo Session::info() const {

@@ -65,6 +65,7 @@ struct alignas(64) Queue {
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
+    bool adopted = false;                           ///< its position is the used index of its ring
     bool heard = false;                             ///< not ready yet, and its kicks wake control
     LinePace pace;                                  ///< of lines about this queue
     std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this

@@ -2,7 +2,8 @@
 //
 // What the driver has told us comes from the journal, ring positions from the rings: between two
 // bursts no chain is in flight, so the used index in the ring is where we were. The driver notices
-// a pause, and one interrupt for each queue, in case the last one was lost with the process.
+// a pause, and one interrupt for each queue and the configuration, in case the last one was lost
+// with the process.
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -14,11 +15,8 @@
 namespace vduse::device {
 
 Result<void> Session::open_journal() {
-    if (!config_.persist) {
-        // What an earlier process kept is not true any more.
-        Journal::forget(config_.journal_folder, config_.name);
+    if (!config_.persist)
         return {};
-    }
     auto journal = Journal::open(config_.journal_folder, config_.name);
     if (!journal)
         return journal.error();
@@ -29,30 +27,37 @@ Result<void> Session::open_journal() {
 void Session::remember(const net::ControlState& control) {
     if (!journal_ || !node_)
         return;
-    const Record record{shape_, config_.queue_size, state_, config_status_, to_record(control)};
+    const Record record{
+        shape_,
+        config_.queue_size,
+        config_.mtu,
+        config_.speed,
+        state_,
+        config_status_,
+        to_record(control)};
     if (!journal_->save(record) && std::exchange(journal_good_, false))
         log(Severity::warning,
-            "%s: the journal cannot be written, the next process will not go on with the device: "
-            "%s",
+            "%s: the journal cannot be written, the next process cannot go on with the device: %s",
             name(),
             std::strerror(errno));
 }
 
 Result<bool> Session::adopt() {
     const auto record = journal_ ? journal_->load() : std::nullopt;
-    if (!record)
+    if (!record || !kernel_.has_device(config_.name))
         return false;
-    const Shape shape = wanted_shape(record->shape.has_control());
-    if (shape != record->shape || config_.queue_size != record->queue_size) {
+    const bool has_control = record->shape.has_control();
+    const Shape shape = wanted_shape(has_control);
+    const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
+    if (shape != record->shape || config_.ctrl_vq == unwanted ||
+        config_.queue_size != record->queue_size || config_.mtu != record->mtu ||
+        config_.speed != record->speed) {
         log(Severity::warning, "%s: its journal is of a device with other options", name());
         return false;
     }
     shape_ = shape;
-    if (auto opened = open_node(); !opened) {
-        if (opened.error().code == ENOENT)
-            return false;  // only the journal is left
+    if (auto opened = open_node(); !opened)
         return opened.error();
-    }
     const auto features = node_->driver_features();
     if (!features || (record->state.features & ~*features) != 0) {
         log(Severity::warning, "%s: its journal is of another device", name());
@@ -68,12 +73,13 @@ Result<bool> Session::adopt() {
     publish(control_.state());
     for (uint32_t space = 0; space < shape_.spaces; ++space)
         remap(space);
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        if (state_.ready(i))
-            resume(i);
-    reconcile();
-    for (uint32_t i = 0; i < 2U * shape_.pairs; ++i)
+    // A kernel that does not tell which queues are ready is asked as they start.
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        queues_[i].adopted = state_.ready(i) || !capabilities_.queue_ready();
         queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
+    }
+    owes_config_interrupt_ = true;
+    reconcile();
     log(Severity::info, "%s: goes on with the device that is there", name());
     return true;
 }
@@ -81,8 +87,9 @@ Result<bool> Session::adopt() {
 void Session::resume(uint32_t index) {
     Queue& queue = queues_[index];
     const auto info = node_->vq_info(index);
-    if (!info || load(index, *info) != ring::LoadError::none || !queue.ring.resume())
+    if (!info || load(index, *info) != ring::LoadError::none)
         return;
+    queue.ring.resume();
     queue.started_with = *info;
 }
 

@@ -99,6 +99,9 @@ Result<void> Session::make() {
         // Nothing is left behind.
         node_.reset();
         (void)control_node_->destroy(config_.name);
+    } else if (!journal_) {
+        // What an earlier process kept is of another device now.
+        Journal::forget(config_.journal_folder, config_.name);
     }
     return prepared;
 }

@@ -196,10 +196,13 @@ void Session::start(uint32_t index) {
         return stall(index, describe(error));
     // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
     if (!queue.started_with || std::memcmp(&*queue.started_with, &*info, sizeof *info) != 0) {
-        if (!queue.ring.restart(info->split.avail_index))
+        if (queue.adopted && !queue.started_with)
+            queue.ring.resume();
+        else if (!queue.ring.restart(info->split.avail_index))
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
     }
+    queue.adopted = false;
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
     // queue that was not ready is taken back.
     const bool heard = std::exchange(queue.heard, false);
@@ -253,7 +256,7 @@ bool Session::tick() {
         Queue& queue = queues_[i];
         if (queue.wants_control.exchange(false, std::memory_order_acquire))
             attend(i);
-        if (queue.owes_interrupt.exchange(false, std::memory_order_relaxed) && queue.running &&
+        if (queue.running && queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
             node_->inject_irq(i) == EINVAL) {
             queue.owes_interrupt.store(true, std::memory_order_relaxed);
             again = true;

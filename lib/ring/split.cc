@@ -77,15 +77,16 @@ LoadError SplitRing::load(const memory::Table* table, const Layout& layout, Opti
 }
 
 bool SplitRing::restart(uint16_t avail) {
+    resume();
     next_avail_ = avail;
-    next_used_ = guest::load_acquire(used_ + kIdxOffset);
-    signalled_used_ = next_used_;
-    interrupt_owed_ = true;
     return static_cast<uint16_t>(next_avail_ - next_used_) <= size_;
 }
 
-bool SplitRing::resume() {
-    return restart(guest::load_acquire(used_ + kIdxOffset));
+void SplitRing::resume() {
+    next_used_ = guest::load_acquire(used_ + kIdxOffset);
+    next_avail_ = next_used_;
+    signalled_used_ = next_used_;
+    interrupt_owed_ = true;
 }
 
 /// What nearly all chains are: one buffer, in one region. false: it is something else.

@@ -71,8 +71,8 @@ class SplitRing {
     bool restart(uint16_t avail);
 
     /// Positions of a ring that another process served: all chains that it took are in the used
-    /// ring, whose index says how many. false: as of `restart`.
-    bool resume();
+    /// ring, whose index says how many.
+    void resume();
 
     /// The next avail index that we will look at: what GET_VQ_STATE answers.
     [[nodiscard]] uint16_t next_avail() const noexcept { return next_avail_; }

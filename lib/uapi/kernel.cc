@@ -215,6 +215,10 @@ class LinuxKernel final : public Kernel {
         }
     }
 
+    bool has_device(const std::string& name) override {
+        return ::access(("/dev/vduse/" + name).c_str(), F_OK) == 0;
+    }
+
     std::string bus_driver(const std::string& name) override {
         std::error_code error;
         const auto link =

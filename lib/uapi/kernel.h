@@ -79,6 +79,8 @@ class Kernel {
     virtual Result<std::unique_ptr<DeviceNode>> open_device(
         const std::string& name, uint64_t api_version
     ) = 0;
+    /// There is a node for device `name`.
+    virtual bool has_device(const std::string& name) = 0;
     /// The vDPA bus driver that device `name` is bound to ("virtio_vdpa", "vhost_vdpa"), or "".
     virtual std::string bus_driver(const std::string& name) = 0;
     /// Its version, as `uname -r` has it.

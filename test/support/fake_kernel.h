@@ -181,6 +181,7 @@ class FakeKernel final : public uapi::Kernel {
     Result<std::unique_ptr<uapi::DeviceNode>> open_device(
         const std::string& name, uint64_t api_version
     ) override;
+    bool has_device(const std::string& name) override { return device(name) != nullptr; }
     std::string bus_driver(const std::string& /*name*/) override { return driver; }
     std::string release() override { return running; }
 

@@ -73,17 +73,55 @@ TEST_F(PersistTest, TheNextOneGoesOn) {
     EXPECT_EQ(device->active_pairs(), 1);
 }
 
-// Each data queue gets one interrupt, as the last one may be lost.
+// Each queue gets one interrupt, and the configuration, as the last one may be lost.
 TEST_F(PersistTest, TheDriverIsWoken) {
     start(lasting());
-    std::array<unsigned, 4> before{};
-    for (size_t i = 0; i < 4; ++i)
+    std::array<unsigned, 5> before{};
+    for (size_t i = 0; i < 5; ++i)
         before[i] = vd0->vqs[i].irqs;
+    const unsigned of_config = vd0->config_irqs;
     end();
     ASSERT_EQ(create(lasting()), "");
     settle();
-    for (size_t i = 0; i < 4; ++i)
+    for (size_t i = 0; i < 5; ++i)
         EXPECT_EQ(vd0->vqs[i].irqs, before[i] + 1);
+    EXPECT_EQ(vd0->config_irqs, of_config + 1);
+}
+
+// Nobody tells such a process which queues are ready.
+TEST_F(PersistTest, OnOlderKernels) {
+    for (const auto version : {FakeKernel::Linux::v7_2, FakeKernel::Linux::v6_12}) {
+        kernel.be_linux(version);
+        kernel.refuse_ctrl_vq = true;
+        ASSERT_EQ(create(lasting()), "");
+        vd0->on_bus = true;
+        plain_start();
+        for (int i = 0; i < 5; ++i)
+            ASSERT_TRUE(traffic(0));
+        end();
+        ASSERT_EQ(create(lasting()), "");
+        EXPECT_TRUE(traffic(0));
+        EXPECT_TRUE(traffic(0));
+        vd0->on_bus = false;
+        DeviceConfig passing = lasting();
+        passing.persist = false;
+        end();
+        ASSERT_EQ(create(passing), "");
+        ASSERT_TRUE(device->destroy());
+        device.reset();
+    }
+}
+
+// The process ended while its memory was being rearranged.
+TEST_F(PersistTest, RingsThatAreNotMappedJustThen) {
+    start(lasting());
+    end();
+    vd0->unmap_all(0);
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_FALSE(frame_from_guest(0));
+    map_guest();
+    EXPECT_EQ(take(0), 1U);
+    EXPECT_TRUE(traffic(1));
 }
 
 TEST_F(PersistTest, AfterAProcessThatVanished) {
@@ -150,8 +188,27 @@ TEST_F(PersistTest, OtherOptionsMakeAnotherDevice) {
     EXPECT_EQ(vd0->vqs[0].max_size, 256);
     vd0->on_bus = true;
     end();
-    other.queue_size = 512;
-    EXPECT_NE(create(other).find("exists already and is in use"), std::string::npos);
+    for (const auto& change : {
+             +[](DeviceConfig& config) { config.queue_size = 512; },
+             +[](DeviceConfig& config) { config.mtu = 9000; },
+             +[](DeviceConfig& config) { config.speed = 1; },
+             +[](DeviceConfig& config) { config.queue_pairs = 3; },
+             +[](DeviceConfig& config) { config.groups = Groups::per_pair; },
+         }) {
+        DeviceConfig changed = other;
+        change(changed);
+        EXPECT_NE(create(changed).find("exists already and is in use"), std::string::npos);
+    }
+}
+
+TEST_F(PersistTest, AControlQueueThatIsNotWanted) {
+    DeviceConfig config = lasting();
+    config.queue_pairs = 1;
+    ASSERT_EQ(create(config), "");
+    end();
+    config.ctrl_vq = CtrlVq::off;
+    ASSERT_EQ(create(config), "");
+    EXPECT_EQ(vd0->queues, 2U) << "made anew";
 }
 
 TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
@@ -196,6 +253,18 @@ TEST_F(PersistTest, WithoutItTheJournalIsForgotten) {
     EXPECT_EQ(kernel.device("vd0"), nullptr);
 }
 
+// By mistake, beside the one that has it: that one's journal stays.
+TEST_F(PersistTest, WithoutItADeviceInUseKeepsItsJournal) {
+    start(lasting());
+    DeviceConfig passing = lasting();
+    passing.persist = false;
+    EXPECT_FALSE(control->add(passing));
+    end();
+    EXPECT_FALSE(control->add(passing));
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(traffic(0));
+}
+
 TEST_F(PersistTest, NoFolderForTheJournal) {
     DeviceConfig config = lasting();
     config.journal_folder = "/proc/none";
@@ -211,6 +280,7 @@ TEST_F(PersistTest, ABrokenDeviceDoesNotStay) {
     ASSERT_TRUE(device->broken());
     EXPECT_TRUE(device->destroy());
     EXPECT_EQ(kernel.device("vd0"), nullptr);
+    EXPECT_FALSE(std::filesystem::exists(folder.path() + "/vd0.journal"));
 }
 
 }  // namespace

@@ -7,7 +7,9 @@ set -Eeuo pipefail
 trap 'fail "line $LINENO of $(basename "${BASH_SOURCE[0]}"): $BASH_COMMAND"' ERR
 
 app=(/build/app/vduse-dp)
-app_log=/out/vduse-dp.log
+# Not in /out, which 9p shares with the machine: reading a file that grows there may fail with ENODATA.
+app_log=/tmp/vduse-dp.log
+trap '[ ! -e "$app_log" ] || cp "$app_log" /out/' EXIT
 app_eal=(-l 0-1 --no-pci --in-memory)
 driver_ip=10.9.9.1
 tap_ip=10.9.9.2
