@@ -290,7 +290,7 @@ struct Switch::Worker {
         }
     }
 
-    void sleep() noexcept {
+    void sleep() const noexcept {
         if (!sleeper->arm())
             return;
         if (poll_all())  // nobody sits out of the last look
