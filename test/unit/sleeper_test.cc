@@ -17,9 +17,9 @@
 
 #include "net/header.h"
 #include "net/virtio_net.h"
+#include "support/eal.h"
 #include "support/fake_kernel.h"
 #include "support/guest_memory.h"
-#include "support/mbufs.h"
 #include "support/mock_driver.h"
 #include "switch.h"
 
@@ -34,16 +34,10 @@ constexpr auto kLimit = std::chrono::seconds(20);
 constexpr microseconds kIdle{200};
 
 /// Two lcores, which may share a CPU.
-class EalWithWorker final : public testing::Environment {
-  public:
-    void SetUp() override {
-        ASSERT_TRUE(test::start_eal({"--no-telemetry", "--lcores=0@0,1@0"}))
-            << rte_strerror(rte_errno);
-    }
-    void TearDown() override { rte_eal_cleanup(); }
-};
-const testing::Environment* const environment =
-    testing::AddGlobalTestEnvironment(new EalWithWorker);
+const bool with_worker = [] {
+    test::eal_arguments = {"--no-telemetry", "--lcores=0@0,1@0"};
+    return true;
+}();
 
 template <class Condition>
 bool comes_true(Condition condition) {

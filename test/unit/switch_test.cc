@@ -13,7 +13,7 @@
 #include <thread>
 
 #include "net/header.h"
-#include "support/mbufs.h"
+#include "support/eal.h"
 
 namespace vduse::app {
 namespace {
@@ -23,16 +23,10 @@ constexpr uint16_t kMtu = 1500;
 constexpr auto kLimit = std::chrono::seconds(20);
 
 /// Two lcores, which may share a CPU.
-class EalWithWorker final : public testing::Environment {
-  public:
-    void SetUp() override {
-        ASSERT_TRUE(test::start_eal({"--no-telemetry", "--lcores=0@0,1@0"}))
-            << rte_strerror(rte_errno);
-    }
-    void TearDown() override { rte_eal_cleanup(); }
-};
-const testing::Environment* const environment =
-    testing::AddGlobalTestEnvironment(new EalWithWorker);
+const bool with_worker = [] {
+    test::eal_arguments = {"--no-telemetry", "--lcores=0@0,1@0"};
+    return true;
+}();
 
 /// A port and the far end of its cable.
 struct Cable {

@@ -6,7 +6,7 @@ usage: traffic.py DEVICE FRAMES
 import sys
 import time
 
-from qtest.wait import Failure, until
+from qtest.wait import run_program, until
 
 from .ask import ask
 
@@ -25,12 +25,7 @@ def main():
     seconds = time.monotonic() - begin
     count = frames(device) - first
     print(f"{device}: {count} frames in {seconds:.2f} s: {count / seconds:.0f} a second each way")
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)

@@ -2,7 +2,7 @@
 
 import sys
 
-from qtest.wait import Failure
+from qtest.wait import run_program
 
 from .probe import BROADCAST, Probe, run
 
@@ -49,12 +49,7 @@ def main():
     run(f"ip link set {device} address {new.hex(':')}")
     probe.wait_for("another address", lambda info: info["mac"] == new.hex(":"))
     probe.check("another address", [own, (new, None)], [(new, None)])
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)

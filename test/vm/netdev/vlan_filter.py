@@ -2,7 +2,7 @@
 
 import sys
 
-from qtest.wait import Failure
+from qtest.wait import run_program
 
 from .probe import Probe, run
 
@@ -22,12 +22,7 @@ def main():
     probe.check("VLAN 6", frames, [untagged, in_6])
     run("ip link del v6")
     probe.check("no VLAN again", frames, [untagged])
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)

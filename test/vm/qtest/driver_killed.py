@@ -13,7 +13,7 @@ from lab.ask import ask
 from .qemu import Qemu
 from .traffic import Traffic
 from .virtio_net import F_ALL, OK, VirtioNet
-from .wait import Failure, expect, until
+from .wait import expect, run_program, until
 
 FOLDER, MAC = "/tmp/qtest", bytes.fromhex("020000000010")
 
@@ -42,14 +42,9 @@ def one_life(command, number):
 
 
 def main():
-    try:
-        for number in range(int(sys.argv[1])):
-            one_life(sys.argv[2:], number)
-        return 0
-    except Failure as failure:
-        print(f"FAIL: {failure}", flush=True)
-        return 1
+    for number in range(int(sys.argv[1])):
+        one_life(sys.argv[2:], number)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

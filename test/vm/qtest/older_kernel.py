@@ -9,13 +9,12 @@ usage: python3 -m qtest.older_kernel --log FILE [options], see --help
 
 import argparse
 import shlex
-import sys
 
 from .app import App
 from .qemu import Qemu
 from .traffic import Traffic
 from .virtio_net import F_CONTROL, F_SIMPLE, VirtioNet
-from .wait import Failure, expect
+from .wait import expect, run_program
 
 
 def play(arguments):
@@ -65,13 +64,8 @@ def main():
     parser.add_argument("--qemu", default="qemu-system-x86_64", help="the command to start it by")
     parser.add_argument("--vhost", default="/dev/vhost-vdpa-0")
     parser.add_argument("--folder", default="/tmp/qtest", help="for sockets and QEMU's output")
-    try:
-        play(parser.parse_args())
-        return 0
-    except Failure as failure:
-        print(f"FAIL: {failure}", flush=True)
-        return 1
+    play(parser.parse_args())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

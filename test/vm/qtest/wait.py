@@ -5,11 +5,21 @@ is up, and then what was last seen is part of the error.
 """
 
 import socket
+import sys
 import time
 
 
 class Failure(Exception):
     """A check that did not hold; its text says what was expected and what was seen."""
+
+
+def run_program(main):
+    """Run `main` and end the program: with status 1, and a line that says why, after a Failure."""
+    try:
+        main()
+    except Failure as failure:
+        print(f"FAIL: {failure}", flush=True)
+        sys.exit(1)
 
 
 def expect(what, seen, expected):

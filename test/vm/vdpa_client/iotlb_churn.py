@@ -10,11 +10,10 @@ used them before, or not at all.
 """
 
 import statistics
-import sys
 import time
 
 from lab.ask import ask
-from qtest.wait import Failure, expect
+from qtest.wait import Failure, expect, run_program
 
 from .memory import Memory
 from .net import HEADER, Net, frame, wait_used
@@ -192,12 +191,7 @@ def main():
           f"{1e3 * max(churn.seconds):.2f} ms (longest)", flush=True)
     churn.check_counters()
     churn.net.close()
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)

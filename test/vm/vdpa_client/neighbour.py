@@ -13,11 +13,10 @@ import os
 import random
 import select
 import struct
-import sys
 import time
 
 from lab.ask import ask
-from qtest.wait import Failure, expect
+from qtest.wait import Failure, expect, run_program
 
 from .memory import Memory
 from .net import F_CTRL_VQ, HEADER, SIMPLE, Net, frame
@@ -254,12 +253,7 @@ def main():
     good.net.close()
     if failures:
         raise Failure("; ".join(failures))
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)

@@ -7,10 +7,9 @@ space 1 under the very addresses that it uses, holds a pattern that must not cha
 """
 
 import errno
-import sys
 
 from lab.ask import ask
-from qtest.wait import Failure, expect
+from qtest.wait import Failure, expect, run_program
 
 from .memory import Memory
 from .net import F_CTRL_VQ, F_MQ, HEADER, SIMPLE, Net, frame, wait_used
@@ -141,12 +140,7 @@ def main():
     expect("frames, dropped", (stats["to_guest"]["frames"], stats["to_guest"]["dropped"]),
            (pair.frames + old.frames + new.frames, 0))
     net.close()
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except Failure as failure:
-        print(f"FAIL: {failure}")
-        sys.exit(1)
+    run_program(main)
