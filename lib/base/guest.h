@@ -65,11 +65,21 @@ inline void prefetch_to_store(const void* guest) noexcept {
 /// Copies one object out of guest memory. `guest` need not be aligned.
 template <class T>
 requires std::is_trivially_copyable_v<T>
+inline void fetch_into(T& local, const void* guest) noexcept {
+    std::memcpy(&local, guest, sizeof local);
+    // The copy is final: no second load. A number need not leave its register for that.
+    if constexpr (std::is_integral_v<T>)
+        asm volatile("" : "+r"(local));
+    else
+        asm volatile("" : "+m"(local));
+    report(guest, sizeof local);
+}
+
+template <class T>
+requires std::is_trivially_copyable_v<T>
 [[nodiscard]] inline T fetch(const void* guest) noexcept {
     T local;
-    std::memcpy(&local, guest, sizeof local);
-    asm volatile("" : "+m"(local));  // the copy is final: no second load
-    report(guest, sizeof local);
+    fetch_into(local, guest);
     return local;
 }
 

@@ -70,8 +70,8 @@ inline void prepare(rte_mbuf* mbuf) noexcept {
 
 enum class Taken : uint8_t { frame, bad_header, no_mbuf };
 
-inline bool is_bad(const NetHeader& header) noexcept {
-    return (header.flags & kHeaderNeedsCsum) != 0 || header.gso_type != kGsoNone;
+inline bool is_bad(uint8_t flags, uint8_t gso_type) noexcept {
+    return (flags & kHeaderNeedsCsum) != 0 || gso_type != kGsoNone;
 }
 
 /// Header and frame of any chain.
@@ -80,7 +80,7 @@ Taken take(const ring::Chain& chain, rte_mbuf* mbuf, Another& another) noexcept 
     Cursor cursor(chain.readable());
     NetHeader header;
     cursor.fetch(&header, sizeof header);
-    if (is_bad(header))
+    if (is_bad(header.flags, header.gso_type))
         return Taken::bad_header;
     return fill(mbuf, another, cursor, chain.readable_bytes - kHeaderBytes) ? Taken::frame
                                                                             : Taken::no_mbuf;
@@ -94,7 +94,9 @@ inline bool fits(const rte_mbuf& mbuf, uint32_t readable_bytes) noexcept {
 /// The same for what nearly all chains are: one segment, whose frame fits into one mbuf.
 inline Taken take_simple(const ring::Chain& chain, rte_mbuf* mbuf) noexcept {
     const std::byte* host = chain.segments->host;
-    if (is_bad(guest::fetch<NetHeader>(host)))
+    // Flags and gso_type in one: the rest means nothing as long as they ask for nothing.
+    const auto start = guest::fetch<uint16_t>(host);
+    if (is_bad(static_cast<uint8_t>(start), static_cast<uint8_t>(start >> 8)))
         return Taken::bad_header;
     const uint32_t bytes = chain.readable_bytes - kHeaderBytes;
     guest::fetch_bytes(rte_pktmbuf_mtod(mbuf, void*), host + kHeaderBytes, bytes);
@@ -136,7 +138,7 @@ uint16_t from_guest(
         return 0;
     uint16_t ready = detail::allocate(pool, std::span(mbufs).first(peeked));
     for (uint16_t i = 0; i < ready; ++i)
-        __builtin_prefetch(mbufs[i], 1);
+        guest::prefetch_to_store(mbufs[i]);
     uint16_t taken = 0;
     uint16_t delivered = 0;
     uint64_t bytes = 0;

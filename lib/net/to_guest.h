@@ -59,9 +59,10 @@ inline void place(
 
 /// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
 inline uint32_t place_simple(const rte_mbuf* frame, const ring::Segment& segment) noexcept {
-    NetHeader header{};
-    header.num_buffers = 1;
-    guest::store(segment.host, header);
+    // A constant: put together on the stack, it would be loaded in wider pieces than it was stored
+    // in, which stalls (13 cycles a frame).
+    static constexpr NetHeader kHeader = {0, 0, 0, 0, 0, 0, 1};
+    guest::store(segment.host, kHeader);
     guest::store_bytes(
         segment.host + kHeaderBytes, rte_pktmbuf_mtod(frame, const void*), frame->data_len
     );
@@ -88,15 +89,10 @@ inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
         rte_pktmbuf_free_bulk(mbufs, count);
 }
 
-/// Places a frame by the shorter of the two ways.
-inline void put(
-    const rte_mbuf* frame, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
-) noexcept {
-    const ring::Segment& segment = chains[0].writable()[0];
-    if (frame->nb_segs == 1 && kHeaderBytes + frame->data_len <= segment.bytes)
-        lengths[0] = place_simple(frame, segment);
-    else
-        place(frame, chains, lengths);
+/// Whether that is what `frame` and `chain` are. Good chains only have segments.
+inline bool is_simple(const rte_mbuf& frame, const ring::Chain& chain) noexcept {
+    return frame.nb_segs == 1 && chain.writable_segments != 0 &&
+           kHeaderBytes + uint32_t{frame.data_len} <= chain.writable()[0].bytes;
 }
 
 /// How many of the first chains are needed for `need` bytes. `fits` is false when they are not
@@ -128,6 +124,8 @@ uint16_t to_guest(
 ) noexcept {
     std::array<ring::Chain, ring::kMaxBurst> chains;
     std::array<uint32_t, ring::kMaxBurst> lengths;
+    for (const rte_mbuf* frame : frames.first(std::min(frames.size(), chains.size())))
+        __builtin_prefetch(frame);
     // As many as there are frames; more only for those that need more than one.
     uint16_t seen = ring.peek(std::span(chains).first(std::min(frames.size(), chains.size())));
     const auto look_further = [&]() noexcept {
@@ -144,6 +142,14 @@ uint16_t to_guest(
         rte_mbuf* frame = frames[done];
         if (const auto drop = rules.filter->check(frame, rules.longest)) {
             counters.drop(*drop);
+            ++done;
+            continue;
+        }
+        if (used < seen && detail::is_simple(*frame, chains[used])) {
+            lengths[used] = detail::place_simple(frame, chains[used].writable()[0]);
+            ++used;
+            ++placed;
+            bytes += frame->pkt_len;
             ++done;
             continue;
         }
@@ -181,7 +187,7 @@ uint16_t to_guest(
             ++done;
             continue;
         }
-        detail::put(
+        detail::place(
             frame, std::span(chains).subspan(used, count), std::span(lengths).subspan(used, count)
         );
         used = static_cast<uint16_t>(used + count);

@@ -181,7 +181,7 @@ uint16_t SplitRing::fetch_first(uint16_t count, std::span<Descriptor> first) noe
             return i;
         }
         // Masked as well as checked, so that a mispredicted check reads nothing outside the table.
-        first[i] = guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(heads[i] & mask_));
+        guest::fetch_into(first[i], desc_ + sizeof(Descriptor) * size_t(heads[i] & mask_));
     }
     return count;
 }
