@@ -157,13 +157,21 @@ Device::~Device() {
 }
 
 uint16_t Device::from_guest(
-    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames
+    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
 ) noexcept {
-    return session_->from_guest(pair, pool, frames);
+    return session_->from_guest(pair, pool, frames, wishes);
 }
 
 uint16_t Device::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept {
     return session_->to_guest(pair, frames);
+}
+
+uint32_t Device::from_guest_waiting(uint16_t pair) noexcept {
+    return session_->waiting(2U * pair + 1);
+}
+
+uint32_t Device::to_guest_waiting(uint16_t pair) noexcept {
+    return session_->waiting(2U * pair);
 }
 
 int Device::kick_fd(uint16_t pair) const noexcept {
@@ -204,6 +212,10 @@ const std::string& Device::name() const noexcept {
 
 void Device::set_link(bool up) {
     session_->set_link(up);
+}
+
+Result<void> Device::set_mac(const std::array<uint8_t, 6>& mac) {
+    return session_->set_mac(mac);
 }
 
 void Device::set_lcore(uint16_t pair, unsigned lcore) {

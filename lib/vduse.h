@@ -65,8 +65,12 @@ struct DeviceConfig {
     /// guest's `mac=`, Linux a random one. With one, QEMU must be told the same: it shows the guest
     /// ours, but programs our receive filter with its own.
     std::optional<std::array<uint8_t, 6>> mac;
-    uint16_t mtu = 1500;     ///< 68 to 9702
+    uint16_t mtu = 1500;     ///< 68 to 9702; bounds frames in both directions
+    bool offer_mtu = true;   ///< VIRTIO_NET_F_MTU: the driver is told `mtu` and keeps to it
+    bool mrg_rxbuf = true;   ///< VIRTIO_NET_F_MRG_RXBUF
+    bool event_idx = true;   ///< VIRTIO_F_EVENT_IDX
     uint32_t speed = 10000;  ///< Mbit/s
+    bool full_duplex = true;
     Profile profile = Profile::migratable;
     CtrlVq ctrl_vq = CtrlVq::automatic;
     Groups groups = Groups::together;
@@ -166,6 +170,13 @@ std::vector<std::string> feature_names(uint64_t features);
 std::vector<std::string> status_names(uint8_t status);
 std::vector<std::string> kernel_feature_names(uint64_t features);
 
+/// What a caller of `Device::from_guest` wants to be different.
+struct FromGuest {
+    uint16_t port = UINT16_MAX;     ///< goes into the mbufs; the default is RTE_MBUF_PORT_INVALID
+    uint32_t longest = UINT32_MAX;  ///< longer frames, in bytes, are dropped as too_long
+    bool linear = false;            ///< and so are frames that do not fit into one mbuf of the pool
+};
+
 class Device {
   public:
     ~Device();
@@ -174,10 +185,20 @@ class Device {
 
     /// Data threads: up to `frames.size()` frames that the driver sent on `pair`, in mbufs of
     /// `pool`.
-    uint16_t from_guest(uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept;
+    uint16_t from_guest(
+        uint16_t pair,
+        rte_mempool* pool,
+        std::span<rte_mbuf*> frames,
+        const FromGuest& wishes = FromGuest()
+    ) noexcept;
     /// Data threads: frames for the driver on `pair`. Takes the first of them, as many as it
     /// returns; the caller keeps the rest, for which there is no room now.
     uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+
+    /// The data thread of that direction: buffers of `pair` that the driver has published and that
+    /// wait for us. 0 while the queue is not served.
+    [[nodiscard]] uint32_t from_guest_waiting(uint16_t pair) noexcept;
+    [[nodiscard]] uint32_t to_guest_waiting(uint16_t pair) noexcept;
 
     /// Any thread: an eventfd of `pair` alone, non-blocking, the same for the device's life. It
     /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads
@@ -203,6 +224,10 @@ class Device {
 
     /// Control thread: what the driver sees as link; it gets a configuration interrupt.
     void set_link(bool up);
+    /// Control thread: the MAC address that the configuration space shows. A driver that is there
+    /// sees it after its next reset. Code EINVAL: a multicast address. Code ENOTSUP: the device was
+    /// made without one.
+    Result<void> set_mac(const std::array<uint8_t, 6>& mac);
     /// Control thread: the lcore that will serve `pair`; lookup tables made from now on are
     /// near it.
     void set_lcore(uint16_t pair, unsigned lcore);

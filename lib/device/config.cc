@@ -59,6 +59,12 @@ Shape shape_of(const DeviceConfig& config, bool with_control) {
     shape.spaces = config.spaces != 0 ? config.spaces : std::max(shape.groups(), 2U);
     if (!config.mac)
         shape.offered &= ~kFeatureMac;
+    if (!config.offer_mtu)
+        shape.offered &= ~kFeatureMtu;
+    if (!config.mrg_rxbuf)
+        shape.offered &= ~kFeatureMergeable;
+    if (!config.event_idx)
+        shape.offered &= ~kFeatureEventIdx;
     if (shape.pairs == 1)
         shape.offered &= ~kFeatureMq;
     // QEMU before 11 does not shadow indirect descriptors, and then gives up isolation altogether.
@@ -74,7 +80,7 @@ net::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape) {
     space.max_virtqueue_pairs = shape.pairs;
     space.mtu = config.mtu;
     space.speed = config.speed;
-    space.duplex = 1;
+    space.duplex = config.full_duplex ? 1 : 0;
     return space;
 }
 

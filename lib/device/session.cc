@@ -230,6 +230,20 @@ void Session::refresh_link() {
         config_interrupt();
 }
 
+Result<void> Session::set_mac(const net::MacAddress& mac) {
+    if ((shape_.offered & net::kFeatureMac) == 0)
+        return Error{ENOTSUP, config_.name + ": the device was made without a MAC address"};
+    if ((mac[0] & 1) != 0)
+        return Error{EINVAL, config_.name + ": a multicast address is nobody's"};
+    mac_ = mac;
+    if ((state_.status & net::kStatusDriver) == 0) {
+        control_.reset(state_.features, mac_);
+        publish(control_.state());
+        remember();
+    }
+    return {};
+}
+
 void Session::set_config_mac(const net::MacAddress& mac) {
     if (mac == config_mac_)
         return;

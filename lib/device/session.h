@@ -87,8 +87,15 @@ class Session {
     ~Session();
 
     // Data threads.
-    uint16_t from_guest(uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept;
+    uint16_t from_guest(
+        uint16_t pair,
+        rte_mempool* pool,
+        std::span<rte_mbuf*> frames,
+        const FromGuest& wishes = FromGuest()
+    ) noexcept;
     uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+    /// Of virtqueue `index`.
+    uint32_t waiting(uint32_t index) noexcept;
     bool arm_from_guest(uint16_t pair) noexcept;
     void disarm_from_guest(uint16_t pair) noexcept;
 
@@ -107,6 +114,7 @@ class Session {
 
     // Control's callers.
     void set_link(bool up);
+    Result<void> set_mac(const net::MacAddress& mac);
     void set_node(uint16_t pair, int numa_node) { numa_nodes_[pair] = numa_node; }
     [[nodiscard]] DeviceInfo info() const;
     /// Without `stats`.

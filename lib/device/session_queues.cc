@@ -16,15 +16,16 @@ namespace vduse::device {
 // --- data threads
 
 uint16_t Session::from_guest(
-    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames
+    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
 ) noexcept {
     const uint32_t index = 2U * pair + 1;
     Queue& queue = queues_[index];
     const sched::Entered entered(queue.gate);
     if (!entered)
         return 0;
-    const uint16_t count =
-        net::from_guest(queue.ring, pool, to_guest_rules_.longest, frames, queue.counters);
+    const net::FromGuestRules rules{
+        std::min(to_guest_rules_.longest, wishes.longest), wishes.linear, wishes.port};
+    const uint16_t count = net::from_guest(queue.ring, pool, rules, frames, queue.counters);
     finish_burst(index);
     return count;
 }
@@ -38,6 +39,12 @@ uint16_t Session::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noe
     const uint16_t count = net::to_guest(queue.ring, to_guest_rules_, frames, queue.counters);
     finish_burst(index);
     return count;
+}
+
+uint32_t Session::waiting(uint32_t index) noexcept {
+    Queue& queue = queues_[index];
+    const sched::Entered entered(queue.gate);
+    return entered ? queue.ring.waiting() : 0;
 }
 
 bool Session::arm_from_guest(uint16_t pair) noexcept {

@@ -24,6 +24,12 @@
 
 namespace vduse::net {
 
+struct FromGuestRules {
+    uint32_t longest;                       ///< the longest legal frame
+    bool linear = false;                    ///< a frame that does not fit into one mbuf is dropped
+    uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
+};
+
 namespace detail {
 
 inline std::optional<Drop> check_from_guest(const ring::Chain& chain, uint32_t longest) noexcept {
@@ -59,9 +65,9 @@ bool fill(rte_mbuf* mbuf, Another& another, Cursor& cursor, uint32_t bytes) noex
 
 /// What drivers do to a received mbuf, and no more: the pool keeps `next`, `nb_segs` and `refcnt`
 /// as they must be, and the second cache line is not touched at all.
-inline void prepare(rte_mbuf* mbuf) noexcept {
+inline void prepare(rte_mbuf* mbuf, uint16_t port) noexcept {
     mbuf->data_off = std::min<uint16_t>(RTE_PKTMBUF_HEADROOM, mbuf->buf_len);
-    mbuf->port = RTE_MBUF_PORT_INVALID;
+    mbuf->port = port;
     mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;  // of the pool's memory, not of a frame
     mbuf->packet_type = 0;
     mbuf->data_len = 0;
@@ -119,12 +125,12 @@ inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept
 }  // namespace detail
 
 /// Takes up to `out.size()` frames (at most ring::kMaxBurst) into mbufs of `pool`, which the caller
-/// then owns. `longest` is the longest legal frame. Returns how many there are in `out`.
+/// then owns. Returns how many there are in `out`.
 template <ring::DeviceRing Ring>
 uint16_t from_guest(
     Ring& ring,
     rte_mempool* pool,
-    uint32_t longest,
+    const FromGuestRules& rules,
     std::span<rte_mbuf*> out,
     QueueCounters& counters
 ) noexcept {
@@ -147,22 +153,26 @@ uint16_t from_guest(
         rte_mbuf* mbuf = rte_pktmbuf_alloc(pool);
         if (mbuf == nullptr && delivered + 1 < ready) {
             mbuf = mbufs[--ready];
-            detail::prepare(mbuf);
+            detail::prepare(mbuf, rules.port);
         }
         return mbuf;
     };
     for (; taken < peeked && delivered < ready; ++taken) {
         const ring::Chain& chain = chains[taken];
-        if (const auto drop = detail::check_from_guest(chain, longest)) {
+        if (const auto drop = detail::check_from_guest(chain, rules.longest)) {
             counters.drop(*drop);
             continue;
         }
         rte_mbuf* mbuf = mbufs[delivered];
-        detail::prepare(mbuf);
-        const detail::Taken result =
-            chain.readable_segments == 1 && detail::fits(*mbuf, chain.readable_bytes)
-                ? detail::take_simple(chain, mbuf)
-                : detail::take(chain, mbuf, another);
+        detail::prepare(mbuf, rules.port);
+        const bool fits = detail::fits(*mbuf, chain.readable_bytes);
+        if (!fits && rules.linear) {
+            counters.drop(Drop::too_long);
+            continue;
+        }
+        const detail::Taken result = chain.readable_segments == 1 && fits
+                                         ? detail::take_simple(chain, mbuf)
+                                         : detail::take(chain, mbuf, another);
         if (result == detail::Taken::bad_header) {
             counters.drop(Drop::bad_header);
             continue;

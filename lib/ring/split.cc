@@ -318,6 +318,12 @@ void SplitRing::complete(std::span<const uint32_t> lengths) noexcept {
     guest::store_release(used_ + kIdxOffset, next_used_);
 }
 
+uint32_t SplitRing::waiting() const noexcept {
+    const auto published =
+        static_cast<uint16_t>(guest::load_acquire(avail_ + kIdxOffset) - next_avail_);
+    return std::min<uint32_t>(published, size_);
+}
+
 bool SplitRing::should_interrupt() noexcept {
     if (next_used_ == signalled_used_)
         return false;

@@ -90,6 +90,9 @@ class SplitRing {
     /// Asks for a kick when more arrives; true when more has arrived already.
     bool request_kick() noexcept;
 
+    /// Chains that the driver has published and that were not completed yet.
+    [[nodiscard]] uint32_t waiting() const noexcept;
+
     [[nodiscard]] RingFault fault() const noexcept { return fault_; }
 
     /// The address that the next chain waits for, if it waits.

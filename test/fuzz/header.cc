@@ -65,7 +65,7 @@ void from_guest(World& world, Input& input) {
     Race race(world, input);
     WatchedRing ring(world, race);
     const auto room = std::span(out).first(input.flag() ? input.below(64) : out.size());
-    const uint16_t count = net::from_guest(ring, pool().get(), kLongest, room, counters);
+    const uint16_t count = net::from_guest(ring, pool().get(), {kLongest}, room, counters);
     world.check_writes();
 
     const Counts counts(counters);

@@ -60,7 +60,7 @@ class FromGuest : public testing::Test {
         std::vector<rte_mbuf*> mbufs(most);
         ledger.begin();
         const uint16_t count =
-            net::from_guest(rig.ring, from.get(), kLongest, std::span(mbufs), counters);
+            net::from_guest(rig.ring, from.get(), {kLongest}, std::span(mbufs), counters);
         EXPECT_EQ(ledger.twice(), 0U);
         for (uint16_t i = 0; i < count; ++i) {
             EXPECT_EQ(rte_mbuf_check(mbufs[i], 1, nullptr), 0);
@@ -133,7 +133,7 @@ TEST_F(FromGuest, UsedMbufs) {
     rte_pktmbuf_free(mbuf);
     send(pattern(60));
     std::array<rte_mbuf*, 1> out;
-    ASSERT_EQ(net::from_guest(rig.ring, one.get(), kLongest, std::span(out), counters), 1U);
+    ASSERT_EQ(net::from_guest(rig.ring, one.get(), {kLongest}, std::span(out), counters), 1U);
     EXPECT_EQ(out[0], mbuf);
     EXPECT_EQ(mbuf->ol_flags, 0U);
     EXPECT_EQ(mbuf->packet_type, 0U);
@@ -303,7 +303,7 @@ TEST_F(FromGuest, Case73_FramesThatLie) {
     for (const auto& frame : frames) {
         send(frame);
         std::vector<rte_mbuf*> mbufs(1);
-        ASSERT_EQ(net::from_guest(rig.ring, pool.get(), kLongest, std::span(mbufs), counters), 1);
+        ASSERT_EQ(net::from_guest(rig.ring, pool.get(), {kLongest}, std::span(mbufs), counters), 1);
         EXPECT_EQ(content(mbufs[0]), frame);
         EXPECT_EQ(mbufs[0]->ol_flags, 0U);
         rte_pktmbuf_free(mbufs[0]);
@@ -322,7 +322,7 @@ TEST_F(FromGuest, Case48_HeaderRewrittenAfterTheCheck) {
     ledger.begin();
     // 1 index, 2 heads, 3 descriptor, 4 header
     ledger.after(4, [&] { rig.memory.store(kBuffersEnd - 72, hostile); });
-    ASSERT_EQ(net::from_guest(rig.ring, pool.get(), kLongest, std::span(mbufs), counters), 1);
+    ASSERT_EQ(net::from_guest(rig.ring, pool.get(), {kLongest}, std::span(mbufs), counters), 1);
     EXPECT_EQ(content(mbufs[0]), frame);
     EXPECT_EQ(mbufs[0]->ol_flags, 0U);
     EXPECT_EQ(ledger.twice(), 0U);
@@ -337,7 +337,7 @@ TEST_F(FromGuest, Case141_NoMbufs) {
     const auto frame = pattern(60);
     send(frame);
     std::vector<rte_mbuf*> mbufs(8);
-    EXPECT_EQ(net::from_guest(rig.ring, small.get(), kLongest, std::span(mbufs), counters), 0);
+    EXPECT_EQ(net::from_guest(rig.ring, small.get(), {kLongest}, std::span(mbufs), counters), 0);
     EXPECT_EQ(counters.no_mbuf.read(), 1U);
     EXPECT_EQ(rig.driver.used_idx(), 0) << "the chain is still ours to take";
     rte_pktmbuf_free_bulk(taken.data(), 4);
@@ -414,7 +414,7 @@ TEST_F(FromGuest, NothingIsWrittenBehindTheData) {
     rte_pktmbuf_free(mbuf);
     send(pattern(61));
     std::vector<rte_mbuf*> mbufs(1);
-    ASSERT_EQ(net::from_guest(rig.ring, one.get(), kLongest, std::span(mbufs), counters), 1);
+    ASSERT_EQ(net::from_guest(rig.ring, one.get(), {kLongest}, std::span(mbufs), counters), 1);
     ASSERT_EQ(rte_pktmbuf_mtod(mbufs[0], uint8_t*), room);
     for (size_t i = 61; i < Pool::kRoom; ++i)
         ASSERT_EQ(room[i], 0xa5);
