@@ -2,8 +2,8 @@
 // and then takes the reports has them all.
 #include "helper.h"
 
+#include <cerrno>
 #include <csignal>
-
 #include <utility>
 
 #include "device/vdpa_bus.h"
@@ -11,31 +11,19 @@
 namespace vduse::app {
 
 Report attach(const std::string& name, const std::string& driver) {
-    auto done = device::vdpa_driver_loaded(driver);
-    if (done && !device::vdpa_exists(name))
-        done = device::vdpa_add(name);
-    if (done)
-        done = device::vdpa_bind(name, driver);
-    if (!done)
+    if (const auto done = device::vdpa_attach(name, driver); !done)
         return {name, name + ": not attached: " + done.error().text(), true};
     return {name, name + ": attached, driver " + driver};
 }
 
 Report detach(const std::string& name) {
-    if (!device::vdpa_exists(name))
+    const auto done = device::vdpa_detach(name);
+    if (done)
         return {name, {}};
-    if (device::vdpa_in_use(name)) {
-        const std::string holder = device::vdpa_holder(name);
-        return {
-            name,
-            name + ": in use" + (holder.empty() ? "" : " by " + holder) +
-                ": stays on the vDPA bus; when its user has ended, type: vdpa dev del " + name,
-            false,
-            true};
-    }
-    if (auto done = device::vdpa_del(name); !done)
-        return {name, name + ": " + done.error().text(), true, true};
-    return {name, {}};
+    // That somebody holds it is all right.
+    if (done.error().code == EBUSY)
+        return {name, name + ": " + done.error().what, false, true};
+    return {name, name + ": " + done.error().text(), true, true};
 }
 
 Helper::~Helper() {

@@ -202,6 +202,11 @@ QueueStats Device::to_guest_stats(uint16_t pair) const noexcept {
     return stats;
 }
 
+Traffic Device::to_guest_traffic(uint16_t pair) const noexcept {
+    const net::QueueCounters& counters = session_->queue(2U * pair).counters;
+    return {counters.frames.read(), counters.bytes.read()};
+}
+
 uint16_t Device::queue_pairs() const noexcept {
     return session_->shape().pairs;
 }

@@ -88,6 +88,11 @@ struct DeviceConfig {
 /// A locally administered address that follows from a device's name: the same at every start.
 std::array<uint8_t, 6> mac_from_name(const std::string& name);
 
+struct Traffic {
+    uint64_t frames = 0;
+    uint64_t bytes = 0;
+};
+
 /// One direction of a queue pair. Counters never go back, not even at a reset of the device.
 struct QueueStats {
     uint64_t frames = 0;
@@ -218,6 +223,8 @@ class Device {
     /// Any thread.
     [[nodiscard]] QueueStats from_guest_stats(uint16_t pair) const noexcept;
     [[nodiscard]] QueueStats to_guest_stats(uint16_t pair) const noexcept;
+    /// Of the latter, what went through: two loads.
+    [[nodiscard]] Traffic to_guest_traffic(uint16_t pair) const noexcept;
     /// Any thread: fixed for the device's life.
     [[nodiscard]] uint16_t queue_pairs() const noexcept;
     [[nodiscard]] const std::string& name() const noexcept;

@@ -283,4 +283,25 @@ std::string vdpa_holder(const std::string& name) {
     return {};
 }
 
+Result<void> vdpa_attach(const std::string& name, const std::string& driver) {
+    if (auto loaded = vdpa_driver_loaded(driver); !loaded)
+        return loaded;
+    if (!vdpa_exists(name))
+        if (auto added = vdpa_add(name); !added)
+            return added;
+    return vdpa_bind(name, driver);
+}
+
+Result<void> vdpa_detach(const std::string& name) {
+    if (!vdpa_exists(name))
+        return {};
+    if (!vdpa_in_use(name))
+        return vdpa_del(name);
+    const std::string holder = vdpa_holder(name);
+    return Error{
+        EBUSY,
+        "in use" + (holder.empty() ? "" : " by " + holder) +
+            ": stays on the vDPA bus; when its user has ended, type: vdpa dev del " + name};
+}
+
 }  // namespace vduse::device

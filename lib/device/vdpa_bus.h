@@ -33,6 +33,13 @@ Result<void> vdpa_del(const std::string& name);
 /// Makes `driver` the bus driver of the device, whichever took it first.
 Result<void> vdpa_bind(const std::string& name, const std::string& driver);
 
+/// All three: the driver is there, the device on the bus (also when it was before), and bound.
+Result<void> vdpa_attach(const std::string& name, const std::string& driver);
+
+/// Takes a device off the bus if it is there and nobody holds it. Code EBUSY: somebody does; the
+/// words say who, and what to type when he has ended.
+Result<void> vdpa_detach(const std::string& name);
+
 /// The device is on the vDPA bus.
 bool vdpa_exists(const std::string& name);
 
