@@ -46,6 +46,13 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 "$@"
 }
 
+# apt_of FOLDER: options for apt programs that keep all they know in FOLDER.
+apt_of() {
+    echo -o "Dir::Etc::SourceList=$1/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o "Dir::State::Lists=$1/lists" -o Dir::State::Status=/dev/null -o "Dir::Cache=$1/cache" \
+        -o APT::Sandbox::User=root -o Acquire::Languages=none
+}
+
 # locked NAME COMMAND...: runs COMMAND while no other `locked NAME` runs on this cache. COMMAND runs
 # in a subshell; programs that it leaves in the background must close descriptor 9.
 locked() {
