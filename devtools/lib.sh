@@ -120,29 +120,36 @@ copy_checkout() {
 build_packages=(meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev libgtest-dev)
 clang_packages=(clang-14 libclang-rt-14-dev)
 
+# driver_sdk_option: what makes meson build the driver net_vduse too, where DPDK's driver headers can be had. Without
+# them the driver is left out, and meson says so.
+driver_sdk_option() {
+    echo "-Ddriver_sdk=$("$repo/devtools/driver-sdk" || true)"
+}
+
 # build_native: compiles the checkout with g++, as a user would, and prints the build folder.
 build_native() {
     apt_need g++ "${build_packages[@]}" libbenchmark-dev
-    build_tree native --buildtype=release
+    build_tree native --buildtype=release "$(driver_sdk_option)"
 }
 
 # build_sanitized: the same with clang, AddressSanitizer and UndefinedBehaviorSanitizer.
 build_sanitized() {
     apt_need "${clang_packages[@]}" "${build_packages[@]}"
     CXX=clang++-14 build_tree sanitized --buildtype=debugoptimized -Db_lundef=false \
-        -Db_sanitize=address,undefined
+        -Db_sanitize=address,undefined "$(driver_sdk_option)"
 }
 
 # build_thread_sanitized: the same with clang and ThreadSanitizer.
 build_thread_sanitized() {
     apt_need "${clang_packages[@]}" "${build_packages[@]}"
-    CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread
+    CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread \
+        "$(driver_sdk_option)"
 }
 
 # build_coverage: the same with g++, unoptimised, with counters for gcov.
 build_coverage() {
     apt_need g++ "${build_packages[@]}" gcovr
-    CXX=g++ build_tree coverage --buildtype=debug -Db_coverage=true
+    CXX=g++ build_tree coverage --buildtype=debug -Db_coverage=true "$(driver_sdk_option)"
 }
 
 # build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
@@ -171,8 +178,12 @@ build_tree_locked() {
     shift
     mkdir -p "$(dirname "$build")"
     step "compiling into $build"
-    # A set-up that was interrupted leaves no build.ninja; meson itself takes up the rest.
-    [ -e "$build/build.ninja" ] || rm -rf "$build"
+    # A set-up that was interrupted leaves no build.ninja, and other options ask for another; meson itself takes up
+    # the rest.
+    if [ ! -e "$build/build.ninja" ] || [ "$(cat "$build.options" 2> /dev/null)" != "$*" ]; then
+        rm -rf "$build"
+        echo "$*" > "$build.options"
+    fi
     if { [ -e "$build" ] || meson setup "$@" "$build" "$repo"; } > "$log" 2>&1 &&
         meson compile -C "$build" >> "$log" 2>&1; then
         return
