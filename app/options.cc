@@ -8,13 +8,11 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
-#include <optional>
-#include <string_view>
 #include <utility>
 
 #include "config.h"
+#include "device/keys.h"
 
 namespace vduse::app {
 
@@ -30,7 +28,7 @@ const char* const kUsage =
       speed=N                   Mbit/s that the driver is told (default 10000)
       profile=migratable|full   only what QEMU can migrate (default), or everything
       ctrl_vq=auto|on|off       control queue; auto (default): where the kernel accepts it
-      groups=data|per-pair      all data queues in one group (default), or one for each pair
+      groups=together|per-pair  all data queues in one group (default), or one for each pair
       as=N                      address spaces, 1 to 129 (default: one for each group,
                                 but 2 at least)
       persist=0|1               1: the device stays when vduse-dp ends, and the next one with
@@ -62,167 +60,41 @@ The main lcore runs the control queues and answers the kernel, the others move t
 
 namespace {
 
-using Text = std::string_view;
-/// Nothing, or what a value must be.
-using Complaint = std::optional<std::string>;
+namespace keys = device::keys;
+using parse::Complaint;
+using parse::cut;
+using parse::joined;
+using parse::names_of;
+using parse::quoted;
+using parse::store_number;
+using parse::Text;
 
 Error refuse(std::string line) {
     return Error{EINVAL, std::move(line)};
 }
 
-std::string quoted(Text text) {
-    return std::string("'").append(text).append("'");
+template <Complaint (*set)(DeviceConfig&, Text)>
+Complaint of_config(DeviceOptions& device, Text value) {
+    return set(device.config, value);
 }
 
-template <class Names>
-std::string joined(const Names& names) {
-    std::string list;
-    for (const auto& name : names)
-        list.append(list.empty() ? "" : ", ").append(name);
-    return list;
+Complaint set_attach(DeviceOptions& device, Text value) {
+    return keys::attach(device.attach, value);
 }
 
-std::optional<uint32_t> number(Text text, int base = 10) {
-    uint32_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
-    if (error != std::errc() || end != text.data() + text.size())
-        return std::nullopt;
-    return value;
-}
-
-/// Stores a number of `low` to `high`.
-template <class Integer>
-Complaint store_number(Text text, uint32_t low, uint32_t high, Integer& target) {
-    const auto value = number(text);
-    if (!value || *value < low || *value > high)
-        return "must be " + std::to_string(low) + " to " + std::to_string(high);
-    target = static_cast<Integer>(*value);
-    return {};
-}
-
-template <class Value>
-struct Choice {
-    Text name;
-    Value value;
-};
-
-template <class Value, size_t N>
-Complaint store_choice(Text text, const std::array<Choice<Value>, N>& choices, Value& target) {
-    std::vector<Text> names;
-    for (const auto& choice : choices) {
-        if (choice.name == text) {
-            target = choice.value;
-            return {};
-        }
-        names.push_back(choice.name);
-    }
-    return "must be one of " + joined(names);
-}
-
-Complaint set_queues(DeviceOptions& device, Text text) {
-    return store_number(text, 1, 128, device.config.queue_pairs);
-}
-
-Complaint set_queue_size(DeviceOptions& device, Text text) {
-    uint16_t size = 0;
-    if (store_number(text, 2, 32768, size) || (size & (size - 1)) != 0)
-        return "must be a power of two, 2 to 32768";
-    device.config.queue_size = size;
-    return {};
-}
-
-Complaint set_mac(DeviceOptions& device, Text text) {
-    const char* const wanted =
-        "must be six bytes like 02:00:00:00:00:01, neither a multicast address nor all zero";
-    constexpr size_t kLength = 17;
-    std::array<uint8_t, 6> mac{};
-    bool valid = text.size() == kLength;
-    for (size_t i = 0; valid && i < mac.size(); ++i) {
-        const auto byte = number(text.substr(3 * i, 2), 16);
-        valid = byte.has_value() && (i == 5 || text[3 * i + 2] == ':');
-        mac[i] = static_cast<uint8_t>(byte.value_or(0));
-    }
-    if (!valid || (mac[0] & 1) != 0 || mac == std::array<uint8_t, 6>{})
-        return wanted;
-    device.config.mac = mac;
-    return {};
-}
-
-Complaint set_mtu(DeviceOptions& device, Text text) {
-    return store_number(text, 68, 9702, device.config.mtu);
-}
-
-Complaint set_speed(DeviceOptions& device, Text text) {
-    // virtio 1.3, 5.1.4: 0x7fffffff is the largest speed.
-    return store_number(text, 1, 0x7fffffff, device.config.speed);
-}
-
-Complaint set_profile(DeviceOptions& device, Text text) {
-    static constexpr std::array<Choice<Profile>, 2> kChoices = {
-        {{"migratable", Profile::migratable}, {"full", Profile::full}}};
-    return store_choice(text, kChoices, device.config.profile);
-}
-
-Complaint set_ctrl_vq(DeviceOptions& device, Text text) {
-    static constexpr std::array<Choice<CtrlVq>, 3> kChoices = {
-        {{"auto", CtrlVq::automatic}, {"on", CtrlVq::on}, {"off", CtrlVq::off}}};
-    return store_choice(text, kChoices, device.config.ctrl_vq);
-}
-
-Complaint set_groups(DeviceOptions& device, Text text) {
-    static constexpr std::array<Choice<Groups>, 2> kChoices = {
-        {{"data", Groups::together}, {"per-pair", Groups::per_pair}}};
-    return store_choice(text, kChoices, device.config.groups);
-}
-
-Complaint set_spaces(DeviceOptions& device, Text text) {
-    return store_number(text, 1, 129, device.config.spaces);
-}
-
-Complaint set_persist(DeviceOptions& device, Text text) {
-    static constexpr std::array<Choice<bool>, 2> kChoices = {{{"0", false}, {"1", true}}};
-    return store_choice(text, kChoices, device.config.persist);
-}
-
-Complaint set_attach(DeviceOptions& device, Text text) {
-    static constexpr std::array<Choice<Attach>, 3> kChoices = {
-        {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
-    return store_choice(text, kChoices, device.attach);
-}
-
-struct Key {
-    Text name;
-    Complaint (*set)(DeviceOptions&, Text);
-};
-
+using Key = parse::Key<DeviceOptions>;
 constexpr std::array<Key, 11> kKeys = {
-    {{"queues", set_queues},
-     {"queue_size", set_queue_size},
-     {"mac", set_mac},
-     {"mtu", set_mtu},
-     {"speed", set_speed},
-     {"profile", set_profile},
-     {"ctrl_vq", set_ctrl_vq},
-     {"groups", set_groups},
-     {"as", set_spaces},
-     {"persist", set_persist},
+    {{"queues", of_config<keys::queues>},
+     {"queue_size", of_config<keys::queue_size>},
+     {"mac", of_config<keys::mac>},
+     {"mtu", of_config<keys::mtu>},
+     {"speed", of_config<keys::speed>},
+     {"profile", of_config<keys::profile>},
+     {"ctrl_vq", of_config<keys::ctrl_vq>},
+     {"groups", of_config<keys::groups>},
+     {"as", of_config<keys::spaces>},
+     {"persist", of_config<keys::persist>},
      {"attach", set_attach}}};
-
-template <class Rows>
-std::vector<Text> names_of(const Rows& rows) {
-    std::vector<Text> names;
-    for (const auto& row : rows)
-        names.push_back(row.name);
-    return names;
-}
-
-/// Cuts the text up to `separator` off the front of `rest`.
-Text cut(Text& rest, char separator) {
-    const size_t end = std::min(rest.find(separator), rest.size());
-    const Text front = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    return front;
-}
 
 /// Sets the key of `item`, "key=value"; `given` are the keys seen before.
 Complaint set_key(DeviceOptions& device, Text item, std::vector<Text>& given) {
@@ -237,8 +109,7 @@ Complaint set_key(DeviceOptions& device, Text item, std::vector<Text>& given) {
     if (name.size() == item.size())
         return std::string(name) + " needs a value, " + std::string(name) + "=...";
     if (const auto complaint = key->set(device, value))
-        return std::string(name) + "=" + std::string(value) + ": " + std::string(name) + " " +
-               *complaint;
+        return parse::refused(name, value, *complaint);
     return {};
 }
 

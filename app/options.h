@@ -14,19 +14,16 @@
 #include <vector>
 
 #include "base/result.h"
+#include "device/vdpa_bus.h"
 #include "vduse.h"
 
 namespace vduse::app {
 
-enum class Attach : uint8_t {
-    none,    ///< The commands to type are printed.
-    virtio,  ///< To virtio_vdpa: a netdev of this host.
-    vhost,   ///< To vhost_vdpa: a character device for QEMU.
-};
+using device::Attach;
 
 struct DeviceOptions {
     DeviceConfig config;
-    Attach attach = Attach::none;
+    Attach attach = Attach::none;               ///< none: the commands to type are printed
     std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by the group
 };
 

@@ -30,10 +30,6 @@ static_assert(kMaxBridgeMembers == kMaxMembers);
 constexpr unsigned kPoolCache = 256;
 constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
 
-const char* driver_of(Attach attach) {
-    return attach == Attach::virtio ? device::kVirtioVdpa : device::kVhostVdpa;
-}
-
 std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     auto endpoint = std::make_unique<Endpoint>();
     endpoint->name = std::move(name);
@@ -228,7 +224,7 @@ void Service::start_attach() {
         if (option.attach == Attach::none)
             print_commands(name);
         else
-            steps.emplace_back([name, driver = driver_of(option.attach)] {
+            steps.emplace_back([name, driver = device::bus_driver_of(option.attach)] {
                 return attach(name, driver);
             });
     }

@@ -10,8 +10,6 @@
 namespace vduse::device {
 namespace {
 
-constexpr uint16_t kMinMtu = 68;
-constexpr uint16_t kMaxMtu = 9702;
 constexpr size_t kMaxName = 63;
 
 Error invalid(std::string what) {
@@ -34,7 +32,7 @@ Result<void> validate(const DeviceConfig& config) {
     if (config.ctrl_vq == CtrlVq::off && config.queue_pairs != 1)
         return invalid("queues: more than 1 pair needs the control queue, which ctrl_vq=off denies"
         );
-    if (config.queue_size < 2 || config.queue_size > ring::kMaxSize ||
+    if (config.queue_size < kMinQueueSize || config.queue_size > ring::kMaxSize ||
         !std::has_single_bit(config.queue_size))
         return invalid("queue_size: a power of two from 2 to 32768");
     if (config.mtu < kMinMtu || config.mtu > kMaxMtu)

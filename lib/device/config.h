@@ -13,6 +13,12 @@ namespace vduse::device {
 /// never sets the queue up leaves the size to us.
 inline constexpr uint16_t kControlQueueSize = 64;
 
+// What a DeviceConfig may say; kMaxPairs and kMaxSpaces are in state.h, ring::kMaxSize in layout.h.
+inline constexpr uint16_t kMinQueueSize = 2;
+inline constexpr uint16_t kMinMtu = 68;
+inline constexpr uint16_t kMaxMtu = 9702;
+inline constexpr uint32_t kMaxSpeed = 0x7fffffff;  ///< virtio 1.3, 5.1.4
+
 /// Code EINVAL and the key that is wrong, with the values that are right.
 Result<void> validate(const DeviceConfig& config);
 

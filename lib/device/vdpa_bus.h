@@ -10,6 +10,7 @@
 // `vdpa_holder`, which only read /sys and /proc.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -19,6 +20,18 @@ namespace vduse::device {
 /// Names of bus drivers, which are also those of their kernel modules.
 inline constexpr const char* kVirtioVdpa = "virtio_vdpa";
 inline constexpr const char* kVhostVdpa = "vhost_vdpa";
+
+/// What a device's process is asked to do with it on the bus.
+enum class Attach : uint8_t {
+    none,    ///< Nothing: somebody else puts it there.
+    virtio,  ///< To virtio_vdpa: a netdev of this host.
+    vhost,   ///< To vhost_vdpa: a character device for QEMU.
+};
+
+/// The bus driver for `attach`, which is not none.
+inline const char* bus_driver_of(Attach attach) {
+    return attach == Attach::virtio ? kVirtioVdpa : kVhostVdpa;
+}
 
 /// The error says which module to load. To be asked before `vdpa_add`: a bus driver that is loaded
 /// takes a new device at once, wanted or not.

@@ -102,8 +102,8 @@ TEST(Options, BadValuesNameTheKeyAndTheRange) {
     expect_refused("--device vd0,speed=0", {"speed=0", "1 to 2147483647"});
     expect_refused("--device vd0,profile=fast", {"profile=fast", "migratable, full"});
     expect_refused("--device vd0,ctrl_vq=yes", {"ctrl_vq=yes", "auto, on, off"});
-    expect_refused("--device vd0,groups=own", {"groups=own", "data, per-pair"});
-    expect_refused("--device vd0,persist=yes", {"persist=yes", "0, 1"});
+    expect_refused("--device vd0,groups=own", {"groups=own", "together, data, per-pair"});
+    expect_refused("--device vd0,persist=2", {"persist=2", "0, 1"});
     expect_refused("--device vd0,as=0", {"as=0", "1 to 129"});
     expect_refused("--device vd0,as=130", {"as=130", "1 to 129"});
     expect_refused("--device vd0,attach=qemu", {"attach=qemu", "none, virtio, vhost"});

@@ -1,0 +1,23 @@
+// The keys of a device as people write them, for vduse-dp's --device and for the devargs of
+// net_vduse: each function reads the value of the key that it is called after. Pure functions.
+#pragma once
+
+#include "base/parse.h"
+#include "device/vdpa_bus.h"
+#include "vduse.h"
+
+namespace vduse::device::keys {
+
+parse::Complaint queues(DeviceConfig& config, parse::Text value);
+parse::Complaint queue_size(DeviceConfig& config, parse::Text value);
+parse::Complaint mac(DeviceConfig& config, parse::Text value);
+parse::Complaint mtu(DeviceConfig& config, parse::Text value);
+parse::Complaint speed(DeviceConfig& config, parse::Text value);
+parse::Complaint profile(DeviceConfig& config, parse::Text value);
+parse::Complaint ctrl_vq(DeviceConfig& config, parse::Text value);
+parse::Complaint groups(DeviceConfig& config, parse::Text value);
+parse::Complaint spaces(DeviceConfig& config, parse::Text value);
+parse::Complaint persist(DeviceConfig& config, parse::Text value);
+parse::Complaint attach(Attach& attach, parse::Text value);
+
+}  // namespace vduse::device::keys
