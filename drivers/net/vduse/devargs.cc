@@ -1,0 +1,245 @@
+// How it works: rte_kvargs cuts the string up as it does for every driver. Each key is a row of one
+// table, which is searched and listed in complaints. Values that vduse-dp's --device has too are
+// read by lib/device/keys.h; what can only be said of all keys together comes at the end.
+#include "devargs.h"
+
+#include <grp.h>
+#include <pwd.h>
+#include <rte_kvargs.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+#include <span>
+
+#include "device/config.h"
+#include "device/keys.h"
+
+namespace vduse::pmd {
+namespace {
+
+namespace keys = device::keys;
+using parse::Choice;
+using parse::Complaint;
+using parse::Text;
+
+constexpr Text kDevFolder = "/dev/vduse/";
+
+Error invalid(std::string line) {
+    return Error{EINVAL, std::move(line)};
+}
+
+template <Complaint (*set)(DeviceConfig&, Text)>
+Complaint of_config(DevArgs& args, Text value) {
+    return set(args.config, value);
+}
+
+template <bool DeviceConfig::*member>
+Complaint set_flag(DevArgs& args, Text value) {
+    return parse::store_bool(value, args.config.*member);
+}
+
+Complaint set_iface(DevArgs& args, Text value) {
+    if (value.starts_with(kDevFolder))
+        value.remove_prefix(kDevFolder.size());
+    args.config.name = value;
+    return {};
+}
+
+Complaint set_mtu(DevArgs& args, Text value) {
+    auto complaint = keys::mtu(args.config, value);
+    if (!complaint)
+        args.mtu = args.config.mtu;
+    return complaint;
+}
+
+Complaint set_duplex(DevArgs& args, Text value) {
+    static constexpr std::array<Choice<bool>, 2> kChoices = {{{"full", true}, {"half", false}}};
+    return parse::store_choice(value, kChoices, args.config.full_duplex);
+}
+
+Complaint set_indirect(DevArgs& args, Text value) {
+    bool indirect = false;
+    auto complaint = parse::store_bool(value, indirect);
+    args.config.profile = indirect ? Profile::full : Profile::migratable;
+    return complaint;
+}
+
+Complaint set_linear(DevArgs& args, Text value) {
+    return parse::store_bool(value, args.linear);
+}
+
+Complaint set_attach(DevArgs& args, Text value) {
+    return keys::attach(args.attach, value);
+}
+
+/// What the kernel accepts (dev_valid_name), but for '%', by which it would choose a number.
+Complaint set_netdev(DevArgs& args, Text value) {
+    constexpr size_t kLongest = 15;
+    const bool valid = !value.empty() && value.size() <= kLongest && value != "." &&
+                       value != ".." && value.find_first_of("/:% \t\n\v\f\r") == Text::npos;
+    if (!valid)
+        return "must be 1 to 15 characters, none of them '/', ':', '%' or a blank";
+    args.netdev = value;
+    return {};
+}
+
+Complaint set_netns(DevArgs& args, Text value) {
+    const bool path = value.starts_with('/');
+    if (value.empty() || value == "." || value == ".." || (!path && value.find('/') != Text::npos))
+        return "must be a name as 'ip netns' lists them, or a path that begins with '/'";
+    args.netns = value;
+    return {};
+}
+
+/// A number, or what `find` makes of a name: nothing if there is none.
+template <class Id, class Find>
+bool store_id(Text text, std::optional<Id>& target, Find find) {
+    target = parse::number(text);
+    if (!target)
+        target = find(std::string(text).c_str());
+    return target.has_value();
+}
+
+std::optional<uid_t> find_user(const char* name) {
+    passwd entry{};
+    passwd* found = nullptr;
+    std::array<char, 4096> room{};
+    (void)::getpwnam_r(name, &entry, room.data(), room.size(), &found);
+    return found == nullptr ? std::nullopt : std::optional(entry.pw_uid);
+}
+
+std::optional<gid_t> find_group(const char* name) {
+    struct group entry {};
+    struct group* found = nullptr;
+    std::array<char, 65536> room{};  // all members of the group
+    (void)::getgrnam_r(name, &entry, room.data(), room.size(), &found);
+    return found == nullptr ? std::nullopt : std::optional(entry.gr_gid);
+}
+
+Complaint set_owner(DevArgs& args, Text value) {
+    const bool has_group = value.find(':') != Text::npos;
+    Text group = value;
+    const Text user = parse::cut(group, ':');
+    if (!store_id(user, args.owner, find_user))
+        return "must be user[:group], and there is no user " + parse::quoted(user);
+    if (has_group && !store_id(group, args.group, find_group))
+        return "must be user[:group], and there is no group " + parse::quoted(group);
+    return {};
+}
+
+Complaint set_mode(DevArgs& args, Text value) {
+    constexpr uint32_t kMost = 0777;
+    const auto mode = parse::number(value, 8);
+    if (!mode || *mode > kMost)
+        return "must be octal, 0 to 777";
+    args.mode = *mode;
+    return {};
+}
+
+/// What a driver of this kind is expected to have one day.
+Complaint refuse_feature(DevArgs& /*args*/, Text value) {
+    bool wanted = false;
+    if (parse::store_bool(value, wanted) || wanted)
+        return "must be 0, net_vduse does not have it yet";
+    return {};
+}
+
+/// net_vhost has them, and its strings are to work.
+Complaint ignore(DevArgs& /*args*/, Text value) {
+    bool any = false;
+    return parse::store_bool(value, any);
+}
+
+using Key = parse::Key<DevArgs>;
+constexpr std::array<Key, 30> kKeys = {
+    {{"iface", set_iface},
+     {"queues", of_config<keys::queues>},
+     {"queue_size", of_config<keys::queue_size>},
+     {"mac", of_config<keys::mac>},
+     {"mtu", set_mtu},
+     {"speed", of_config<keys::speed>},
+     {"duplex", set_duplex},
+     {"mrg_rxbuf", set_flag<&DeviceConfig::mrg_rxbuf>},
+     {"indirect", set_indirect},
+     {"event_idx", set_flag<&DeviceConfig::event_idx>},
+     {"linear-buffer", set_linear},
+     {"ctrl_vq", of_config<keys::ctrl_vq>},
+     {"groups", of_config<keys::groups>},
+     {"as", of_config<keys::spaces>},
+     {"persist", of_config<keys::persist>},
+     {"attach", set_attach},
+     {"netdev", set_netdev},
+     {"netns", set_netns},
+     {"owner", set_owner},
+     {"mode", set_mode},
+     {"csum", refuse_feature},
+     {"tso", refuse_feature},
+     {"in_order", refuse_feature},
+     {"packed_vq", refuse_feature},
+     {"ext-buffer", refuse_feature},
+     {"umem", refuse_feature},
+     {"client", ignore},
+     {"iommu-support", ignore},
+     {"postcopy-support", ignore},
+     {"legacy-ol-flags", ignore}}};
+static_assert(kKeys.size() <= RTE_KVARGS_MAX, "a string with every key is no error");
+
+/// Sets the key `name`; `given` are the keys seen before. The complaint is a whole line.
+Complaint set_key(DevArgs& args, Text name, const char* value, std::vector<Text>& given) {
+    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
+    if (key == kKeys.end())
+        return "unknown key " + parse::quoted(name) +
+               ", valid keys: " + parse::joined(parse::names_of(kKeys));
+    if (std::ranges::find(given, name) != given.end())
+        return std::string(name) + " is given twice";
+    given.push_back(name);
+    if (value == nullptr)
+        return std::string(name) + " needs a value, " + std::string(name) + "=...";
+    if (const auto complaint = key->set(args, value))
+        return parse::refused(name, value, *complaint);
+    if (key->set == ignore)
+        args.ignored.emplace_back(name);
+    return {};
+}
+
+struct FreeKvargs {
+    void operator()(rte_kvargs* list) const { rte_kvargs_free(list); }
+};
+
+/// Sets the keys of `text`.
+Complaint set_keys(DevArgs& args, const char* text) {
+    const std::unique_ptr<rte_kvargs, FreeKvargs> list(rte_kvargs_parse(text, nullptr));
+    if (list == nullptr)
+        return parse::quoted(text) + " is no list of key=value,key=value";
+    std::vector<Text> given;
+    for (const rte_kvargs_pair& pair : std::span(list->pairs, list->count))
+        if (auto complaint = set_key(args, pair.key, pair.value, given))
+            return complaint;
+    return {};
+}
+
+}  // namespace
+
+Result<DevArgs> parse_devargs(const char* name, const char* args) {
+    DevArgs result;
+    result.config.name = name;
+    if (args != nullptr && *args != '\0')
+        if (auto complaint = set_keys(result, args))
+            return invalid(std::move(*complaint));
+    if (!result.config.mac)
+        result.config.mac = mac_from_name(result.config.name);
+    result.config.offer_mtu = result.mtu.has_value();
+    if (!result.mtu)
+        result.config.mtu = device::kMaxMtu;
+    if (!result.netdev.empty() && result.attach != Attach::virtio)
+        return invalid("netdev needs attach=virtio: there is no netdev otherwise");
+    if (!result.netns.empty() && result.attach != Attach::virtio)
+        return invalid("netns needs attach=virtio: there is no netdev otherwise");
+    if (auto valid = device::validate(result.config); !valid)
+        return valid.error();
+    return result;
+}
+
+}  // namespace vduse::pmd

@@ -1,0 +1,66 @@
+// What stands behind a port's name in --vdev, in EAL's hotplug and in OVS's dpdk-devargs: from a
+// string to a checked struct.
+//
+//     net_vduse0,iface=vd0,queues=2,attach=virtio,netdev=eth7,netns=blue
+//
+// A pure function, but for `owner`, which asks the host who that is. It knows neither the EAL's
+// devices nor VDUSE. Errors are one line for a person, name the key or the value and what would be
+// valid, and have code EINVAL. Called once by probe, and by test/unit/devargs_test.cc.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "device/vdpa_bus.h"
+#include "vduse.h"
+
+namespace vduse::pmd {
+
+using device::Attach;
+
+struct DevArgs {
+    DeviceConfig config;
+    std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
+    bool linear = true;           ///< Frames that do not fit into one mbuf are dropped.
+    Attach attach = Attach::none;
+    std::string netdev;  ///< what virtio_vdpa's netdev is to be called; "": as it is
+    std::string netns;   ///< where it is to be moved to: a name or a path; "": it stays
+    // Of /dev/vduse/NAME; none: as the kernel made it.
+    std::optional<uid_t> owner;
+    std::optional<gid_t> group;
+    std::optional<mode_t> mode;
+    std::vector<std::string> ignored;  ///< keys of net_vhost that were given and have no effect
+};
+
+/// `name`: of the vdev. `args`: what stands behind its first comma, may be nullptr or empty.
+Result<DevArgs> parse_devargs(const char* name, const char* args);
+
+/// What dpdk-pmdinfo.py shows. A macro, as RTE_PMD_REGISTER_PARAM_STRING makes an array of it.
+#define VDUSE_PMD_PARAMS            \
+    "iface=<NAME|/dev/vduse/NAME> " \
+    "queues=<1-128> "               \
+    "queue_size=<2-32768> "         \
+    "mac=<xx:xx:xx:xx:xx:xx> "      \
+    "mtu=<68-9702> "                \
+    "speed=<Mbit/s> "               \
+    "duplex=<full|half> "           \
+    "mrg_rxbuf=<0|1> "              \
+    "indirect=<0|1> "               \
+    "event_idx=<0|1> "              \
+    "linear-buffer=<0|1> "          \
+    "ctrl_vq=<auto|on|off> "        \
+    "groups=<together|per-pair> "   \
+    "as=<1-129> "                   \
+    "persist=<0|1> "                \
+    "attach=<none|virtio|vhost> "   \
+    "netdev=<name> "                \
+    "netns=<name|path> "            \
+    "owner=<user[:group]> "         \
+    "mode=<octal>"
+
+}  // namespace vduse::pmd
