@@ -14,11 +14,11 @@ const int log_type = rte_log_register_type_and_pick_level("lib.vduse", RTE_LOG_I
 constexpr std::array<uint32_t, 5> kLevels = {
     RTE_LOG_ERR, RTE_LOG_WARNING, RTE_LOG_NOTICE, RTE_LOG_INFO, RTE_LOG_DEBUG};
 
-uint32_t level_of(Severity severity) {
+}  // namespace
+
+uint32_t log_level(Severity severity) {
     return kLevels[static_cast<size_t>(severity)];
 }
-
-}  // namespace
 
 void log(Severity severity, const char* format, ...) {
     std::array<char, 1024> line{};
@@ -26,7 +26,7 @@ void log(Severity severity, const char* format, ...) {
     va_start(arguments, format);
     std::vsnprintf(line.data(), line.size(), format, arguments);
     va_end(arguments);
-    rte_log(level_of(severity), static_cast<uint32_t>(log_type), "VDUSE: %s\n", line.data());
+    rte_log(log_level(severity), static_cast<uint32_t>(log_type), "VDUSE: %s\n", line.data());
 }
 
 }  // namespace vduse

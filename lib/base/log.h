@@ -12,6 +12,9 @@ enum class Severity : uint8_t { error, warning, notice, info, debug };
 /// Writes `VDUSE: ` and the formatted line to DPDK's log. Any thread; may block: control only.
 [[gnu::format(printf, 2, 3)]] void log(Severity severity, const char* format, ...);
 
+/// DPDK's level, RTE_LOG_*.
+uint32_t log_level(Severity severity);
+
 /// Lines that somebody else can cause as often as he likes: one a second. One thread.
 class LinePace {
   public:

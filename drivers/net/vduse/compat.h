@@ -1,0 +1,78 @@
+// What differs between the DPDK releases that the driver is built with, and nothing else: 22.11
+// (Debian 12), 24.11 (Debian 13), 25.11. Also where all driver headers of DPDK come from.
+#pragma once
+
+#include <ethdev_driver.h>
+#include <ethdev_vdev.h>
+#include <pthread.h>
+#include <rte_lcore.h>
+#include <rte_version.h>
+
+#include <cstdint>
+
+namespace vduse::pmd {
+
+// --- a thread on the CPUs that EAL keeps for control work
+
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 7, 0, 0)
+using Thread = rte_thread_t;
+inline int create_thread(Thread* thread, const char* name, void (*body)(void*), void* argument) {
+    struct Start {
+        void (*body)(void*);
+        void* argument;
+    };
+    auto* start = new Start{body, argument};
+    const auto run = [](void* raw) -> uint32_t {
+        const Start mine = *static_cast<Start*>(raw);
+        delete static_cast<Start*>(raw);
+        mine.body(mine.argument);
+        return 0;
+    };
+    const int result = rte_thread_create_control(thread, name, run, start);
+    if (result != 0)
+        delete start;
+    return result;
+}
+inline void join_thread(Thread thread) {
+    rte_thread_join(thread, nullptr);
+}
+#else
+using Thread = pthread_t;
+inline int create_thread(Thread* thread, const char* name, void (*body)(void*), void* argument) {
+    struct Start {
+        void (*body)(void*);
+        void* argument;
+    };
+    auto* start = new Start{body, argument};
+    const auto run = [](void* raw) -> void* {
+        const Start mine = *static_cast<Start*>(raw);
+        delete static_cast<Start*>(raw);
+        mine.body(mine.argument);
+        return nullptr;
+    };
+    const int result = rte_ctrl_thread_create(thread, name, nullptr, run, start);
+    if (result != 0)
+        delete start;
+    return result;
+}
+inline void join_thread(Thread thread) {
+    pthread_join(thread, nullptr);
+}
+#endif
+
+// --- statistics of single queues: once a part of rte_eth_stats, now a struct of their own
+
+#if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
+/// `op(dev, stats, queues)`, `queues` may be nullptr.
+#define VDUSE_STATS_GET(op)                                                      \
+    [](rte_eth_dev* dev, rte_eth_stats* stats, eth_queue_stats* queues) -> int { \
+        return op(dev, stats, queues);                                           \
+    }
+using CountResult = int;
+#else
+#define VDUSE_STATS_GET(op) \
+    [](rte_eth_dev* dev, rte_eth_stats* stats) -> int { return op(dev, stats, stats); }
+using CountResult = uint32_t;
+#endif
+
+}  // namespace vduse::pmd

@@ -1,0 +1,125 @@
+#include "control_thread.h"
+
+#include <condition_variable>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "compat.h"
+
+namespace vduse::pmd {
+namespace {
+
+/// What the library asks for where the kernel does not tell of late queues.
+constexpr int kTurnMs = 100;
+
+struct Task {
+    const std::function<void(Control&)>& work;
+    bool done = false;
+};
+
+struct Loop {
+    std::unique_ptr<Control> control;
+    Thread thread{};
+    std::vector<Watcher*> watchers;
+    std::mutex mutex;
+    std::condition_variable finished;
+    std::deque<Task*> tasks;
+    bool stop = false;
+
+    void work();
+    void run(const std::function<void(Control&)>& what);
+};
+
+// The driver is a plug-in: what it leaves behind is for the process's end.
+std::mutex life;
+int users = 0;
+std::unique_ptr<Loop> loop;
+thread_local bool is_control = false;
+
+void Loop::work() {
+    is_control = true;
+    for (;;) {
+        std::deque<Task*> now;
+        {
+            const std::lock_guard lock(mutex);
+            if (stop)
+                return;
+            now.swap(tasks);
+        }
+        for (Task* task : now) {
+            task->work(*control);
+            const std::lock_guard lock(mutex);
+            task->done = true;
+            finished.notify_all();
+        }
+        control->run_once(kTurnMs);
+        // A watcher's callbacks may run tasks that change the list.
+        for (size_t i = 0; i < watchers.size(); ++i)
+            watchers[i]->look();
+    }
+}
+
+void Loop::run(const std::function<void(Control&)>& what) {
+    if (is_control)
+        return what(*control);
+    Task task{what};
+    std::unique_lock lock(mutex);
+    tasks.push_back(&task);
+    control->wake();
+    finished.wait(lock, [&] { return task.done; });
+}
+
+}  // namespace
+
+Result<ControlThread> ControlThread::share() {
+    const std::lock_guard lock(life);
+    if (!loop) {
+        auto fresh = std::make_unique<Loop>();
+        auto control = Control::create();
+        if (!control)
+            return control.error();
+        fresh->control = std::move(*control);
+        const auto body = [](void* mine) { static_cast<Loop*>(mine)->work(); };
+        if (const int error = create_thread(&fresh->thread, "vduse-control", body, fresh.get());
+            error != 0)
+            return Error{error < 0 ? -error : error, "the control thread"};
+        loop = std::move(fresh);
+    }
+    ++users;
+    ControlThread result;
+    result.held_ = true;
+    return result;
+}
+
+ControlThread::~ControlThread() {
+    if (!held_)
+        return;
+    const std::lock_guard lock(life);
+    // Closed in a callback that the control thread itself makes: it goes on, for the next port.
+    if (--users != 0 || is_control)
+        return;
+    {
+        const std::lock_guard tasks(loop->mutex);
+        loop->stop = true;
+    }
+    loop->control->wake();
+    join_thread(loop->thread);
+    loop.reset();
+}
+
+void ControlThread::run(const std::function<void(Control&)>& work) const {
+    loop->run(work);
+}
+
+void ControlThread::watch(Watcher& watcher) {
+    loop->watchers.push_back(&watcher);
+}
+
+void ControlThread::forget(Watcher& watcher) {
+    std::erase(loop->watchers, &watcher);
+}
+
+}  // namespace vduse::pmd

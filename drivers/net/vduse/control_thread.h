@@ -1,0 +1,51 @@
+// The control thread of all ports of a process.
+//
+// The library wants one thread that answers the kernel and owns all devices. An application with
+// ethdev ports has none to give, so the first port starts one and the last one ends it. It is on
+// the CPUs that EAL keeps for such threads. Whatever an ethdev operation wants of a device it does
+// in a closure that this thread runs between two turns of the library's loop, while the caller
+// waits: 100 us and more, so never in the datapath.
+//
+// A closure may run others (an application's link callback, called by this thread, may call
+// anything). It must not call what waits for the kernel to ask the device (lib/device/vdpa_bus.h):
+// that is for the threads that call the driver.
+#pragma once
+
+#include <functional>
+
+#include "base/result.h"
+#include "vduse.h"
+
+namespace vduse::pmd {
+
+/// What the control thread does for a port in each of its turns, ten times a second at least.
+class Watcher {
+  public:
+    virtual void look() = 0;
+
+  protected:
+    ~Watcher() = default;
+};
+
+/// A share in the control thread: it runs while there is one. Any thread.
+class ControlThread {
+  public:
+    ControlThread() = default;
+    ControlThread(ControlThread&& other) noexcept : held_(std::exchange(other.held_, false)) {}
+    ControlThread& operator=(ControlThread&&) = delete;
+    ~ControlThread();
+
+    static Result<ControlThread> share();
+
+    /// Runs `work` on the control thread and returns when it is done.
+    void run(const std::function<void(Control&)>& work) const;
+
+    /// In `work` only.
+    static void watch(Watcher& watcher);
+    static void forget(Watcher& watcher);
+
+  private:
+    bool held_ = false;
+};
+
+}  // namespace vduse::pmd

@@ -1,0 +1,125 @@
+// The driver "net_vduse" of the vdev bus: from a name and devargs to an ethdev, and back.
+//
+// Probing makes the kernel's device, so what is wrong (no VDUSE, no right to it, a name that is
+// taken) is said here, by a negative errno and a line of pmd.net.vduse.init. A secondary process
+// attaches to the primary's port, for statistics.
+#include <rte_kvargs.h>
+
+#include <cerrno>
+#include <memory>
+#include <new>
+
+#include "compat.h"
+#include "devargs.h"
+#include "log.h"
+#include "ops.h"
+#include "port.h"
+
+namespace vduse::pmd {
+namespace {
+
+int refuse(const char* name, const Error& error) {
+    log(Topic::init, Severity::error, "%s: %s", name, error.text().c_str());
+    return -error.code;
+}
+
+void fill_data(rte_eth_dev_data& data, const Port& port, rte_ether_addr* macs) {
+    std::copy(port.mac().begin(), port.mac().end(), macs[0].addr_bytes);
+    data.mac_addrs = macs;
+    data.mtu = std::min<uint16_t>(RTE_ETHER_MTU, port.max_mtu());
+    data.nb_rx_queues = 1;
+    data.nb_tx_queues = 1;
+    data.promiscuous = 1;
+    data.all_multicast = 1;
+    data.dev_flags = RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
+    data.dev_link = port.link();
+}
+
+/// The ethdev of a port that is ready; nullptr: no memory, or too many ports.
+rte_eth_dev* make_ethdev(rte_vdev_device* vdev, const Port& port) {
+    rte_eth_dev* dev = rte_eth_vdev_allocate(vdev, sizeof(Shared));
+    if (dev == nullptr)
+        return nullptr;
+    new (dev->data->dev_private) Shared;
+    auto* macs =
+        static_cast<rte_ether_addr*>(rte_zmalloc("vduse_macs", kMaxMacs * sizeof(rte_ether_addr), 0)
+        );
+    dev->intr_handle = rte_intr_instance_alloc(RTE_INTR_INSTANCE_F_SHARED);
+    if (macs == nullptr || dev->intr_handle == nullptr) {
+        rte_free(macs);
+        rte_intr_instance_free(dev->intr_handle);
+        rte_eth_dev_release_port(dev);
+        return nullptr;
+    }
+    fill_data(*dev->data, port, macs);
+    return dev;
+}
+
+int probe_secondary(rte_vdev_device* vdev, const char* name) {
+    rte_eth_dev* dev = rte_eth_dev_attach_secondary(name);
+    if (dev == nullptr)
+        return refuse(name, Error{ENODEV, "the primary process has no such port"});
+    dev->device = &vdev->device;
+    dev->dev_ops = &kSecondaryOps;
+    rte_eth_dev_probing_finish(dev);
+    return 0;
+}
+
+int probe(rte_vdev_device* vdev) {
+    const char* name = rte_vdev_device_name(vdev);
+    if (rte_eal_process_type() == RTE_PROC_SECONDARY)
+        return probe_secondary(vdev, name);
+    auto arguments = parse_devargs(name, rte_vdev_device_args(vdev));
+    if (!arguments)
+        return refuse(name, arguments.error());
+    for (const std::string& key : arguments->ignored)
+        log(Topic::init, Severity::info, "%s: %s has no meaning here", name, key.c_str());
+    auto control = ControlThread::share();
+    if (!control)
+        return refuse(name, control.error());
+    auto port = Port::create(std::move(*arguments), std::move(*control));
+    if (!port)
+        return refuse(name, port.error());
+    rte_eth_dev* dev = make_ethdev(vdev, **port);
+    if (dev == nullptr)
+        return refuse(name, Error{ENOMEM, "an ethdev"});
+    dev->process_private = port->get();
+    dev->dev_ops = &kOps;
+    set_fast_path(dev);
+    (*port).release()->serve(dev);
+    rte_eth_dev_probing_finish(dev);
+    return 0;
+}
+
+/// Also after the application has closed the port.
+int remove(rte_vdev_device* vdev) {
+    rte_eth_dev* dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
+    if (dev == nullptr)
+        return 0;
+    if (rte_eal_process_type() == RTE_PROC_PRIMARY)
+        close(dev);
+    return rte_eth_dev_release_port(dev);
+}
+
+// RTE_PMD_REGISTER_VDEV is not for C++: it would give its symbols names that no tool finds.
+rte_vdev_driver driver = [] {
+    rte_vdev_driver made{};
+    made.driver.name = "net_vduse";
+    made.driver.alias = "eth_vduse";
+    made.probe = probe;
+    made.remove = remove;
+    return made;
+}();
+
+/// What dpdk-pmdinfo.py looks for.
+[[gnu::used]] const char pmd_info[] =
+    "PMD_INFO_STRING= {\"name\" : \"net_vduse\", \"params\" : \"" VDUSE_PMD_PARAMS
+    "\", \"pci_ids\" : []}";
+
+struct Registered {
+    Registered() { rte_vdev_register(&driver); }
+};
+const Registered registered;
+
+}  // namespace
+}  // namespace vduse::pmd

@@ -1,0 +1,250 @@
+#include "port.h"
+
+#include <fcntl.h>
+#include <rte_interrupts.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "device/vdpa_bus.h"
+#include "log.h"
+#include "net/header.h"
+
+namespace vduse::pmd {
+
+Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread control) {
+    auto port = std::unique_ptr<Port>(new Port(std::move(arguments), std::move(control)));
+    const DeviceConfig& config = port->arguments_.config;
+    Result<void> made;
+    port->control_.run([&](Control& library) {
+        auto device = library.add(config);
+        if (!device) {
+            made = device.error();
+            return;
+        }
+        port->device = std::move(*device);
+        port->device->set_link(false);
+    });
+    if (!made)
+        return made.error();
+    port->pairs = port->device->queue_pairs();
+    port->locks = std::make_unique<PairLocks[]>(port->pairs);
+    if (auto owned = port->own(); !owned)
+        return owned.error();
+    if (auto attached = port->attach(); !attached)
+        return attached.error();
+    return port;
+}
+
+Result<void> Port::own() const {
+    const std::string node = "/dev/vduse/" + name();
+    const auto keep = [](const auto& id) { return id ? *id : static_cast<uid_t>(-1); };
+    if ((arguments_.owner || arguments_.group) &&
+        ::chown(node.c_str(), keep(arguments_.owner), keep(arguments_.group)) != 0)
+        return Error{errno, "owner of " + node};
+    if (arguments_.mode && ::chmod(node.c_str(), *arguments_.mode) != 0)
+        return Error{errno, "mode of " + node};
+    return {};
+}
+
+Result<void> Port::attach() {
+    if (arguments_.attach == Attach::none)
+        return {};
+    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.attach)); !done)
+        return done;
+    attached_ = true;
+    return {};
+}
+
+Port::~Port() {
+    if (!device)
+        return;
+    if (dev_ != nullptr)
+        control_.run([this](Control& /*library*/) { ControlThread::forget(*this); });
+    const bool persist = arguments_.config.persist;
+    if (attached_ && !persist)
+        if (const auto done = device::vdpa_detach(name()); !done)
+            log(Topic::driver,
+                Severity::warning,
+                "%s: %s",
+                name().c_str(),
+                done.error().what.c_str());
+    control_.run([this](Control& /*library*/) {
+        // EBUSY: somebody holds it on the bus. It stays there without us, and he was told above.
+        if (const auto done = device->destroy(); !done && done.error().code != EBUSY)
+            log(Topic::driver,
+                Severity::error,
+                "%s: %s",
+                name().c_str(),
+                done.error().text().c_str());
+        device.reset();
+    });
+}
+
+void Port::serve(rte_eth_dev* dev) {
+    number = dev->data->port_id;
+    auto* shared = static_cast<Shared*>(dev->data->dev_private);
+    shared->pairs = pairs;
+    shared->linear = arguments_.linear;
+    shared->max_mtu = max_mtu();
+    shared->speed = speed();
+    shared->full_duplex = arguments_.config.full_duplex;
+    control_.run([this, dev](Control& /*library*/) {
+        dev_ = dev;
+        ControlThread::watch(*this);
+    });
+}
+
+// --- the link
+
+void Port::start() {
+    control_.run([this](Control& /*library*/) {
+        running = true;
+        refresh_link();
+    });
+}
+
+void Port::stop() {
+    control_.run([this](Control& /*library*/) {
+        running = false;
+        refresh_link();
+    });
+}
+
+void Port::set_admin(bool up) {
+    control_.run([this, up](Control& /*library*/) {
+        admin_ = up;
+        refresh_link();
+    });
+}
+
+void Port::refresh_link() {
+    const bool carrier = running && admin_;
+    device->set_link(carrier);
+    const bool up = carrier && device->driver_ok() && !device->broken();
+    if (up == up_.exchange(up))
+        return;
+    auto* shared = static_cast<Shared*>(dev_->data->dev_private);
+    shared->up = up;
+    const rte_eth_link now = link();
+    rte_eth_linkstatus_set(dev_, &now);
+    log(Topic::driver, Severity::info, "%s: link %s", name().c_str(), up ? "up" : "down");
+    if (dev_->data->dev_conf.intr_conf.lsc != 0)
+        rte_eth_dev_callback_process(dev_, RTE_ETH_EVENT_INTR_LSC, nullptr);
+}
+
+rte_eth_link Port::link() const {
+    return link_of(up_, speed(), arguments_.config.full_duplex);
+}
+
+void Port::look() {
+    if (device->broken() && !std::exchange(said_broken_, true))
+        log(Topic::driver,
+            Severity::error,
+            "%s: the kernel gave the device up; close the port and probe it again",
+            name().c_str());
+    refresh_link();
+    auto* shared = static_cast<Shared*>(dev_->data->dev_private);
+    const uint32_t wanted = shared->wanted.load(std::memory_order_acquire);
+    if (wanted == shared->made.load(std::memory_order_relaxed))
+        return;
+    shared->stats = stats();
+    shared->made.store(wanted, std::memory_order_release);
+}
+
+// --- what operations ask
+
+Result<void> Port::set_mac(const std::array<uint8_t, 6>& mac) {
+    Result<void> done;
+    control_.run([&](Control& /*library*/) { done = device->set_mac(mac); });
+    return done;
+}
+
+DeviceInfo Port::info() const {
+    DeviceInfo info;
+    control_.run([&](Control& /*library*/) { info = device->info(); });
+    return info;
+}
+
+PortStats Port::counters() const {
+    PortStats all;
+    all.pairs = pairs;
+    for (uint16_t pair = 0; pair < pairs; ++pair)
+        all.pair[pair] = {device->from_guest_stats(pair), device->to_guest_stats(pair)};
+    for (uint16_t i = 0; i < kMaxQueues; ++i) {
+        const QueueCounters& queue = queues[i];
+        if (i < kCountedQueues)
+            all.tx_queue[i] = {queue.tx_frames.read(), queue.tx_bytes.read()};
+        all.vlan_filtered += queue.vlan_filtered.read();
+        all.vlan_errors += queue.vlan_errors.read();
+    }
+    return all;
+}
+
+PortStats Port::stats() const {
+    const std::lock_guard lock(stats_lock_);
+    return counters() -= before_;
+}
+
+void Port::reset_stats() {
+    const std::lock_guard lock(stats_lock_);
+    before_ = counters();
+}
+
+void Port::set_rules() {
+    const uint64_t offloads = dev_->data->dev_conf.rxmode.offloads;
+    scatter = !arguments_.linear && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+    vlan_strip = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
+    vlan_filter = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0;
+    vlan_insert = (dev_->data->dev_conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;
+    longest = net::max_frame(dev_->data->mtu);
+}
+
+// --- rx interrupts
+
+Result<void> Port::install_interrupts() {
+    const uint16_t count = dev_->data->nb_rx_queues;
+    rte_intr_handle* handle = dev_->intr_handle;
+    if (rte_intr_vec_list_alloc(handle, "vduse_vectors", count) != 0)
+        return Error{ENOMEM, "interrupt vectors"};
+    for (uint16_t i = 0; i < count; ++i) {
+        auto& queue = *static_cast<RxQueue*>(dev_->data->rx_queues[i]);
+        queue.interrupts = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+        if (!queue.interrupts)
+            return Error{errno, "epoll"};
+        for (unsigned pair = i; pair < pairs; pair += count) {
+            epoll_event event{};
+            event.events = EPOLLIN;
+            if (::epoll_ctl(
+                    queue.interrupts.get(),
+                    EPOLL_CTL_ADD,
+                    device->kick_fd(static_cast<uint16_t>(pair)),
+                    &event
+                ) != 0)
+                return Error{errno, "epoll"};
+        }
+        if (rte_intr_vec_list_index_set(handle, i, RTE_INTR_VEC_RXTX_OFFSET + i) != 0 ||
+            rte_intr_efds_index_set(handle, i, queue.interrupts.get()) != 0)
+            return Error{ENOSPC, "interrupt vectors"};
+    }
+    // Nobody reads an epoll: enabling the interrupt of a queue empties what is below it.
+    if (rte_intr_efd_counter_size_set(handle, 0) != 0 || rte_intr_nb_efd_set(handle, count) != 0 ||
+        rte_intr_max_intr_set(handle, count + 1) != 0 ||
+        rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) != 0)
+        return Error{EINVAL, "the interrupt handle"};
+    return {};
+}
+
+void Port::remove_interrupts() {
+    rte_intr_vec_list_free(dev_->intr_handle);
+    rte_intr_nb_efd_set(dev_->intr_handle, 0);
+    for (uint16_t i = 0; i < dev_->data->nb_rx_queues; ++i)
+        if (auto* queue = static_cast<RxQueue*>(dev_->data->rx_queues[i]); queue != nullptr)
+            queue->interrupts = UniqueFd();
+}
+
+}  // namespace vduse::pmd

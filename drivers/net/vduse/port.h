@@ -1,0 +1,162 @@
+// One port: a device of the library, and what ethdev wants of it besides.
+//
+//     probe      the device is made, and put on the vDPA bus if attach= asks for it
+//     start      its carrier is up, toward the guest;   stop: down. Nothing else happens to the
+//     device. close      it is taken off the bus and destroyed, unless persist=1
+//
+// Queues of the port and pairs of the device are two things. Rx queue i of n polls pairs i, i + n,
+// ...; tx queue q sends on pair q modulo the pairs that the driver uses now. So tx queues may meet
+// at a pair, and anybody may ask for a queue's fill level while another thread polls it: each pair
+// has a lock for each direction, one atomic exchange a burst.
+//
+// Primary process only; a secondary one sees `Shared` (shared.h). Threads: the operations of ethdev
+// come from any thread, one at a time for a port; `look` and what changes the link is the control
+// thread's.
+#pragma once
+
+#include <rte_ethdev.h>
+#include <rte_spinlock.h>
+
+#include <array>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "base/fd.h"
+#include "compat.h"
+#include "control_thread.h"
+#include "devargs.h"
+#include "net/stats.h"
+#include "shared.h"
+#include "vduse.h"
+
+namespace vduse::pmd {
+
+/// As many as a device has pairs at most; a port may have more queues than its device has pairs.
+inline constexpr uint16_t kMaxQueues = 128;
+inline constexpr uint16_t kMaxVlan = 4095;
+/// Addresses that an application may add: they change nothing.
+inline constexpr uint32_t kMaxMacs = 64;
+
+class Port;
+
+/// The locks of one pair.
+struct alignas(RTE_CACHE_LINE_SIZE) PairLocks {
+    rte_spinlock_t from_guest = RTE_SPINLOCK_INITIALIZER;
+    rte_spinlock_t to_guest = RTE_SPINLOCK_INITIALIZER;
+};
+
+/// For a scope.
+class Locked {
+  public:
+    explicit Locked(rte_spinlock_t& lock) noexcept : lock_(lock) { rte_spinlock_lock(&lock_); }
+    Locked(const Locked&) = delete;
+    Locked& operator=(const Locked&) = delete;
+    ~Locked() { rte_spinlock_unlock(&lock_); }
+
+  private:
+    rte_spinlock_t& lock_;
+};
+
+struct alignas(RTE_CACHE_LINE_SIZE) RxQueue {
+    Port* port = nullptr;
+    uint16_t index = 0;
+    uint16_t descriptors = 0;  ///< as asked for: the rings are the driver's
+    rte_mempool* pool = nullptr;
+    bool deferred = false;
+    std::atomic<bool> running = false;
+    uint16_t stride = 1;  ///< it polls each stride-th pair, from `index` on
+    UniqueFd interrupts;  ///< epoll over the kick eventfds of its pairs
+};
+
+struct alignas(RTE_CACHE_LINE_SIZE) TxQueue {
+    Port* port = nullptr;
+    uint16_t index = 0;
+    uint16_t descriptors = 0;
+    bool deferred = false;
+    std::atomic<bool> running = false;
+};
+
+/// Of the queues with one number, in both directions. They outlive queues that are set up anew.
+struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
+    net::Counter tx_frames;
+    net::Counter tx_bytes;
+    net::Counter vlan_errors;
+    alignas(RTE_CACHE_LINE_SIZE) net::Counter vlan_filtered;
+};
+
+class Port final : public Watcher {
+  public:
+    /// Makes the device, and attaches it. On an error nothing is left behind.
+    static Result<std::unique_ptr<Port>> create(DevArgs arguments, ControlThread control);
+    Port(const Port&) = delete;
+    Port& operator=(const Port&) = delete;
+    ~Port();
+
+    /// The port has its ethdev from now on, and is watched.
+    void serve(rte_eth_dev* dev);
+
+    void start();
+    void stop();
+    void set_admin(bool up);
+    Result<void> set_mac(const std::array<uint8_t, 6>& mac);
+    /// From rxmode.offloads and the MTU.
+    void set_rules();
+    Result<void> install_interrupts();
+    void remove_interrupts();
+
+    /// What only the control thread may ask.
+    [[nodiscard]] DeviceInfo info() const;
+
+    void look() override;
+
+    [[nodiscard]] rte_eth_link link() const;
+    [[nodiscard]] uint16_t max_mtu() const { return arguments_.config.mtu; }
+    [[nodiscard]] bool mergeable() const { return arguments_.config.mrg_rxbuf; }
+    [[nodiscard]] uint32_t speed() const { return arguments_.config.speed; }
+    [[nodiscard]] const std::string& name() const { return arguments_.config.name; }
+    [[nodiscard]] const std::array<uint8_t, 6>& mac() const { return *arguments_.config.mac; }
+    /// Since the last reset.
+    [[nodiscard]] PortStats stats() const;
+    void reset_stats();
+
+    // The datapath's.
+    std::unique_ptr<Device> device;
+    uint16_t pairs = 0;
+    std::unique_ptr<PairLocks[]> locks;
+    std::atomic<bool> running = false;  ///< between start and stop
+    std::atomic<uint32_t> longest = 0;  ///< bytes of a frame from the guest
+    std::atomic<bool> scatter = false;  ///< the application takes chained mbufs, and may have them
+    std::atomic<bool> vlan_strip = false;
+    std::atomic<bool> vlan_filter = false;
+    std::atomic<bool> vlan_insert = false;
+    std::array<std::atomic<uint64_t>, (kMaxVlan + 1) / 64> vlans{};
+    uint16_t number = RTE_MAX_ETHPORTS;  ///< of the port
+
+    std::array<QueueCounters, kMaxQueues> queues;
+
+  private:
+    Port(DevArgs arguments, ControlThread control)
+        : arguments_(std::move(arguments)), control_(std::move(control)) {}
+    Result<void> attach();
+    Result<void> own() const;
+    void refresh_link();
+    [[nodiscard]] PortStats counters() const;
+
+    DevArgs arguments_;
+    ControlThread control_;
+    rte_eth_dev* dev_ = nullptr;
+    bool attached_ = false;
+    bool said_broken_ = false;
+    mutable std::mutex stats_lock_;
+    PortStats before_;  ///< the counters at the last reset
+    std::atomic<bool> admin_ = true;
+    std::atomic<bool> up_ = false;
+};
+
+inline Port& port_of(const rte_eth_dev* dev) {
+    return *static_cast<Port*>(dev->process_private);
+}
+
+}  // namespace vduse::pmd

@@ -1,0 +1,192 @@
+#include "rxtx.h"
+
+#include <rte_ether.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <span>
+
+#include "base/fd.h"
+#include "ring/chain.h"
+
+namespace vduse::pmd {
+namespace {
+
+/// Calls `each` for every pair of `queue`, until it returns false.
+template <class Each>
+void for_each_pair(RxQueue& queue, Each each) noexcept {
+    const uint16_t stride = queue.stride;
+    for (uint16_t pair = queue.index; pair < queue.port->pairs;
+         pair = static_cast<uint16_t>(pair + stride))
+        if (!each(pair))
+            return;
+}
+
+/// `burst(first, count)` for all of `count`, in parts that the library takes at once, until one is
+/// not taken whole. Returns how many were.
+template <class Burst>
+uint16_t in_parts(uint16_t count, Burst burst) noexcept {
+    uint16_t done = 0;
+    while (done < count) {
+        const auto part = std::min<uint16_t>(ring::kMaxBurst, static_cast<uint16_t>(count - done));
+        const uint16_t now = burst(done, part);
+        done = static_cast<uint16_t>(done + now);
+        if (now < part)
+            break;
+    }
+    return done;
+}
+
+bool wanted_vlan(const Port& port, uint16_t tci) noexcept {
+    const uint16_t vlan = tci & kMaxVlan;
+    return (port.vlans[vlan / 64].load(std::memory_order_relaxed) >> vlan % 64 & 1) != 0;
+}
+
+/// Takes tags off, and frames away whose VLAN nobody asked for. Returns how many are left.
+uint16_t look_at_tags(RxQueue& queue, std::span<rte_mbuf*> frames) noexcept {
+    const Port& port = *queue.port;
+    const bool strip = port.vlan_strip.load(std::memory_order_relaxed);
+    const bool filter = port.vlan_filter.load(std::memory_order_relaxed);
+    uint16_t left = 0;
+    for (rte_mbuf* frame : frames) {
+        const auto* ethernet = rte_pktmbuf_mtod(frame, const rte_ether_hdr*);
+        constexpr size_t kTagged = sizeof(rte_ether_hdr) + sizeof(rte_vlan_hdr);
+        const bool tagged = frame->data_len >= kTagged &&
+                            ethernet->ether_type == rte_cpu_to_be_16(RTE_ETHER_TYPE_VLAN);
+        if (tagged && filter) {
+            const auto* tag = reinterpret_cast<const rte_vlan_hdr*>(ethernet + 1);
+            if (!wanted_vlan(port, rte_be_to_cpu_16(tag->vlan_tci))) {
+                rte_pktmbuf_free(frame);
+                queue.port->queues[queue.index].vlan_filtered.add(1);
+                continue;
+            }
+        }
+        if (tagged && strip)
+            rte_vlan_strip(frame);
+        frames[left++] = frame;
+    }
+    return left;
+}
+
+/// Puts tags into the frames that ask for one. Returns how many of the first frames may be sent;
+/// the one behind them could not have its tag.
+uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
+    uint16_t good = 0;
+    for (rte_mbuf*& frame : frames) {
+        if ((frame->ol_flags & RTE_MBUF_F_TX_VLAN) != 0 && rte_vlan_insert(&frame) != 0)
+            break;
+        ++good;
+    }
+    return good;
+}
+
+}  // namespace
+
+uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
+    RxQueue& queue = *static_cast<RxQueue*>(raw);
+    Port& port = *queue.port;
+    if (!queue.running.load(std::memory_order_relaxed))
+        return 0;
+    const FromGuest wishes{
+        port.number,
+        port.longest.load(std::memory_order_relaxed),
+        !port.scatter.load(std::memory_order_relaxed)};
+    uint16_t got = 0;
+    for_each_pair(queue, [&](uint16_t pair) noexcept {
+        // Somebody else looks at it: the next burst is soon enough.
+        rte_spinlock_t& lock = port.locks[pair].from_guest;
+        if (rte_spinlock_trylock(&lock) == 0)
+            return true;
+        const auto burst = [&](uint16_t first, uint16_t part) noexcept {
+            return port.device->from_guest(
+                pair, queue.pool, std::span(frames + got + first, part), wishes
+            );
+        };
+        got = static_cast<uint16_t>(got + in_parts(static_cast<uint16_t>(count - got), burst));
+        rte_spinlock_unlock(&lock);
+        return got < count;
+    });
+    if (got != 0 && (port.vlan_strip.load(std::memory_order_relaxed) ||
+                     port.vlan_filter.load(std::memory_order_relaxed)))
+        got = look_at_tags(queue, std::span(frames, got));
+    return got;
+}
+
+uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
+    TxQueue& queue = *static_cast<TxQueue*>(raw);
+    Port& port = *queue.port;
+    const uint16_t active = port.device->active_pairs();
+    if (active == 0 || count == 0 || !queue.running.load(std::memory_order_relaxed))
+        return 0;
+    if (port.vlan_insert.load(std::memory_order_relaxed)) {
+        const uint16_t good = put_tags(std::span(frames, count));
+        if (good == 0) {
+            // Nothing can be done for it; those behind it come next time.
+            rte_pktmbuf_free(frames[0]);
+            port.queues[queue.index].vlan_errors.add(1);
+            return 1;
+        }
+        count = good;
+    }
+    const auto pair = static_cast<uint16_t>(queue.index % active);
+    const Locked locked(port.locks[pair].to_guest);
+    const Traffic before = port.device->to_guest_traffic(pair);
+    const uint16_t sent = in_parts(count, [&](uint16_t first, uint16_t part) noexcept {
+        return port.device->to_guest(pair, std::span(frames + first, part));
+    });
+    const Traffic after = port.device->to_guest_traffic(pair);
+    QueueCounters& counters = port.queues[queue.index];
+    counters.tx_frames.add(after.frames - before.frames);
+    counters.tx_bytes.add(after.bytes - before.bytes);
+    return sent;
+}
+
+uint32_t rx_waiting(RxQueue& queue) noexcept {
+    Port& port = *queue.port;
+    uint32_t waiting = 0;
+    for_each_pair(queue, [&](uint16_t pair) noexcept {
+        const Locked locked(port.locks[pair].from_guest);
+        waiting += port.device->from_guest_waiting(pair);
+        return true;
+    });
+    return waiting;
+}
+
+uint32_t tx_waiting(TxQueue& queue) noexcept {
+    Port& port = *queue.port;
+    const uint16_t active = port.device->active_pairs();
+    if (active == 0)
+        return 0;
+    const auto pair = static_cast<uint16_t>(queue.index % active);
+    const Locked locked(port.locks[pair].to_guest);
+    return port.device->to_guest_waiting(pair);
+}
+
+bool enable_interrupt(RxQueue& queue) noexcept {
+    Port& port = *queue.port;
+    bool nothing = true;
+    for_each_pair(queue, [&](uint16_t pair) noexcept {
+        const int kick = port.device->kick_fd(pair);
+        // What woke the caller is read before the ring is looked at (vduse.h).
+        uint64_t kicks = 0;
+        (void)!::read(kick, &kicks, sizeof kicks);
+        const Locked locked(port.locks[pair].from_guest);
+        if (!port.device->arm_from_guest(pair)) {
+            raise_eventfd(kick);
+            nothing = false;
+        }
+        return true;
+    });
+    return nothing;
+}
+
+void disable_interrupt(RxQueue& queue) noexcept {
+    Port& port = *queue.port;
+    for_each_pair(queue, [&](uint16_t pair) noexcept {
+        const Locked locked(port.locks[pair].from_guest);
+        port.device->disarm_from_guest(pair);
+        return true;
+    });
+}
+
+}  // namespace vduse::pmd

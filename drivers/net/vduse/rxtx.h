@@ -1,0 +1,27 @@
+// The datapath of a port: bursts, and what may be asked of a queue beside them. What they do with
+// frames is the library's; here are only the choice of the pair, its lock, and VLAN tags, which
+// virtio-net leaves to software.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+#include "port.h"
+
+namespace vduse::pmd {
+
+/// eth_rx_burst_t and eth_tx_burst_t of an RxQueue and a TxQueue.
+uint16_t rx_burst(void* queue, rte_mbuf** frames, uint16_t count) noexcept;
+uint16_t tx_burst(void* queue, rte_mbuf** frames, uint16_t count) noexcept;
+
+/// Buffers of the driver that wait for the queue. Any thread.
+uint32_t rx_waiting(RxQueue& queue) noexcept;
+uint32_t tx_waiting(TxQueue& queue) noexcept;
+
+/// Asks the driver to kick when more comes. false: something is there already, and the queue's
+/// interrupt comes at once. Any thread.
+bool enable_interrupt(RxQueue& queue) noexcept;
+void disable_interrupt(RxQueue& queue) noexcept;
+
+}  // namespace vduse::pmd

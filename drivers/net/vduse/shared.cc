@@ -1,0 +1,47 @@
+#include "shared.h"
+
+#include <unistd.h>
+
+namespace vduse::pmd {
+namespace {
+
+void subtract(QueueStats& stats, const QueueStats& before) {
+    stats.frames -= before.frames;
+    stats.bytes -= before.bytes;
+    stats.dropped -= before.dropped;
+    for (size_t i = 0; i < stats.drops.size(); ++i)
+        stats.drops[i] -= before.drops[i];
+    stats.no_mbuf -= before.no_mbuf;
+    stats.interrupts -= before.interrupts;
+    stats.misses -= before.misses;
+}
+
+}  // namespace
+
+PortStats& PortStats::operator-=(const PortStats& before) {
+    for (size_t i = 0; i < pair.size(); ++i) {
+        subtract(pair[i].from_guest, before.pair[i].from_guest);
+        subtract(pair[i].to_guest, before.pair[i].to_guest);
+    }
+    for (size_t i = 0; i < tx_queue.size(); ++i) {
+        tx_queue[i].frames -= before.tx_queue[i].frames;
+        tx_queue[i].bytes -= before.tx_queue[i].bytes;
+    }
+    vlan_filtered -= before.vlan_filtered;
+    vlan_errors -= before.vlan_errors;
+    return *this;
+}
+
+bool Shared::ask(std::chrono::milliseconds limit) {
+    const uint32_t mine = wanted.fetch_add(1, std::memory_order_acq_rel) + 1;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    // Numbers may wrap, and a later question's answer is as good.
+    while (static_cast<int32_t>(made.load(std::memory_order_acquire) - mine) < 0) {
+        if (std::chrono::steady_clock::now() > end)
+            return false;
+        ::usleep(1000);
+    }
+    return true;
+}
+
+}  // namespace vduse::pmd

@@ -1,0 +1,42 @@
+// Statistics of a port, from the counters of its device's pairs: the same code for the primary
+// process and for a secondary one, which has a copy of them (shared.h).
+//
+// xstats are named by the pair, as the drops of a pair belong to no single queue:
+// rx_pair0_malformed_errors. OVS shows those that end in _errors or _dropped.
+#pragma once
+
+#include <rte_ethdev.h>
+
+#include <span>
+
+#include "shared.h"
+
+namespace vduse::pmd {
+
+/// Everything but the single queues.
+void add_up(const PortStats& port, rte_eth_stats& stats);
+
+/// `queues` has q_ipackets and the like. Rx queue i of `rx_queues` has pairs i, i + rx_queues, ...
+template <class Queues>
+void add_up_queues(const PortStats& port, uint16_t rx_queues, Queues& queues) {
+    for (size_t pair = 0; pair < port.pairs && rx_queues != 0; ++pair) {
+        const size_t queue = pair % rx_queues;
+        const QueueStats& from = port.pair[pair].from_guest;
+        if (queue >= kCountedQueues)
+            continue;
+        queues.q_ipackets[queue] += from.frames;
+        queues.q_ibytes[queue] += from.bytes;
+        queues.q_errors[queue] += from.dropped;
+    }
+    for (size_t queue = 0; queue < kCountedQueues; ++queue) {
+        queues.q_opackets[queue] += port.tx_queue[queue].frames;
+        queues.q_obytes[queue] += port.tx_queue[queue].bytes;
+    }
+}
+
+unsigned xstat_count(uint16_t pairs);
+/// As many as there are.
+void name_xstats(uint16_t pairs, std::span<rte_eth_xstat_name> names);
+void get_xstats(const PortStats& port, std::span<rte_eth_xstat> values);
+
+}  // namespace vduse::pmd
