@@ -74,11 +74,11 @@ void Loop::run(const std::function<void(Control&)>& what) {
 
 }  // namespace
 
-Result<ControlThread> ControlThread::share() {
+Result<ControlThread> ControlThread::share(uapi::Kernel* kernel) {
     const std::lock_guard lock(life);
     if (!loop) {
         auto fresh = std::make_unique<Loop>();
-        auto control = Control::create();
+        auto control = Control::create(kernel);
         if (!control)
             return control.error();
         fresh->control = std::move(*control);

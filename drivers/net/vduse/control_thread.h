@@ -35,7 +35,8 @@ class ControlThread {
     ControlThread& operator=(ControlThread&&) = delete;
     ~ControlThread();
 
-    static Result<ControlThread> share();
+    /// `kernel`: of the first one; nullptr for the running one.
+    static Result<ControlThread> share(uapi::Kernel* kernel = nullptr);
 
     /// Runs `work` on the control thread and returns when it is done.
     void run(const std::function<void(Control&)>& work) const;

@@ -27,8 +27,6 @@ void fill_data(rte_eth_dev_data& data, const Port& port, rte_ether_addr* macs) {
     std::copy(port.mac().begin(), port.mac().end(), macs[0].addr_bytes);
     data.mac_addrs = macs;
     data.mtu = std::min<uint16_t>(RTE_ETHER_MTU, port.max_mtu());
-    data.nb_rx_queues = 1;
-    data.nb_tx_queues = 1;
     data.promiscuous = 1;
     data.all_multicast = 1;
     data.dev_flags = RTE_ETH_DEV_INTR_LSC | RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS;
