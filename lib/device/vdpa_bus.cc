@@ -1,22 +1,19 @@
 // How it works: each request opens a netlink socket of its own, asks the controller for the number
-// of family "vdpa" and sends one command. The kernel works while we are inside `send`; what it has
-// to say about a failure comes with the acknowledgement ("extended ack") and goes into the Error.
+// of family "vdpa" and sends one command.
 #include "device/vdpa_bus.h"
 
 #include <fcntl.h>
-#include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
 #include <linux/vdpa.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
-#include <memory>
 #include <vector>
 
 #include "base/fd.h"
+#include "device/netlink.h"
 #include "uapi/kernel.h"
 
 namespace vduse::device {
@@ -27,123 +24,23 @@ namespace fs = std::filesystem;
 constexpr const char* kBus = "/sys/bus/vdpa";
 constexpr const char* kManagementDevice = "vduse";
 
-struct CloseSocket {
-    void operator()(mnl_socket* socket) const { mnl_socket_close(socket); }
-};
-using Socket = std::unique_ptr<mnl_socket, CloseSocket>;
-
-/// A request while it is composed.
-class Request {
-  public:
-    Request(uint16_t family, uint8_t command, uint8_t version)
-        : header_(mnl_nlmsg_put_header(buffer_.data())) {
-        header_->nlmsg_type = family;
-        header_->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-        header_->nlmsg_seq = 1;
-        void* const place = mnl_nlmsg_put_extra_header(header_, sizeof(genlmsghdr));
-        auto* const generic = static_cast<genlmsghdr*>(place);
-        generic->cmd = command;
-        generic->version = version;
-    }
-    Request(const Request&) = delete;
-    Request& operator=(const Request&) = delete;
-
-    void put(uint16_t attribute, const std::string& text) {
-        mnl_attr_put_strz(header_, attribute, text.c_str());
-    }
-    [[nodiscard]] const nlmsghdr* header() const { return header_; }
-
-  private:
-    alignas(nlmsghdr) std::array<std::byte, 1024> buffer_{};
-    nlmsghdr* header_;
-};
-
-Result<Socket> open_socket() {
-    Socket socket(mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC));
-    if (socket == nullptr || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0)
-        return Error{errno, "netlink socket"};
-    int on = 1;  // a kernel that does not know the option just says less
-    (void)mnl_socket_setsockopt(socket.get(), NETLINK_EXT_ACK, &on, sizeof on);
-    return socket;
-}
-
-const char* as_bytes(const void* place) {
-    return static_cast<const char*>(place);
-}
-
-/// Calls `visit` with each attribute after the first `offset` bytes of the payload.
-template <class Visit>
-void for_each_attribute(const nlmsghdr* header, size_t offset, Visit visit) {
-    const void* const first = mnl_nlmsg_get_payload_offset(header, offset);
-    const char* const end = as_bytes(mnl_nlmsg_get_payload_tail(header));
-    const auto* attribute = static_cast<const nlattr*>(first);
-    while (mnl_attr_ok(attribute, static_cast<int>(end - as_bytes(attribute)))) {
-        visit(attribute);
-        attribute = mnl_attr_next(attribute);
-    }
-}
-
-/// What the kernel says about a failure, with ": " in front, or "".
-std::string extended_ack(const nlmsghdr* header) {
-    if ((header->nlmsg_flags & NLM_F_ACK_TLVS) == 0)
-        return {};
-    const auto* const error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
-    size_t offset = sizeof *error;
-    if ((header->nlmsg_flags & NLM_F_CAPPED) == 0)
-        offset += mnl_nlmsg_get_payload_len(&error->msg);
-    std::string text;
-    for_each_attribute(header, offset, [&](const nlattr* attribute) {
-        if (mnl_attr_get_type(attribute) == NLMSGERR_ATTR_MSG &&
-            mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) >= 0)
-            text = std::string(": ") + mnl_attr_get_str(attribute);
-    });
-    return text;
-}
-
-/// The acknowledgement as a Result.
-Result<void> outcome(const nlmsghdr* header, const std::string& what) {
-    if (mnl_nlmsg_get_payload_len(header) < sizeof(nlmsgerr))
-        return Error{EPROTO, what};
-    const auto* const error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
-    if (error->error == 0)
-        return {};
-    return Error{-error->error, what + extended_ack(header)};
-}
-
-/// Sends `request` and waits for the acknowledgement. `answer` sees what comes before it.
-template <class Answer>
-Result<void> transact(
-    mnl_socket* socket, const Request& request, const std::string& what, Answer answer
-) {
-    if (mnl_socket_sendto(socket, request.header(), request.header()->nlmsg_len) < 0)
-        return Error{errno, what};
-    alignas(nlmsghdr) std::array<std::byte, 8192> buffer{};
-    for (;;) {
-        const ssize_t bytes = mnl_socket_recvfrom(socket, buffer.data(), buffer.size());
-        if (bytes < 0)
-            return Error{errno, what};
-        const void* place = buffer.data();
-        int rest = static_cast<int>(bytes);
-        const auto* header = static_cast<const nlmsghdr*>(place);
-        for (; mnl_nlmsg_ok(header, rest); header = mnl_nlmsg_next(header, &rest)) {
-            if (header->nlmsg_type == NLMSG_ERROR)
-                return outcome(header, what);
-            answer(header);
-        }
-    }
+void put_command(netlink::Request& request, uint8_t command, uint8_t version) {
+    auto& header = request.extra_header<genlmsghdr>();
+    header.cmd = command;
+    header.version = version;
 }
 
 /// The number that the kernel gave to family "vdpa" at boot.
-Result<uint16_t> family_number(mnl_socket* socket) {
-    Request request(GENL_ID_CTRL, CTRL_CMD_GETFAMILY, 1);
+Result<uint16_t> family_number(netlink::Socket& socket) {
+    netlink::Request request(GENL_ID_CTRL);
+    put_command(request, CTRL_CMD_GETFAMILY, 1);
     request.put(CTRL_ATTR_FAMILY_NAME, VDPA_GENL_NAME);
     uint16_t number = 0;
-    auto done = transact(
-        socket,
+    auto done = socket.transact(
         request,
         "netlink family vdpa (not there unless the kernel module vdpa is loaded)",
         [&](const nlmsghdr* header) {
-            for_each_attribute(header, sizeof(genlmsghdr), [&](const nlattr* attribute) {
+            netlink::for_each_attribute(header, sizeof(genlmsghdr), [&](const nlattr* attribute) {
                 if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID &&
                     mnl_attr_validate(attribute, MNL_TYPE_U16) >= 0)
                     number = mnl_attr_get_u16(attribute);
@@ -156,17 +53,18 @@ Result<uint16_t> family_number(mnl_socket* socket) {
 }
 
 Result<void> device_command(uint8_t command, const std::string& name, const std::string& what) {
-    auto socket = open_socket();
+    auto socket = netlink::Socket::open(NETLINK_GENERIC);
     if (!socket)
         return socket.error();
-    const auto family = family_number(socket->get());
+    const auto family = family_number(*socket);
     if (!family)
         return family.error();
-    Request request(*family, command, VDPA_GENL_VERSION);
+    netlink::Request request(*family);
+    put_command(request, command, VDPA_GENL_VERSION);
     request.put(VDPA_ATTR_DEV_NAME, name);
     if (command == VDPA_CMD_DEV_NEW)
         request.put(VDPA_ATTR_MGMTDEV_DEV_NAME, kManagementDevice);
-    return transact(socket->get(), request, what, [](const nlmsghdr*) {});
+    return socket->transact(request, what, [](const nlmsghdr*) {});
 }
 
 fs::path device_path(const std::string& name) {
