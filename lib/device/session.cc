@@ -236,7 +236,8 @@ Result<void> Session::set_mac(const net::MacAddress& mac) {
     if ((mac[0] & 1) != 0)
         return Error{EINVAL, config_.name + ": a multicast address is nobody's"};
     mac_ = mac;
-    if ((state_.status & net::kStatusDriver) == 0) {
+    // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
+    if (state_.status == 0) {
         control_.reset(state_.features, mac_);
         publish(control_.state());
         remember();

@@ -319,6 +319,8 @@ void SplitRing::complete(std::span<const uint32_t> lengths) noexcept {
 }
 
 uint32_t SplitRing::waiting() const noexcept {
+    if (fault_ != RingFault::none)
+        return 0;
     const auto published =
         static_cast<uint16_t>(guest::load_acquire(avail_ + kIdxOffset) - next_avail_);
     return std::min<uint32_t>(published, size_);

@@ -90,7 +90,7 @@ class SplitRing {
     /// Asks for a kick when more arrives; true when more has arrived already.
     bool request_kick() noexcept;
 
-    /// Chains that the driver has published and that were not completed yet.
+    /// Chains that the driver has published and that were not completed yet; none after a fault.
     [[nodiscard]] uint32_t waiting() const noexcept;
 
     [[nodiscard]] RingFault fault() const noexcept { return fault_; }

@@ -24,6 +24,7 @@ class FromGuest : public testing::Test {
   protected:
     RingRig rig;
     Pool pool{256};
+    net::FromGuestRules rules{kLongest};
     net::QueueCounters counters;
     FetchLedger ledger;
     std::vector<std::vector<uint8_t>> received;
@@ -60,7 +61,7 @@ class FromGuest : public testing::Test {
         std::vector<rte_mbuf*> mbufs(most);
         ledger.begin();
         const uint16_t count =
-            net::from_guest(rig.ring, from.get(), {kLongest}, std::span(mbufs), counters);
+            net::from_guest(rig.ring, from.get(), rules, std::span(mbufs), counters);
         EXPECT_EQ(ledger.twice(), 0U);
         for (uint16_t i = 0; i < count; ++i) {
             EXPECT_EQ(rte_mbuf_check(mbufs[i], 1, nullptr), 0);
@@ -198,6 +199,59 @@ TEST_F(FromGuest, Case74_TooLong) {
     expect_drop(Drop::too_long);
     send_bytes(12 + kLongest);
     EXPECT_EQ(burst(), 1U);
+}
+
+// What does not fit into one mbuf is dropped where the caller wants it so; however many descriptors
+// what fits comes in.
+TEST_F(FromGuest, LinearFramesAreThoseThatFitIntoAnMbuf) {
+    rules.linear = true;
+    const auto fits = pattern(Pool::kRoom, 1);
+    send(fits);
+    EXPECT_EQ(burst(), 1U);
+    EXPECT_EQ(received.back(), fits);
+    rig.driver.take_used();
+    send(fits, {12, 1000, 1});
+    EXPECT_EQ(burst(), 1U);
+    EXPECT_EQ(received.back(), fits);
+    rig.driver.take_used();
+    send(pattern(Pool::kRoom + 1));
+    expect_drop(Drop::too_long);
+    EXPECT_LE(ledger.bytes(), 20U) << "nothing of it is copied";
+    send_bytes(12 + kLongest);
+    expect_drop(Drop::too_long);
+    rules.linear = false;
+    send(pattern(Pool::kRoom + 1));
+    EXPECT_EQ(burst(), 1U);
+    EXPECT_EQ(all_drops(), 2U);
+}
+
+// The dropped frame's mbuf is the next one's.
+TEST_F(FromGuest, ALongFrameAmongLinearOnes) {
+    rules.linear = true;
+    Pool one(1);
+    const auto frame = pattern(60);
+    rig.memory.write(RingRig::kBuffers + 12, frame.data(), frame.size());
+    for (const uint32_t bytes : {12U + Pool::kRoom + 1, 72U})
+        rig.driver.offer({{RingRig::kBuffers, bytes, false}});
+    rig.driver.publish();
+    EXPECT_EQ(burst(one), 1U);
+    ASSERT_EQ(received.size(), 1U);
+    EXPECT_EQ(received[0], frame);
+    EXPECT_EQ(drops(Drop::too_long), 1U);
+    EXPECT_EQ(counters.no_mbuf.read(), 0U);
+    EXPECT_EQ(rig.driver.used_idx(), 2);
+}
+
+TEST_F(FromGuest, ThePortIsInTheFirstMbuf) {
+    Pool small(8, 256);
+    rules.port = 5;
+    std::array<rte_mbuf*, 2> out;
+    for (const size_t bytes : {60U, 1000U}) {
+        send(pattern(bytes));
+        ASSERT_EQ(net::from_guest(rig.ring, small.get(), rules, std::span(out), counters), 1U);
+        EXPECT_EQ(out[0]->port, 5) << bytes;
+        rte_pktmbuf_free(out[0]);
+    }
 }
 
 // Case 23: the other direction's chains.

@@ -109,6 +109,7 @@ class HostileRing : public testing::Test {
         const uint16_t used = rig.driver.used_idx();
         rig.driver.write_avail_idx(rig.ring.next_avail());
         EXPECT_TRUE(look().empty());
+        EXPECT_EQ(rig.ring.waiting(), 0U);
         EXPECT_EQ(ledger.fetches(), 0U) << "a quarantined ring is not read again";
         EXPECT_EQ(rig.ring.fault(), fault);
         EXPECT_EQ(rig.driver.used_idx(), used);
@@ -219,6 +220,18 @@ TEST_F(HostileRing, Case06_DescriptorsAndTableTogetherLongerThanTheRing) {
 TEST_F(HostileRing, Case07_AvailIndexJumpsAhead) {
     rig.driver.write_avail_idx(17);
     expect_quarantine(RingFault::avail_jump);
+}
+
+TEST_F(HostileRing, Case07_08_WhatWaitsIsBoundedByTheRing) {
+    for (const uint16_t index : {uint16_t{116}, uint16_t{117}, uint16_t{99}, uint16_t{32868}}) {
+        setup({.size = 16, .start = 100});
+        rig.driver.write_avail_idx(index);
+        EXPECT_EQ(rig.ring.waiting(), 16U) << index << ": nobody has looked closer yet";
+    }
+    setup({.size = 16, .start = 100});
+    rig.driver.write_avail_idx(117);
+    EXPECT_TRUE(look().empty());
+    EXPECT_EQ(rig.ring.waiting(), 0U) << "nothing will come of it";
 }
 
 TEST_F(HostileRing, Case07_AsFarAheadAsTheRingIsLong) {

@@ -8,11 +8,14 @@
 #include <array>
 #include <cerrno>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "device/state.h"
+#include "net/header.h"
 #include "net/stats.h"
+#include "net/virtio_net.h"
 #include "support/session_rig.h"
 
 namespace vduse::test {
@@ -54,6 +57,44 @@ TEST_F(SessionTest, WhatTheKernelIsTold) {
         EXPECT_EQ(vd0->vqs[i].group, i < 4 ? 0U : 1U);
     }
     EXPECT_EQ(device->active_pairs(), 0);
+}
+
+TEST_F(SessionTest, FeaturesThatItsMakerDoesNotWant) {
+    struct Row {
+        bool DeviceConfig::*wish;
+        uint64_t feature;
+    };
+    for (const Row& row :
+         {Row{&DeviceConfig::offer_mtu, kFeatureMtu},
+          Row{&DeviceConfig::mrg_rxbuf, kFeatureMergeable},
+          Row{&DeviceConfig::event_idx, kFeatureEventIdx}}) {
+        ASSERT_EQ(create(), "");
+        const uint64_t all = vd0->features;
+        EXPECT_EQ(all & row.feature, row.feature);
+        ASSERT_TRUE(device->destroy());
+        device.reset();
+        DeviceConfig config = two_pairs();
+        config.*row.wish = false;
+        ASSERT_EQ(create(config), "");
+        EXPECT_EQ(vd0->features, all & ~row.feature) << "that one and no other";
+        ASSERT_TRUE(device->destroy());
+        device.reset();
+    }
+}
+
+TEST_F(SessionTest, SpeedAndDuplex) {
+    for (const bool full : {true, false}) {
+        DeviceConfig config = two_pairs();
+        config.speed = 25000;
+        config.full_duplex = full;
+        ASSERT_EQ(create(config), "");
+        ConfigSpace space;
+        std::memcpy(&space, vd0->config.data(), sizeof space);
+        EXPECT_EQ(space.speed, 25000U);
+        EXPECT_EQ(space.duplex, full ? 1 : 0);
+        ASSERT_TRUE(device->destroy());
+        device.reset();
+    }
 }
 
 TEST_F(SessionTest, WithoutControlQueue) {
@@ -852,6 +893,146 @@ TEST_F(SessionTest, MacAddressInTheConfigurationSpace) {
     EXPECT_TRUE(std::equal(programmed.begin(), programmed.end(), vd0->config.begin()));
     EXPECT_TRUE(vd0->set_status(0));
     EXPECT_TRUE(std::equal(kMac.begin(), kMac.end(), vd0->config.begin()));
+}
+
+TEST_F(SessionTest, MacAddressSetByTheProgram) {
+    const std::array<uint8_t, 6> other = {2, 9, 8, 7, 6, 5};
+    const auto shown = [&](const std::array<uint8_t, 6>& mac) {
+        return std::equal(mac.begin(), mac.end(), vd0->config.begin()) && device->info().mac == mac;
+    };
+    ASSERT_EQ(create(), "");
+    EXPECT_TRUE(device->set_mac(other));
+    EXPECT_TRUE(shown(other)) << "no driver yet";
+    qemu_start();
+    EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
+    EXPECT_TRUE(shown(other));
+    EXPECT_TRUE(device->set_mac(kMac));
+    EXPECT_TRUE(shown(other)) << "the driver's until its reset";
+    EXPECT_EQ(device->active_pairs(), 2) << "and so is what it told the control queue";
+    EXPECT_TRUE(vd0->set_status(0));
+    EXPECT_TRUE(shown(kMac));
+    EXPECT_TRUE(vd0->set_status(0x03));
+    EXPECT_TRUE(device->set_mac(other));
+    EXPECT_TRUE(shown(kMac)) << "a driver that has just come";
+    EXPECT_TRUE(vd0->set_status(0));
+    EXPECT_TRUE(shown(other));
+    const auto multicast = device->set_mac({3, 0, 0, 0, 0, 1});
+    ASSERT_FALSE(multicast);
+    EXPECT_EQ(multicast.error().code, EINVAL);
+    EXPECT_TRUE(shown(other));
+}
+
+// The receive filter lets the new address in and the old one no longer.
+TEST_F(SessionTest, MacAddressSetByTheProgramIsTheFilters) {
+    const std::array<uint8_t, 6> other = {2, 9, 8, 7, 6, 5};
+    ASSERT_EQ(create(), "");
+    EXPECT_TRUE(device->set_mac(other));
+    qemu_start();
+    EXPECT_EQ(command(4, {0, 0, 0}), 0U) << "not promiscuous";
+    const auto arrives = [&](const std::array<uint8_t, 6>& to) {
+        ring(0).offer({{kBuffers, 2048, true}});
+        ring(0).publish();
+        auto bytes = pattern(60);
+        std::copy(to.begin(), to.end(), bytes.begin());
+        rte_mbuf* frame = pool.frame(bytes);
+        EXPECT_EQ(device->to_guest(0, std::span(&frame, 1)), 1U);
+        return ring(0).take_used().has_value();
+    };
+    EXPECT_TRUE(arrives(other));
+    EXPECT_FALSE(arrives(kMac));
+}
+
+TEST_F(SessionTest, MacAddressOfADeviceMadeWithoutOne) {
+    DeviceConfig config = two_pairs();
+    config.mac.reset();
+    ASSERT_EQ(create(config), "");
+    const auto before = vd0->config;
+    const auto set = device->set_mac(kMac);
+    ASSERT_FALSE(set);
+    EXPECT_EQ(set.error().code, ENOTSUP);
+    EXPECT_NE(set.error().what.find("vd0"), std::string::npos);
+    EXPECT_EQ(vd0->config, before);
+}
+
+// -- what a caller wants of data
+// -----------------------------------------------------------------------------
+
+TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
+    ASSERT_EQ(create(), "");
+    plain_start();
+    std::array<rte_mbuf*, 1> out;
+    // A frame of the driver: its port, or nothing when it was dropped.
+    const auto port_of = [&](uint32_t bytes, const FromGuest& wishes) -> std::optional<uint16_t> {
+        offer_from_guest(0, kBuffers, 12 + bytes);
+        if (device->from_guest(0, pool.get(), out, wishes) == 0)
+            return std::nullopt;
+        const uint16_t port = out[0]->port;
+        rte_pktmbuf_free(out[0]);
+        return port;
+    };
+    EXPECT_EQ(port_of(1514, {}), RTE_MBUF_PORT_INVALID);
+    EXPECT_EQ(port_of(1514, {.port = 7}), 7);
+    EXPECT_EQ(port_of(900, {.port = 7, .longest = 900}), 7);
+    EXPECT_EQ(port_of(901, {.port = 7, .longest = 900}), std::nullopt);
+    const uint32_t most = max_frame(1500);
+    EXPECT_EQ(port_of(most, {.longest = 9000}), RTE_MBUF_PORT_INVALID);
+    EXPECT_EQ(port_of(most + 1, {.longest = 9000}), std::nullopt) << "the device's MTU holds too";
+    EXPECT_EQ(device->from_guest_stats(0).drops[size_t(Drop::too_long)], 2U);
+}
+
+TEST_F(SessionTest, LinearFramesOfAJumboDevice) {
+    DeviceConfig config = two_pairs();
+    config.mtu = 9702;
+    config.offer_mtu = false;
+    ASSERT_EQ(create(config), "");
+    plain_start(kBase & ~kFeatureMtu);
+    const auto taken = [&](uint32_t bytes, bool linear) {
+        std::array<rte_mbuf*, 1> out;
+        offer_from_guest(0, kBuffers, 12 + bytes);
+        const uint16_t count = device->from_guest(0, pool.get(), out, {.linear = linear});
+        rte_pktmbuf_free_bulk(out.data(), count);
+        return count == 1;
+    };
+    EXPECT_TRUE(taken(9000, false));
+    EXPECT_FALSE(taken(9000, true));
+    EXPECT_TRUE(taken(Pool::kRoom, true));
+    EXPECT_EQ(device->from_guest_stats(0).drops[size_t(Drop::too_long)], 1U);
+    EXPECT_EQ(pool.in_use(), 0U);
+}
+
+TEST_F(SessionTest, WhatWaits) {
+    ASSERT_EQ(create(), "");
+    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "no driver";
+    EXPECT_EQ(device->to_guest_waiting(0), 0U);
+    plain_start();
+    EXPECT_EQ(device->from_guest_waiting(0), 0U);
+    for (int i = 0; i < 3; ++i)
+        offer_from_guest(0);
+    ring(0).offer({{kBuffers, 2048, true}});
+    ring(0).publish();
+    EXPECT_EQ(device->from_guest_waiting(0), 3U);
+    EXPECT_EQ(device->to_guest_waiting(0), 1U);
+    EXPECT_EQ(device->from_guest_waiting(1), 0U) << "not served";
+    EXPECT_EQ(take(0), 3U);
+    EXPECT_EQ(device->from_guest_waiting(0), 0U);
+    EXPECT_EQ(give(0), 1U);
+    EXPECT_EQ(device->to_guest_waiting(0), 0U);
+    offer_from_guest(0);
+    EXPECT_TRUE(vd0->set_status(0));
+    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "stopped";
+}
+
+TEST_F(SessionTest, Case07_WhatWaitsIsBoundedByTheRing) {
+    ASSERT_EQ(create(), "");
+    plain_start();
+    for (const uint32_t index : {0U, 1U})
+        ring(index).write_avail_idx(1000);
+    EXPECT_EQ(device->from_guest_waiting(0), 64U);
+    EXPECT_EQ(device->to_guest_waiting(0), 64U);
+    EXPECT_EQ(take(0), 0U);
+    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "quarantined";
+    settle();
+    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "and stopped";
 }
 
 TEST_F(SessionTest, Link) {

@@ -102,6 +102,23 @@ TEST(Split, CompletionsOfOneBurstMayComeInParts) {
     }
 }
 
+TEST(Split, WaitingIsWhatWasPublishedAndNotCompleted) {
+    RingRig rig({.size = 16, .start = 65530});  // the index wraps
+    EXPECT_EQ(rig.ring.waiting(), 0U);
+    for (uint32_t i = 0; i < 12; ++i)
+        rig.driver.offer({{kBuffers, 64, false}});
+    EXPECT_EQ(rig.ring.waiting(), 0U) << "offered, not published";
+    rig.driver.publish();
+    EXPECT_EQ(rig.ring.waiting(), 12U);
+    ASSERT_EQ(rig.peek(5).size(), 5U);
+    EXPECT_EQ(rig.ring.waiting(), 12U) << "peeked, not completed";
+    rig.complete(5);
+    EXPECT_EQ(rig.ring.waiting(), 7U);
+    ASSERT_EQ(rig.peek().size(), 7U);
+    rig.complete(7);
+    EXPECT_EQ(rig.ring.waiting(), 0U);
+}
+
 TEST(Split, BurstIsBounded) {
     RingRig rig;
     for (uint32_t i = 0; i < 200; ++i)
