@@ -194,8 +194,13 @@ class LinuxKernel final : public Kernel {
   public:
     Result<std::unique_ptr<ControlNode>> open_control() override {
         UniqueFd fd(::open("/dev/vduse/control", O_RDWR | O_CLOEXEC));
+        if (!fd && errno == ENOENT)
+            return failed(
+                "open /dev/vduse/control (modprobe vduse; the kernel must have CONFIG_VDPA_USER, "
+                "as Debian 13's has)"
+            );
         if (!fd)
-            return failed("open /dev/vduse/control (is the kernel module vduse loaded?)");
+            return failed("open /dev/vduse/control");
         return std::unique_ptr<ControlNode>(std::make_unique<LinuxControlNode>(std::move(fd)));
     }
 
