@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "device/netdev.h"
 #include "device/vdpa_bus.h"
 #include "log.h"
 #include "net/header.h"
@@ -57,7 +58,9 @@ Result<void> Port::attach() {
     if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.attach)); !done)
         return done;
     attached_ = true;
-    return {};
+    if (arguments_.netdev.empty() && arguments_.netns.empty())
+        return {};
+    return device::place_netdev(name(), arguments_.netdev, arguments_.netns);
 }
 
 Port::~Port() {
