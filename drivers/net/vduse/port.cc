@@ -22,12 +22,12 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
     const DeviceConfig& config = port->arguments_.config;
     Result<void> made;
     port->control_.run([&](Control& library) {
-        auto device = library.add(config);
-        if (!device) {
-            made = device.error();
+        auto added = library.add(config);
+        if (!added) {
+            made = added.error();
             return;
         }
-        port->device = std::move(*device);
+        port->device = std::move(*added);
         port->device->set_link(false);
     });
     if (!made)
