@@ -109,9 +109,10 @@ rte_vdev_driver driver = [] {
     return made;
 }();
 
-/// What dpdk-pmdinfo.py looks for.
+/// What dpdk-pmdinfo.py looks for, at the start of a string: before it there may be parts of
+/// others, which the compiler left without an end.
 [[gnu::used]] const char pmd_info[] =
-    "PMD_INFO_STRING= {\"name\" : \"net_vduse\", \"params\" : \"" VDUSE_PMD_PARAMS
+    "\0PMD_INFO_STRING= {\"name\" : \"net_vduse\", \"params\" : \"" VDUSE_PMD_PARAMS
     "\", \"pci_ids\" : []}";
 
 struct Registered {
