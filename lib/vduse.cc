@@ -38,6 +38,10 @@ void add_to(const net::QueueCounters& counters, QueueStats& stats) {
     stats.misses = counters.misses.read();
 }
 
+Traffic traffic_of(const net::QueueCounters& counters) {
+    return {counters.frames.read(), counters.bytes.read()};
+}
+
 }  // namespace
 
 static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == net::kDropReasons);
@@ -202,9 +206,16 @@ QueueStats Device::to_guest_stats(uint16_t pair) const noexcept {
     return stats;
 }
 
+Traffic Device::from_guest_traffic(uint16_t pair) const noexcept {
+    return traffic_of(session_->queue(2U * pair + 1).counters);
+}
+
 Traffic Device::to_guest_traffic(uint16_t pair) const noexcept {
-    const net::QueueCounters& counters = session_->queue(2U * pair).counters;
-    return {counters.frames.read(), counters.bytes.read()};
+    return traffic_of(session_->queue(2U * pair).counters);
+}
+
+bool Device::serves(uint16_t pair) const noexcept {
+    return session_->queue(2U * pair + 1).gate.is_open();
 }
 
 uint16_t Device::queue_pairs() const noexcept {

@@ -216,6 +216,8 @@ class Device {
     /// The same thread: the driver need not kick any more. To be called before polling goes on.
     void disarm_from_guest(uint16_t pair) noexcept;
 
+    /// Any thread: `from_guest` may find something on `pair`, at this moment. One load.
+    [[nodiscard]] bool serves(uint16_t pair) const noexcept;
     /// Any thread: pairs that the driver uses now, 0 when there is no driver.
     [[nodiscard]] uint16_t active_pairs() const noexcept;
     /// Any thread: a driver is there and has finished its set-up.
@@ -223,7 +225,8 @@ class Device {
     /// Any thread.
     [[nodiscard]] QueueStats from_guest_stats(uint16_t pair) const noexcept;
     [[nodiscard]] QueueStats to_guest_stats(uint16_t pair) const noexcept;
-    /// Of the latter, what went through: two loads.
+    /// Of these, what went through: two loads.
+    [[nodiscard]] Traffic from_guest_traffic(uint16_t pair) const noexcept;
     [[nodiscard]] Traffic to_guest_traffic(uint16_t pair) const noexcept;
     /// Any thread: fixed for the device's life.
     [[nodiscard]] uint16_t queue_pairs() const noexcept;

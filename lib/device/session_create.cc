@@ -83,7 +83,7 @@ Result<void> Session::open() {
         if (auto made = make(); !made)
             return made;
     if (const std::string missing = describe_missing(capabilities_); !missing.empty())
-        log(Severity::warning,
+        log(Severity::info,
             "%s: VDUSE of Linux %s lacks %s",
             name(),
             kernel_.release().c_str(),
@@ -155,7 +155,7 @@ Result<void> Session::create_in_kernel() {
         (void)control_node_->destroy(config_.name);
         return Error{ENOTSUP, std::string(kNoControlQueue) + ", and ctrl_vq=on asks for it"};
     }
-    log(Severity::warning,
+    log(config_.queue_pairs > 1 ? Severity::warning : Severity::info,
         "%s: %s: going on without control queue, with one queue pair",
         name(),
         kNoControlQueue);

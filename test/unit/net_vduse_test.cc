@@ -8,9 +8,12 @@
 #include <rte_interrupts.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -87,6 +90,12 @@ class NetVduse : public SessionTest {
         const auto up = [&] { return link().link_status != 0; };
         for (int i = 0; i < 200 && up() != expect_up; ++i)
             ::usleep(1000);
+    }
+    template <class Condition>
+    static bool soon(Condition condition) {
+        for (int i = 0; i < 1000 && !condition(); ++i)
+            ::usleep(1000);
+        return condition();
     }
     bool expect_up = true;
     [[nodiscard]] rte_eth_link link() const {
@@ -197,10 +206,10 @@ TEST_F(NetVduse, WhatIsWrongIsAnErrno) {
 }
 
 TEST_F(NetVduse, FramesBothWaysAndTheLink) {
-    unsigned events = 0;
+    std::atomic<unsigned> events = 0;
     ASSERT_EQ(plug(), 0);
     const auto count = [](uint16_t, rte_eth_event_type, void* counter, void*) {
-        ++*static_cast<unsigned*>(counter);
+        ++*static_cast<std::atomic<unsigned>*>(counter);
         return 0;
     };
     rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, count, &events);
@@ -214,7 +223,7 @@ TEST_F(NetVduse, FramesBothWaysAndTheLink) {
     start_driver();
     EXPECT_EQ(link().link_status, RTE_ETH_LINK_UP);
     EXPECT_EQ(link().link_speed, 10000U);
-    EXPECT_EQ(events, 1U);
+    EXPECT_TRUE(soon([&] { return events == 1; }));
     guest_sends(pattern(60));
     guest_sends(pattern(1514, 5));
     EXPECT_EQ(receive(), (Frames{pattern(60), pattern(1514, 5)}));
@@ -232,7 +241,7 @@ TEST_F(NetVduse, FramesBothWaysAndTheLink) {
     on_control([&] { EXPECT_TRUE(vd0->set_status(0)); });
     look();
     EXPECT_EQ(link().link_status, RTE_ETH_LINK_DOWN);
-    EXPECT_EQ(events, 2U);
+    EXPECT_TRUE(soon([&] { return events == 2; }));
     EXPECT_EQ(rte_eth_stats_reset(port), 0);
     EXPECT_EQ(stats().ipackets, 0U);
     EXPECT_EQ(stats().q_opackets[0], 0U);
@@ -287,6 +296,63 @@ TEST_F(NetVduse, QueuesAndPairsAreIndependent) {
     EXPECT_TRUE(receive(2).empty()) << "there is no third pair";
 }
 
+TEST_F(NetVduse, AFullPairLeavesTheOthersTheirTurn) {
+    ASSERT_EQ(plug("queues=2"), 0);
+    start_port();
+    on_control([&] {
+        qemu_start(kWithMq & ~net::kFeatureMtu);
+        EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
+    });
+    look();
+    for (int i = 0; i < 8; ++i)
+        guest_sends(pattern(60, 1), 0);
+    guest_sends(pattern(60, 2), 1);
+    Frames got;
+    for (int burst = 0; burst < 2; ++burst) {
+        std::array<rte_mbuf*, 4> frames;
+        const uint16_t count = rte_eth_rx_burst(port, 0, frames.data(), frames.size());
+        for (uint16_t i = 0; i < count; ++i)
+            got.push_back(content(frames[i]));
+        rte_pktmbuf_free_bulk(frames.data(), count);
+    }
+    EXPECT_NE(std::find(got.begin(), got.end(), pattern(60, 2)), got.end());
+    EXPECT_EQ(stats().q_ipackets[0], got.size());
+}
+
+TEST_F(NetVduse, AQueueThatWasNotSetUp) {
+    ASSERT_EQ(plug(), 0);
+    rte_eth_conf conf{};
+    ASSERT_EQ(rte_eth_dev_configure(port, 1, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(port, 0, 512, 0, nullptr, pool.get()), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), -EINVAL);
+    ASSERT_EQ(rte_eth_tx_queue_setup(port, 0, 512, 0, nullptr), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), 0);
+}
+
+/// OVS and net_failsafe hold locks of their own around ethdev's calls.
+TEST_F(NetVduse, ALinkCallbackMayWaitForWhoeverStopsThePort) {
+    static std::mutex mine;
+    static std::atomic<unsigned> events = 0;
+    ASSERT_EQ(plug(), 0);
+    const auto wait = [](uint16_t, rte_eth_event_type, void*, void*) {
+        const std::lock_guard lock(mine);
+        ++events;
+        return 0;
+    };
+    rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, wait, nullptr);
+    rte_eth_conf conf{};
+    conf.intr_conf.lsc = 1;
+    start_port(1, 1, conf);
+    start_driver();
+    {
+        const std::lock_guard lock(mine);
+        EXPECT_EQ(rte_eth_dev_stop(port), 0);
+        EXPECT_EQ(rte_eth_dev_start(port), 0);
+    }
+    EXPECT_TRUE(soon([] { return events == 3; }));
+    rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, wait, nullptr);
+}
+
 TEST_F(NetVduse, LongFramesAreLinearOrNot) {
     ASSERT_EQ(plug("linear-buffer=1"), 0);
     rte_eth_conf scatter{};
@@ -338,6 +404,8 @@ TEST_F(NetVduse, VlanTagsInSoftware) {
     EXPECT_NE(last_flags & RTE_MBUF_F_RX_VLAN_STRIPPED, 0U);
     EXPECT_EQ(last_tci, 5);
     EXPECT_EQ(xstat("rx_vlan_filtered_dropped"), 1U);
+    EXPECT_EQ(stats().ipackets, 1U) << "what the application got";
+    EXPECT_EQ(stats().ibytes, 64U);
 
     guest_offers(0, 1);
     rte_mbuf* frame = pool.frame(pattern(60));
@@ -431,7 +499,17 @@ TEST_F(NetVduse, RxInterrupts) {
     EXPECT_EQ(rte_eth_dev_rx_intr_enable(port, 0), -EAGAIN);
     EXPECT_EQ(wait(1000), 1) << "what was there already wakes too";
     receive();
-    rte_eth_dev_rx_intr_ctl_q(port, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_DEL, nullptr);
+
+    // A port that was stopped has other eventfds, for whoever adds them again.
+    EXPECT_EQ(rte_eth_dev_stop(port), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), 0);
+    ASSERT_EQ(
+        rte_eth_dev_rx_intr_ctl_q(port, 0, RTE_EPOLL_PER_THREAD, RTE_INTR_EVENT_ADD, nullptr), 0
+    );
+    guest_sends(pattern(60), 0);
+    EXPECT_EQ(rte_eth_dev_rx_intr_enable(port, 0), -EAGAIN);
+    EXPECT_EQ(wait(1000), 1);
+    EXPECT_EQ(receive().size(), 1U);
 }
 
 TEST_F(NetVduse, WhatPeopleAsk) {

@@ -75,4 +75,15 @@ using CountResult = int;
 using CountResult = uint32_t;
 #endif
 
+// --- fill level of tx queues: later releases want it, and want it to be there
+
+#if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
+inline void set_tx_queue_count(rte_eth_dev* dev, int (*count)(void* queue)) {
+    dev->tx_queue_count = count;
+}
+#else
+inline void set_tx_queue_count(rte_eth_dev* /*dev*/, int (* /*count*/)(void* queue)) {
+}
+#endif
+
 }  // namespace vduse::pmd

@@ -1,10 +1,12 @@
 #include "control_thread.h"
 
+#include <csignal>
+
 #include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "compat.h"
@@ -33,14 +35,18 @@ struct Loop {
     void run(const std::function<void(Control&)>& what);
 };
 
-// The driver is a plug-in: what it leaves behind is for the process's end.
 std::mutex life;
 int users = 0;
-std::unique_ptr<Loop> loop;
-thread_local bool is_control = false;
+Loop* loop =
+    nullptr;  ///< A program that ends without closing its ports ends with the thread running.
 
 void Loop::work() {
-    is_control = true;
+    // Signals are for the application's threads, but for what this one does itself.
+    sigset_t others;
+    sigfillset(&others);
+    for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL})
+        sigdelset(&others, own);
+    pthread_sigmask(SIG_SETMASK, &others, nullptr);
     for (;;) {
         std::deque<Task*> now;
         {
@@ -56,15 +62,12 @@ void Loop::work() {
             finished.notify_all();
         }
         control->run_once(kTurnMs);
-        // A watcher's callbacks may run tasks that change the list.
-        for (size_t i = 0; i < watchers.size(); ++i)
-            watchers[i]->look();
+        for (Watcher* watcher : watchers)
+            watcher->look();
     }
 }
 
 void Loop::run(const std::function<void(Control&)>& what) {
-    if (is_control)
-        return what(*control);
     Task task{what};
     std::unique_lock lock(mutex);
     tasks.push_back(&task);
@@ -86,7 +89,7 @@ Result<ControlThread> ControlThread::share(uapi::Kernel* kernel) {
         if (const int error = create_thread(&fresh->thread, "vduse-control", body, fresh.get());
             error != 0)
             return Error{error < 0 ? -error : error, "the control thread"};
-        loop = std::move(fresh);
+        loop = fresh.release();
     }
     ++users;
     ControlThread result;
@@ -98,8 +101,7 @@ ControlThread::~ControlThread() {
     if (!held_)
         return;
     const std::lock_guard lock(life);
-    // Closed in a callback that the control thread itself makes: it goes on, for the next port.
-    if (--users != 0 || is_control)
+    if (--users != 0)
         return;
     {
         const std::lock_guard tasks(loop->mutex);
@@ -107,7 +109,7 @@ ControlThread::~ControlThread() {
     }
     loop->control->wake();
     join_thread(loop->thread);
-    loop.reset();
+    delete std::exchange(loop, nullptr);
 }
 
 void ControlThread::run(const std::function<void(Control&)>& work) const {

@@ -6,9 +6,9 @@
 // in a closure that this thread runs between two turns of the library's loop, while the caller
 // waits: 100 us and more, so never in the datapath.
 //
-// A closure may run others (an application's link callback, called by this thread, may call
-// anything). It must not call what waits for the kernel to ask the device (lib/device/vdpa_bus.h):
-// that is for the threads that call the driver.
+// A closure must not call what waits for the kernel to ask the device (lib/device/vdpa_bus.h): that
+// is for the threads that call the driver. Nor what is the application's: its callbacks come from
+// EAL's own thread (port.cc), as one of them may wait for a lock whose holder waits for us.
 #pragma once
 
 #include <functional>

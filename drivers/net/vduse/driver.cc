@@ -20,7 +20,8 @@ namespace {
 
 int refuse(const char* name, const Error& error) {
     log(Topic::init, Severity::error, "%s: %s", name, error.text().c_str());
-    return -error.code;
+    // EAL takes EEXIST for a device that is probed already, and so for success.
+    return error.code == EEXIST ? -EBUSY : -error.code;
 }
 
 void fill_data(rte_eth_dev_data& data, const Port& port, rte_ether_addr* macs) {
@@ -59,6 +60,7 @@ int probe_secondary(rte_vdev_device* vdev, const char* name) {
         return refuse(name, Error{ENODEV, "the primary process has no such port"});
     dev->device = &vdev->device;
     dev->dev_ops = &kSecondaryOps;
+    set_no_path(dev);
     rte_eth_dev_probing_finish(dev);
     return 0;
 }

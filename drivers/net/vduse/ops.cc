@@ -170,9 +170,15 @@ void stop_queues(void** queues, uint16_t count, uint8_t* states) {
 int start(rte_eth_dev* dev) {
     Port& port = port_of(dev);
     rte_eth_dev_data& data = *dev->data;
+    const auto is_missing = [](const void* queue) { return queue == nullptr; };
+    if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
+        std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))
+        return report(port, Error{EINVAL, "start: a queue was configured but not set up"});
     port.set_rules();
-    for (uint16_t i = 0; i < data.nb_rx_queues; ++i)
+    for (uint16_t i = 0; i < data.nb_rx_queues; ++i) {
         rx_queue(dev, i).stride = data.nb_rx_queues;
+        rx_queue(dev, i).next = i;
+    }
     if (data.dev_conf.intr_conf.rxq != 0)
         if (const int error = report(port, port.install_interrupts()); error != 0) {
             port.remove_interrupts();
@@ -385,7 +391,7 @@ int stats_get(rte_eth_dev* dev, rte_eth_stats* stats, Queues* queues) {
         return -ETIMEDOUT;
     add_up(*port, *stats);
     if (queues != nullptr)
-        add_up_queues(*port, dev->data->nb_rx_queues, *queues);
+        add_up_queues(*port, *queues);
     return 0;
 }
 
@@ -418,6 +424,7 @@ int xstats_get(rte_eth_dev* dev, rte_eth_xstat* values, unsigned room) {
 
 eth_dev_ops secondary_ops() {
     eth_dev_ops ops{};
+    ops.dev_close = close;
     ops.dev_infos_get = infos_get;
     ops.link_update = link_update;
     ops.stats_get = VDUSE_STATS_GET(stats_get);
@@ -431,7 +438,6 @@ eth_dev_ops primary_ops() {
     ops.dev_configure = configure;
     ops.dev_start = start;
     ops.dev_stop = stop;
-    ops.dev_close = close;
     ops.dev_set_link_up = set_link_up;
     ops.dev_set_link_down = set_link_down;
     ops.promiscuous_enable = receive_all;
@@ -490,6 +496,20 @@ void set_fast_path(rte_eth_dev* dev) {
             return -EINVAL;
         return offset < tx_waiting(queue) ? RTE_ETH_TX_DESC_DONE : RTE_ETH_TX_DESC_FULL;
     };
+    set_tx_queue_count(dev, [](void* raw) -> int {
+        auto& queue = *static_cast<TxQueue*>(raw);
+        return queue.descriptors -
+               std::min<int>(queue.descriptors, static_cast<int>(tx_waiting(queue)));
+    });
+}
+
+void set_no_path(rte_eth_dev* dev) {
+    dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
+    dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+    dev->rx_queue_count = [](void*) -> CountResult { return 0; };
+    dev->rx_descriptor_status = [](void*, uint16_t) { return -ENOTSUP; };
+    dev->tx_descriptor_status = [](void*, uint16_t) { return -ENOTSUP; };
+    set_tx_queue_count(dev, [](void*) -> int { return -ENOTSUP; });
 }
 
 int close(rte_eth_dev* dev) {

@@ -11,6 +11,8 @@ extern const eth_dev_ops kSecondaryOps;
 
 /// What ethdev keeps beside the tables: bursts, fill levels, descriptor states.
 void set_fast_path(rte_eth_dev* dev);
+/// In a secondary process, which has no datapath.
+void set_no_path(rte_eth_dev* dev);
 
 /// Ends the port; the ethdev itself is released by the caller.
 int close(rte_eth_dev* dev);

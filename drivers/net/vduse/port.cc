@@ -1,6 +1,7 @@
 #include "port.h"
 
 #include <fcntl.h>
+#include <rte_alarm.h>
 #include <rte_interrupts.h>
 #include <sys/epoll.h>
 #include <sys/stat.h>
@@ -55,6 +56,8 @@ Result<void> Port::own() const {
 Result<void> Port::attach() {
     if (arguments_.attach == Attach::none)
         return {};
+    // A device that was not there before is ours to take off again, however far this comes.
+    attached_ = !device::vdpa_exists(name());
     if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.attach)); !done)
         return done;
     attached_ = true;
@@ -66,24 +69,24 @@ Result<void> Port::attach() {
 Port::~Port() {
     if (!device)
         return;
-    if (dev_ != nullptr)
+    if (dev_ != nullptr) {
         control_.run([this](Control& /*library*/) { ControlThread::forget(*this); });
-    const bool persist = arguments_.config.persist;
-    if (attached_ && !persist)
-        if (const auto done = device::vdpa_detach(name()); !done)
+        rte_eal_alarm_cancel(call_back, this);
+    }
+    bool said = false;
+    if (attached_ && !arguments_.config.persist)
+        if (const auto done = device::vdpa_detach(name()); !done) {
             log(Topic::driver,
                 Severity::warning,
                 "%s: %s",
                 name().c_str(),
                 done.error().what.c_str());
-    control_.run([this](Control& /*library*/) {
-        // EBUSY: somebody holds it on the bus. It stays there without us, and he was told above.
-        if (const auto done = device->destroy(); !done && done.error().code != EBUSY)
-            log(Topic::driver,
-                Severity::error,
-                "%s: %s",
-                name().c_str(),
-                done.error().text().c_str());
+            said = true;
+        }
+    control_.run([&](Control& /*library*/) {
+        // EBUSY: it is on the bus, and stays there without us.
+        if (const auto done = device->destroy(); !done && !(said && done.error().code == EBUSY))
+            log(Topic::driver, Severity::warning, "%s", done.error().text().c_str());
         device.reset();
     });
 }
@@ -137,7 +140,17 @@ void Port::refresh_link() {
     rte_eth_linkstatus_set(dev_, &now);
     log(Topic::driver, Severity::info, "%s: link %s", name().c_str(), up ? "up" : "down");
     if (dev_->data->dev_conf.intr_conf.lsc != 0)
-        rte_eth_dev_callback_process(dev_, RTE_ETH_EVENT_INTR_LSC, nullptr);
+        tell_link();
+}
+
+void Port::tell_link() {
+    // From EAL's thread: an application's callback may wait for somebody who waits for us.
+    if (rte_eal_alarm_set(1, call_back, this) != 0)
+        log(Topic::driver, Severity::error, "%s: no alarm: a link event is lost", name().c_str());
+}
+
+void Port::call_back(void* port) {
+    rte_eth_dev_callback_process(static_cast<Port*>(port)->dev_, RTE_ETH_EVENT_INTR_LSC, nullptr);
 }
 
 rte_eth_link Port::link() const {
@@ -180,9 +193,12 @@ PortStats Port::counters() const {
         all.pair[pair] = {device->from_guest_stats(pair), device->to_guest_stats(pair)};
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
-        if (i < kCountedQueues)
+        if (i < kCountedQueues) {
+            all.rx_queue[i] = {queue.rx_frames.read(), queue.rx_bytes.read()};
             all.tx_queue[i] = {queue.tx_frames.read(), queue.tx_bytes.read()};
-        all.vlan_filtered += queue.vlan_filtered.read();
+        }
+        all.vlan_filtered.frames += queue.vlan_filtered.read();
+        all.vlan_filtered.bytes += queue.vlan_filtered_bytes.read();
         all.vlan_errors += queue.vlan_errors.read();
     }
     return all;
@@ -243,6 +259,8 @@ Result<void> Port::install_interrupts() {
 }
 
 void Port::remove_interrupts() {
+    // Or EAL would take the next start's for those that it knows.
+    rte_intr_free_epoll_fd(dev_->intr_handle);
     rte_intr_vec_list_free(dev_->intr_handle);
     rte_intr_nb_efd_set(dev_->intr_handle, 0);
     for (uint16_t i = 0; i < dev_->data->nb_rx_queues; ++i)

@@ -42,9 +42,9 @@ inline constexpr uint32_t kMaxMacs = 64;
 class Port;
 
 /// The locks of one pair.
-struct alignas(RTE_CACHE_LINE_SIZE) PairLocks {
-    rte_spinlock_t from_guest = RTE_SPINLOCK_INITIALIZER;
-    rte_spinlock_t to_guest = RTE_SPINLOCK_INITIALIZER;
+struct PairLocks {
+    alignas(RTE_CACHE_LINE_SIZE) rte_spinlock_t from_guest = RTE_SPINLOCK_INITIALIZER;
+    alignas(RTE_CACHE_LINE_SIZE) rte_spinlock_t to_guest = RTE_SPINLOCK_INITIALIZER;
 };
 
 /// For a scope.
@@ -67,6 +67,7 @@ struct alignas(RTE_CACHE_LINE_SIZE) RxQueue {
     bool deferred = false;
     std::atomic<bool> running = false;
     uint16_t stride = 1;  ///< it polls each stride-th pair, from `index` on
+    uint16_t next = 0;    ///< the pair that the next burst begins with
     UniqueFd interrupts;  ///< epoll over the kick eventfds of its pairs
 };
 
@@ -82,8 +83,11 @@ struct alignas(RTE_CACHE_LINE_SIZE) TxQueue {
 struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
     net::Counter tx_frames;
     net::Counter tx_bytes;
-    net::Counter vlan_errors;
-    alignas(RTE_CACHE_LINE_SIZE) net::Counter vlan_filtered;
+    net::Counter vlan_errors;  ///< frames whose tag could not be put in
+    alignas(RTE_CACHE_LINE_SIZE) net::Counter rx_frames;
+    net::Counter rx_bytes;
+    net::Counter vlan_filtered;  ///< frames of VLANs that the application did not ask for
+    net::Counter vlan_filtered_bytes;
 };
 
 class Port final : public Watcher {
@@ -142,6 +146,8 @@ class Port final : public Watcher {
     Result<void> attach();
     Result<void> own() const;
     void refresh_link();
+    void tell_link();
+    static void call_back(void* port);
     [[nodiscard]] PortStats counters() const;
 
     DevArgs arguments_;

@@ -12,14 +12,17 @@
 namespace vduse::pmd {
 namespace {
 
-/// Calls `each` for every pair of `queue`, until it returns false.
+/// Calls `each` for every pair of `queue`.
 template <class Each>
-void for_each_pair(RxQueue& queue, Each each) noexcept {
-    const uint16_t stride = queue.stride;
-    for (uint16_t pair = queue.index; pair < queue.port->pairs;
-         pair = static_cast<uint16_t>(pair + stride))
-        if (!each(pair))
-            return;
+void for_each_pair(const RxQueue& queue, Each each) noexcept {
+    for (unsigned pair = queue.index; pair < queue.port->pairs; pair += queue.stride)
+        each(static_cast<uint16_t>(pair));
+}
+
+/// The pair that comes after `pair`, round and round.
+uint16_t pair_after(const RxQueue& queue, uint16_t pair) noexcept {
+    const unsigned next = unsigned{pair} + queue.stride;
+    return next < queue.port->pairs ? static_cast<uint16_t>(next) : queue.index;
 }
 
 /// `burst(first, count)` for all of `count`, in parts that the library takes at once, until one is
@@ -43,8 +46,9 @@ bool wanted_vlan(const Port& port, uint16_t tci) noexcept {
 }
 
 /// Takes tags off, and frames away whose VLAN nobody asked for. Returns how many are left.
-uint16_t look_at_tags(RxQueue& queue, std::span<rte_mbuf*> frames) noexcept {
-    const Port& port = *queue.port;
+uint16_t look_at_tags(
+    const Port& port, std::span<rte_mbuf*> frames, QueueCounters& counters
+) noexcept {
     const bool strip = port.vlan_strip.load(std::memory_order_relaxed);
     const bool filter = port.vlan_filter.load(std::memory_order_relaxed);
     uint16_t left = 0;
@@ -56,8 +60,9 @@ uint16_t look_at_tags(RxQueue& queue, std::span<rte_mbuf*> frames) noexcept {
         if (tagged && filter) {
             const auto* tag = reinterpret_cast<const rte_vlan_hdr*>(ethernet + 1);
             if (!wanted_vlan(port, rte_be_to_cpu_16(tag->vlan_tci))) {
+                counters.vlan_filtered.add(1);
+                counters.vlan_filtered_bytes.add(frame->pkt_len);
                 rte_pktmbuf_free(frame);
-                queue.port->queues[queue.index].vlan_filtered.add(1);
                 continue;
             }
         }
@@ -80,6 +85,32 @@ uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
     return good;
 }
 
+/// What one pair has for `frames`.
+uint16_t poll(
+    const RxQueue& queue,
+    uint16_t pair,
+    const FromGuest& wishes,
+    std::span<rte_mbuf*> frames,
+    QueueCounters& counters
+) noexcept {
+    Port& port = *queue.port;
+    rte_spinlock_t& lock = port.locks[pair].from_guest;
+    // A pair that the guest does not use costs a load. And one that somebody else looks at can wait
+    // for the next burst.
+    if (!port.device->serves(pair) || rte_spinlock_trylock(&lock) == 0)
+        return 0;
+    const Traffic before = port.device->from_guest_traffic(pair);
+    const uint16_t got =
+        in_parts(static_cast<uint16_t>(frames.size()), [&](uint16_t first, uint16_t part) noexcept {
+            return port.device->from_guest(pair, queue.pool, frames.subspan(first, part), wishes);
+        });
+    const Traffic after = port.device->from_guest_traffic(pair);
+    rte_spinlock_unlock(&lock);
+    counters.rx_frames.add(after.frames - before.frames);
+    counters.rx_bytes.add(after.bytes - before.bytes);
+    return got;
+}
+
 }  // namespace
 
 uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
@@ -91,24 +122,22 @@ uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
         port.number,
         port.longest.load(std::memory_order_relaxed),
         !port.scatter.load(std::memory_order_relaxed)};
+    if (queue.index >= port.pairs)
+        return 0;
+    QueueCounters& counters = port.queues[queue.index];
     uint16_t got = 0;
-    for_each_pair(queue, [&](uint16_t pair) noexcept {
-        // Somebody else looks at it: the next burst is soon enough.
-        rte_spinlock_t& lock = port.locks[pair].from_guest;
-        if (rte_spinlock_trylock(&lock) == 0)
-            return true;
-        const auto burst = [&](uint16_t first, uint16_t part) noexcept {
-            return port.device->from_guest(
-                pair, queue.pool, std::span(frames + got + first, part), wishes
-            );
-        };
-        got = static_cast<uint16_t>(got + in_parts(static_cast<uint16_t>(count - got), burst));
-        rte_spinlock_unlock(&lock);
-        return got < count;
-    });
+    // Each burst begins with another pair, or one that is always full would be the only one.
+    uint16_t pair = queue.next;
+    do {
+        got = static_cast<uint16_t>(
+            got + poll(queue, pair, wishes, std::span(frames + got, frames + count), counters)
+        );
+        pair = pair_after(queue, pair);
+    } while (pair != queue.next && got < count);
+    queue.next = pair_after(queue, queue.next);
     if (got != 0 && (port.vlan_strip.load(std::memory_order_relaxed) ||
                      port.vlan_filter.load(std::memory_order_relaxed)))
-        got = look_at_tags(queue, std::span(frames, got));
+        got = look_at_tags(port, std::span(frames, got), counters);
     return got;
 }
 
@@ -147,7 +176,6 @@ uint32_t rx_waiting(RxQueue& queue) noexcept {
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
         waiting += port.device->from_guest_waiting(pair);
-        return true;
     });
     return waiting;
 }
@@ -175,7 +203,6 @@ bool enable_interrupt(RxQueue& queue) noexcept {
             raise_eventfd(kick);
             nothing = false;
         }
-        return true;
     });
     return nothing;
 }
@@ -185,7 +212,6 @@ void disable_interrupt(RxQueue& queue) noexcept {
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
         port.device->disarm_from_guest(pair);
-        return true;
     });
 }
 

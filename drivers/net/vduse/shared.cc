@@ -16,6 +16,11 @@ void subtract(QueueStats& stats, const QueueStats& before) {
     stats.misses -= before.misses;
 }
 
+void subtract(Traffic& traffic, const Traffic& before) {
+    traffic.frames -= before.frames;
+    traffic.bytes -= before.bytes;
+}
+
 }  // namespace
 
 PortStats& PortStats::operator-=(const PortStats& before) {
@@ -24,10 +29,10 @@ PortStats& PortStats::operator-=(const PortStats& before) {
         subtract(pair[i].to_guest, before.pair[i].to_guest);
     }
     for (size_t i = 0; i < tx_queue.size(); ++i) {
-        tx_queue[i].frames -= before.tx_queue[i].frames;
-        tx_queue[i].bytes -= before.tx_queue[i].bytes;
+        subtract(rx_queue[i], before.rx_queue[i]);
+        subtract(tx_queue[i], before.tx_queue[i]);
     }
-    vlan_filtered -= before.vlan_filtered;
+    subtract(vlan_filtered, before.vlan_filtered);
     vlan_errors -= before.vlan_errors;
     return *this;
 }

@@ -22,15 +22,16 @@ struct PairStats {
 };
 
 /// Queues that ethdev keeps statistics of; there may be more.
-inline constexpr uint16_t kCountedQueues = 16;
+inline constexpr uint16_t kCountedQueues = RTE_ETHDEV_QUEUE_STAT_CNTRS;
 
 /// All counters of a port.
 struct PortStats {
     uint16_t pairs = 0;
     std::array<PairStats, 128> pair{};
+    std::array<Traffic, kCountedQueues> rx_queue{};
     std::array<Traffic, kCountedQueues> tx_queue{};
-    uint64_t vlan_filtered = 0;  ///< frames of VLANs that the application did not ask for
-    uint64_t vlan_errors = 0;    ///< frames whose tag could not be put in
+    Traffic vlan_filtered;     ///< frames of VLANs that the application did not ask for
+    uint64_t vlan_errors = 0;  ///< frames whose tag could not be put in
 
     PortStats& operator-=(const PortStats& before);
 };

@@ -61,9 +61,11 @@ void add_up(const PortStats& port, rte_eth_stats& stats) {
         stats.rx_nombuf += from.no_mbuf;
         stats.opackets += to.frames;
         stats.obytes += to.bytes;
-        // What the guest's own filter refuses is no error.
-        stats.oerrors += to.dropped - to.drops[at(Drop::filtered)];
+        // What the guest's own filter refuses is no error, and bad buffers of its cost no frame.
+        stats.oerrors += to.drops[at(Drop::too_long)] + to.drops[at(Drop::no_room)];
     }
+    stats.ipackets -= port.vlan_filtered.frames;
+    stats.ibytes -= port.vlan_filtered.bytes;
     stats.oerrors += port.vlan_errors;
 }
 
@@ -93,7 +95,7 @@ void get_xstats(const PortStats& port, std::span<rte_eth_xstat> values) {
         values[i] = {i, value};
         ++i;
     };
-    add(port.vlan_filtered);
+    add(port.vlan_filtered.frames);
     add(port.vlan_errors);
     for (size_t pair = 0; pair < port.pairs; ++pair)
         for (const XStat& xstat : kXStats)

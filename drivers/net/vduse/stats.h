@@ -16,19 +16,12 @@ namespace vduse::pmd {
 /// Everything but the single queues.
 void add_up(const PortStats& port, rte_eth_stats& stats);
 
-/// `queues` has q_ipackets and the like. Rx queue i of `rx_queues` has pairs i, i + rx_queues, ...
+/// `queues` has q_ipackets and the like.
 template <class Queues>
-void add_up_queues(const PortStats& port, uint16_t rx_queues, Queues& queues) {
-    for (size_t pair = 0; pair < port.pairs && rx_queues != 0; ++pair) {
-        const size_t queue = pair % rx_queues;
-        const QueueStats& from = port.pair[pair].from_guest;
-        if (queue >= kCountedQueues)
-            continue;
-        queues.q_ipackets[queue] += from.frames;
-        queues.q_ibytes[queue] += from.bytes;
-        queues.q_errors[queue] += from.dropped;
-    }
+void add_up_queues(const PortStats& port, Queues& queues) {
     for (size_t queue = 0; queue < kCountedQueues; ++queue) {
+        queues.q_ipackets[queue] += port.rx_queue[queue].frames;
+        queues.q_ibytes[queue] += port.rx_queue[queue].bytes;
         queues.q_opackets[queue] += port.tx_queue[queue].frames;
         queues.q_obytes[queue] += port.tx_queue[queue].bytes;
     }
