@@ -139,17 +139,17 @@ build_sanitized() {
         -Db_sanitize=address,undefined "$(driver_sdk_option)"
 }
 
-# build_thread_sanitized: the same with clang and ThreadSanitizer.
+# build_thread_sanitized: the unit tests alone, with clang and ThreadSanitizer.
 build_thread_sanitized() {
     apt_need "${clang_packages[@]}" "${build_packages[@]}"
-    CXX=clang++-14 build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread \
+    CXX=clang++-14 only=unit-tests build_tree thread --buildtype=debugoptimized -Db_lundef=false -Db_sanitize=thread \
         "$(driver_sdk_option)"
 }
 
-# build_coverage: the same with g++, unoptimised, with counters for gcov.
+# build_coverage: the unit tests alone, with g++, unoptimised, with counters for gcov.
 build_coverage() {
     apt_need g++ "${build_packages[@]}" gcovr
-    CXX=g++ build_tree coverage --buildtype=debug -Db_coverage=true "$(driver_sdk_option)"
+    CXX=g++ only=unit-tests build_tree coverage --buildtype=debug -Db_coverage=true "$(driver_sdk_option)"
 }
 
 # build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
@@ -164,7 +164,7 @@ tree_name() {
     echo "$1-$(sha1sum <<< "$repo" | cut -c1-8)"
 }
 
-# build_tree NAME MESON-OPTION...: compiles the checkout and prints the build folder.
+# build_tree NAME MESON-OPTION...: compiles the checkout, or the target $only of it, and prints the build folder.
 build_tree() {
     local name=$1 build
     build=$cache/build/$(tree_name "$name")
@@ -185,7 +185,7 @@ build_tree_locked() {
         echo "$*" > "$build.options"
     fi
     if { [ -e "$build" ] || meson setup "$@" "$build" "$repo"; } > "$log" 2>&1 &&
-        meson compile -C "$build" >> "$log" 2>&1; then
+        meson compile -C "$build" ${only:+"$only"} >> "$log" 2>&1; then
         return
     fi
     tail -40 "$log"
