@@ -25,7 +25,7 @@ die() {
 
 # apt_need PACKAGE...: installs what is missing, and says what that is.
 apt_need() {
-    local package missing=() log
+    local package missing=()
     for package in "$@"; do
         dpkg-query -W -f '${db:Status-Status}\n' "$package" 2> /dev/null | grep -qx installed ||
             missing+=("$package")
@@ -33,12 +33,17 @@ apt_need() {
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
     step "installing ${missing[*]}"
-    log=$cache/apt.log
-    apt_install "${missing[@]}" > "$log" 2>&1 && return
+    # One at a time: apt-get waits for another one that installs, not for one that updates.
+    locked apt apt_get "${missing[@]}" || exit
+}
+
+apt_get() {
+    local log=$cache/apt.log
+    apt_install "$@" > "$log" 2>&1 9>&- && return
     # The package lists are empty (a fresh container) or out of date.
-    { apt-get update && apt_install "${missing[@]}"; } >> "$log" 2>&1 && return
+    { apt-get update && apt_install "$@"; } >> "$log" 2>&1 9>&- && return
     tail -20 "$log" >&2
-    die "apt-get could not install ${missing[*]}"
+    die "apt-get could not install $*"
 }
 
 apt_install() {
@@ -60,7 +65,7 @@ locked() {
     shift
     mkdir -p "$cache/locks"
     (
-        flock -n 9 || { step "waiting for another build of $name" && flock 9; }
+        flock -n 9 || { step "waiting for another process that is at $name" && flock 9; }
         "$@"
     ) 9> "$cache/locks/${name//\//-}"
 }
