@@ -1,8 +1,8 @@
 #include "control_thread.h"
 
-#include <csignal>
-
+#include <cassert>
 #include <condition_variable>
+#include <csignal>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -109,10 +109,11 @@ ControlThread::~ControlThread() {
     }
     loop->control->wake();
     join_thread(loop->thread);
-    delete std::exchange(loop, nullptr);
+    const std::unique_ptr<Loop> gone(std::exchange(loop, nullptr));
 }
 
 void ControlThread::run(const std::function<void(Control&)>& work) const {
+    assert(held_);
     loop->run(work);
 }
 

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cinttypes>
 #include <cstdio>
+#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -202,11 +203,15 @@ int stop(rte_eth_dev* dev) {
 }
 
 void rx_queue_release(rte_eth_dev* dev, uint16_t index) {
-    delete static_cast<RxQueue*>(std::exchange(dev->data->rx_queues[index], nullptr));
+    const std::unique_ptr<RxQueue> gone(
+        static_cast<RxQueue*>(std::exchange(dev->data->rx_queues[index], nullptr))
+    );
 }
 
 void tx_queue_release(rte_eth_dev* dev, uint16_t index) {
-    delete static_cast<TxQueue*>(std::exchange(dev->data->tx_queues[index], nullptr));
+    const std::unique_ptr<TxQueue> gone(
+        static_cast<TxQueue*>(std::exchange(dev->data->tx_queues[index], nullptr))
+    );
 }
 
 int rx_queue_setup(
@@ -217,15 +222,15 @@ int rx_queue_setup(
     const rte_eth_rxconf* conf,
     rte_mempool* pool
 ) {
-    auto* queue = new (std::nothrow) RxQueue;
-    if (queue == nullptr)
+    auto queue = std::unique_ptr<RxQueue>(new (std::nothrow) RxQueue);
+    if (!queue)
         return -ENOMEM;
     queue->port = &port_of(dev);
     queue->index = index;
     queue->descriptors = descriptors;
     queue->deferred = conf->rx_deferred_start != 0;
     queue->pool = pool;
-    dev->data->rx_queues[index] = queue;
+    dev->data->rx_queues[index] = queue.release();
     return 0;
 }
 
@@ -236,14 +241,14 @@ int tx_queue_setup(
     unsigned /*socket*/,
     const rte_eth_txconf* conf
 ) {
-    auto* queue = new (std::nothrow) TxQueue;
-    if (queue == nullptr)
+    auto queue = std::unique_ptr<TxQueue>(new (std::nothrow) TxQueue);
+    if (!queue)
         return -ENOMEM;
     queue->port = &port_of(dev);
     queue->index = index;
     queue->descriptors = descriptors;
     queue->deferred = conf->tx_deferred_start != 0;
-    dev->data->tx_queues[index] = queue;
+    dev->data->tx_queues[index] = queue.release();
     return 0;
 }
 
@@ -522,7 +527,7 @@ int close(rte_eth_dev* dev) {
         rx_queue_release(dev, i);
     for (uint16_t i = 0; i < dev->data->nb_tx_queues; ++i)
         tx_queue_release(dev, i);
-    delete static_cast<Port*>(std::exchange(dev->process_private, nullptr));
+    std::unique_ptr<Port>(static_cast<Port*>(std::exchange(dev->process_private, nullptr))).reset();
     rte_intr_instance_free(std::exchange(dev->intr_handle, nullptr));
     return 0;
 }

@@ -11,9 +11,9 @@
 
 namespace vduse::pmd {
 
-/// eth_rx_burst_t and eth_tx_burst_t of an RxQueue and a TxQueue.
-uint16_t rx_burst(void* queue, rte_mbuf** frames, uint16_t count) noexcept;
-uint16_t tx_burst(void* queue, rte_mbuf** frames, uint16_t count) noexcept;
+/// eth_rx_burst_t and eth_tx_burst_t; `raw` is an RxQueue, or a TxQueue.
+uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
+uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 
 /// Buffers of the driver that wait for the queue. Any thread.
 uint32_t rx_waiting(RxQueue& queue) noexcept;
