@@ -9,7 +9,8 @@ trap 'fail "line $LINENO of $(basename "${BASH_SOURCE[0]}"): $BASH_COMMAND"' ERR
 app=(/build/app/vduse-dp)
 # Not in /out, which 9p shares with the machine: reading a file that grows there may fail with ENODATA.
 app_log=/tmp/vduse-dp.log
-trap '[ ! -e "$app_log" ] || cp "$app_log" /out/' EXIT
+logs=("$app_log") # what of them is there comes to /out in the end
+trap 'for log in "${logs[@]}"; do [ ! -e "$log" ] || cp "$log" /out/; done' EXIT
 app_eal=(-l 0-1 --no-pci --in-memory)
 driver_ip=10.9.9.1
 tap_ip=10.9.9.2
@@ -39,6 +40,20 @@ wait_for() {
         [ "$SECONDS" -lt "$end" ] || fail "after $limit seconds, still not: $*"
         sleep 0.1
     done
+}
+
+# guide_block GUIDE NAME: prints the block of doc/guide-GUIDE.md that follows the line <!-- run: NAME -->.
+guide_block() {
+    awk -v mark="<!-- run: $2 -->" '$0 == mark { found = 1; next }
+        found && /^```/ { if (inside) exit; inside = 1; next }
+        inside' "/src/doc/guide-$1.md" | grep . || fail "doc/guide-$1.md has no block $2"
+}
+
+# in_guide GUIDE NAME: runs it, as in a checkout that was built.
+in_guide() {
+    guide_block "$1" "$2" > /tmp/block
+    ln -sfn /build /tmp/build
+    (cd /tmp && bash -e /tmp/block)
 }
 
 # --- The application ----------------------------------------------------------------------------

@@ -1,16 +1,26 @@
 #!/bin/bash
-# DPDK's driver for vhost-vdpa devices, in testpmd. Sourced by scenarios, after scenario.sh.
+# testpmd in scenarios: as the driver of a device (net_virtio_user), and as a device (net_vduse, net_vhost), where
+# its commands are typed and answered one by one. Sourced after scenario.sh.
 
 testpmd_log=/out/testpmd.log
+declare -A testpmd_pids=()
 
-# few_drivers: of DPDK's drivers, leaves those that testpmd is linked with or needs here. The EAL loads
-# all that are installed, which takes an emulated VM many seconds at each start.
+# install_driver: puts net_vduse where EAL looks for drivers, as doc/guide-testpmd.md says.
+install_driver() {
+    in_guide testpmd install
+}
+
+# few_drivers ROOT [LIBRARY...]: of DPDK's drivers in a root, leaves those that testpmd and
+# OVS are linked with or need here, and the LIBRARYs. The EAL loads all that are installed, which takes an emulated
+# VM many seconds at each start.
 few_drivers() {
-    local all few=/run/few-drivers name
-    all=$(echo /usr/lib/*/dpdk/pmds-*)
+    local root=${1%/} all few name
+    all=$(echo "$root"/usr/lib/*/dpdk/pmds-*)
+    few=/run/few-drivers$root
     mkdir -p "$few"
-    for name in librte_net_virtio librte_mempool_ring \
-        $(ldd /usr/bin/dpdk-testpmd | grep -oP '(?<=/)librte_\w+(?=\.so)'); do
+    for name in "${@:2}" librte_net_vduse librte_net_virtio librte_net_tap librte_mempool_ring \
+        $(chroot "$root/" ldd /usr/bin/dpdk-testpmd /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk |
+            grep -oP '(?<=/)librte_\w+(?=\.so)'); do
         ! compgen -G "$all/$name.so*" > /dev/null || cp -a "$all/$name".so* "$few"
     done
     mount --bind "$few" "$all"
@@ -45,4 +55,60 @@ stop_testpmd() {
     echo > /tmp/testpmd.in
     wait_for 30 gone "$testpmd_pid"
     wait "$testpmd_pid" || fail "testpmd ended with status $?"
+}
+
+# --- A testpmd that is typed to -------------------------------------------------------------------
+
+# open_testpmd NAME COMMAND: starts COMMAND, a line of shell that is a testpmd with -i; returns when it prompts. What
+# it prints is in /tmp/testpmd-NAME.log, and in /out in the end.
+open_testpmd() {
+    local name=$1
+    rm -f "/tmp/testpmd-$name.in"
+    mkfifo "/tmp/testpmd-$name.in"
+    : > "/tmp/testpmd-$name.log"
+    stdbuf -oL bash -c "exec $2" <> "/tmp/testpmd-$name.in" >> "/tmp/testpmd-$name.log" 2>&1 &
+    testpmd_pids[$name]=$!
+    logs+=("/tmp/testpmd-$name.log")
+    prompted "$name" 0
+}
+
+# prompted NAME BYTES: waits for a prompt behind the first BYTES of the log; the text up to there is `answer`.
+prompted() {
+    local name=$1 end=$((SECONDS + 60))
+    until answer=$(tail -c "+$(($2 + 1))" "/tmp/testpmd-$name.log" | tr -d '\0\r') && [[ $answer == *'testpmd> '* ]]; do
+        ! gone "${testpmd_pids[$name]}" || fail "testpmd $name ended: $(tail -5 "/tmp/testpmd-$name.log")"
+        [ "$SECONDS" -lt "$end" ] || fail "testpmd $name does not answer: $answer"
+        sleep 0.05
+    done
+}
+
+# ask NAME COMMAND: types a command; what is printed until the next prompt is `answer`.
+ask() {
+    local before
+    before=$(stat -c %s "/tmp/testpmd-$1.log")
+    echo "$2" > "/tmp/testpmd-$1.in"
+    prompted "$1" "$before"
+}
+
+# answers NAME COMMAND PATTERN...: fails unless every pattern matches a line of the answer; one that begins with !
+# must match none.
+answers() {
+    local name=$1 command=$2 pattern
+    shift 2
+    ask "$name" "$command"
+    for pattern in "$@" '!^(Bad arguments|Command not found|Ambiguous command)'; do
+        case $pattern in
+        !*) ! grep -qE -- "${pattern#!}" <<< "$answer" ;;
+        *) grep -qE -- "$pattern" <<< "$answer" ;;
+        esac || fail "testpmd $name, '$command': not '$pattern': $answer"
+    done
+}
+
+# close_testpmd NAME: ends it as a user would.
+close_testpmd() {
+    local pid=${testpmd_pids[$1]} status=0
+    echo quit > "/tmp/testpmd-$1.in"
+    wait_for 60 gone "$pid"
+    wait "$pid" || status=$?
+    [ "$status" = 0 ] || fail "testpmd $1 ended with status $status: $(tail -5 "/tmp/testpmd-$1.log")"
 }
