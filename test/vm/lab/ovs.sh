@@ -1,0 +1,45 @@
+#!/bin/bash
+# Open vSwitch with DPDK in scenarios, Debian 12's 3.1, set up as doc/guide-ovs.md says. Sourced after scenario.sh
+# and testpmd.sh.
+
+ovs_log=/var/log/openvswitch/ovs-vswitchd.log
+logs+=("$ovs_log")
+
+# start_ovs: with DPDK and net_vduse, and without a bridge.
+start_ovs() {
+    install_driver
+    few_drivers /
+    # The VM has no systemd: what Debian's units of Open vSwitch do.
+    cat > /usr/local/bin/systemctl << 'END'
+#!/bin/bash
+exec /usr/share/openvswitch/scripts/ovs-ctl --system-id=random --no-monitor "$1"
+END
+    chmod +x /usr/local/bin/systemctl
+    systemctl start openvswitch-switch
+    in_guide ovs dpdk
+    [ "$(ovs get Open_vSwitch . dpdk_initialized)" = true ] || fail "OVS has no DPDK: $(tail -5 "$ovs_log")"
+}
+
+# ovs WORDS...: ovs-vsctl, which fails when a port does.
+ovs() {
+    ovs-vsctl --timeout=60 "$@"
+}
+
+# shows INTERFACE COLUMN[:KEY] PATTERN: fails unless OVS's database has that within some seconds.
+shows() {
+    wait_for 20 ovs_matches "$@"
+}
+
+ovs_matches() {
+    ovs --if-exists get interface "$1" "$2" | grep -qE -- "$3"
+}
+
+# ovs_complains: prints what OVS wrote above INFO since the last mark_ovs, but for PATTERN.
+mark_ovs() {
+    ovs_mark=$(wc -l < "$ovs_log")
+}
+ovs_is_content() { # PATTERN
+    local lines
+    lines=$(tail -n "+$((${ovs_mark:-0} + 1))" "$ovs_log" | grep -E '\|(WARN|ERR|EMER)\|' | grep -vE "$1" || true)
+    [ -z "$lines" ] || fail "OVS says: $(head -5 <<< "$lines")"
+}
