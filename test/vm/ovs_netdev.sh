@@ -109,7 +109,7 @@ shows vd1 mtu '^1500$'
 in_netns ip link set guest0 mtu 1500
 in_other ip link set other0 mtu 1500
 pings "with one queue again"
-kill -INT "$flood"
+pkill -INT -x ping # the job is a shell around it, which heeds no SIGINT
 wait "$flood" || true
 tail -2 flood.txt
 [ "$(indices)" = "$index" ] || fail "they are other netdevs"

@@ -149,7 +149,7 @@ for _ in $(seq 10); do
     wait_for 10 carrier yes
     pings "after a start"
 done
-kill -INT "$flood"
+pkill -INT -x ping # the job is a shell around it, which heeds no SIGINT
 wait "$flood" || true
 tail -2 flood.txt
 [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
