@@ -113,7 +113,7 @@ pkill -INT -x ping # the job is a shell around it, which heeds no SIGINT
 wait "$flood" || true
 tail -2 flood.txt
 [ "$(indices)" = "$index" ] || fail "they are other netdevs"
-ovs_is_content 'nothing'
+driver_is_content
 
 step "ovs-vswitchd is killed, and another one started"
 for _ in 1 2; do

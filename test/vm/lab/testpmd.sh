@@ -75,7 +75,9 @@ open_testpmd() {
 # prompted NAME BYTES: waits for a prompt behind the first BYTES of the log; the text up to there is `answer`.
 prompted() {
     local name=$1 end=$((SECONDS + 60))
-    until answer=$(tail -c "+$(($2 + 1))" "/tmp/testpmd-$name.log" | tr -d '\0\r') && [[ $answer == *'testpmd> '* ]]; do
+    until answer=$(tail -c "+$(($2 + 1))" "/tmp/testpmd-$name.log" | tr -d '\0\r') &&
+        # EAL's thread prints events in between, in the middle of the prompt too.
+        tr -d '\n' <<< "$answer" | sed 's/Port [0-9]*: [a-z ]* event//g' | grep -q 'testpmd> '; do
         ! gone "${testpmd_pids[$name]}" || fail "testpmd $name ended: $(tail -5 "/tmp/testpmd-$name.log")"
         [ "$SECONDS" -lt "$end" ] || fail "testpmd $name does not answer: $answer"
         sleep 0.05
