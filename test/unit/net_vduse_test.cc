@@ -93,12 +93,12 @@ class NetVduse : public SessionTest {
         for (int turn = 0; turn < 2; ++turn)
             thread->run([](Control& library) { library.wake(); });
         const auto up = [&] { return link().link_status != 0; };
-        for (int i = 0; i < 200 && up() != expect_up; ++i)
+        for (int i = 0; i < 10000 && up() != expect_up; ++i)
             ::usleep(1000);
     }
     template <class Condition>
     static bool soon(Condition condition) {
-        for (int i = 0; i < 1000 && !condition(); ++i)
+        for (int i = 0; i < 10000 && !condition(); ++i)
             ::usleep(1000);
         return condition();
     }

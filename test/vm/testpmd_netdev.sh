@@ -88,6 +88,13 @@ answers device "show port info 0" '^Promiscuous mode: disabled' '^Allmulticast m
 answers device "set promisc 0 on" '!rror'
 answers device "dump_log_types" 'pmd\.net\.vduse'
 
+step "a secondary process sees the counters"
+timeout 100 dpdk-proc-info --no-pci -- --stats --xstats > proc-info.txt 2>&1 || fail "dpdk-proc-info: $(tail -3 proc-info.txt)"
+grep -qE 'RX-packets: +[1-9]' proc-info.txt || fail "dpdk-proc-info shows no frames"
+grep -qE '^rx_good_packets: [1-9]' proc-info.txt || fail "dpdk-proc-info shows no frames among the xstats"
+grep -qE '^tx_pair1_no_room_dropped: 0' proc-info.txt || fail "dpdk-proc-info shows no xstats of the driver"
+pings "beside a secondary process"
+
 step "VLANs"
 in_netns ip link add link "$netdev" name v5 type vlan id 5
 in_netns ip addr add 10.9.8.1/24 dev v5
