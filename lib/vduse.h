@@ -80,7 +80,10 @@ struct DeviceConfig {
     /// The kernel's device stays when this process ends, and with it what its driver's side has
     /// set up. The next process that adds a device with the same configuration goes on with it.
     bool persist = false;
-    /// Where `persist` keeps what it must know; made if need be. A tmpfs: it is to be gone after a
+    /// The same if this process ends without `Device::destroy`, which takes the device away. Where
+    /// `journal_folder` cannot be used, nothing is kept.
+    bool survive_crash = false;
+    /// Where these two keep what they must know; made if need be. A tmpfs: it is to be gone after a
     /// reboot.
     std::string journal_folder = "/run/vduse-dp";
 };

@@ -15,11 +15,18 @@
 namespace vduse::device {
 
 Result<void> Session::open_journal() {
-    if (!config_.persist)
+    if (!config_.persist && !config_.survive_crash)
         return {};
     auto journal = Journal::open(config_.journal_folder, config_.name);
-    if (!journal)
+    if (!journal && (config_.persist || journal.error().code == EBUSY))
         return journal.error();
+    if (!journal) {
+        log(Severity::info,
+            "%s: it will not survive a crash: %s",
+            name(),
+            journal.error().text().c_str());
+        return {};
+    }
     journal_ = std::move(*journal);
     return {};
 }

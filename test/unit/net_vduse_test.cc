@@ -38,6 +38,8 @@ class NetVduse : public SessionTest {
 
     static constexpr const char* kName = "net_vduse0";
 
+    /// The journals of devices lie in one folder for all processes.
+    const std::string iface = "test" + std::to_string(::getpid());
     std::optional<ControlThread> thread;
     uint16_t port = RTE_MAX_ETHPORTS;
 
@@ -60,11 +62,11 @@ class NetVduse : public SessionTest {
         });
     }
     int plug(const std::string& arguments = "") {
-        const std::string all = "mac=02:00:00:00:00:07," + arguments;
+        const std::string all = "iface=" + iface + ",mac=02:00:00:00:00:07," + arguments;
         const int result = rte_eal_hotplug_add("vdev", kName, all.c_str());
         if (result == 0) {
             EXPECT_EQ(rte_eth_dev_get_port_by_name(kName, &port), 0);
-            vd0 = kernel.device(kName);
+            vd0 = kernel.device(iface);
         }
         return result;
     }
@@ -186,9 +188,9 @@ TEST_F(NetVduse, ADeviceForAsLongAsThePort) {
         EXPECT_EQ(rte_eth_dev_stop(port), 0);
         start_port(2, 3);
     }
-    EXPECT_EQ(kernel.device(kName), vd0) << "stop, configure and start leave the device alone";
+    EXPECT_EQ(kernel.device(iface), vd0) << "stop, configure and start leave the device alone";
     unplug();
-    EXPECT_EQ(kernel.device(kName), nullptr);
+    EXPECT_EQ(kernel.device(iface), nullptr);
 }
 
 TEST_F(NetVduse, CloseThenRemove) {
@@ -196,7 +198,7 @@ TEST_F(NetVduse, CloseThenRemove) {
     start_port();
     rte_eth_dev_stop(port);
     EXPECT_EQ(rte_eth_dev_close(port), 0);
-    EXPECT_EQ(kernel.device(kName), nullptr);
+    EXPECT_EQ(kernel.device(iface), nullptr);
     unplug();
     EXPECT_EQ(plug(), 0) << "and once more";
 }

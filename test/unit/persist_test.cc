@@ -265,6 +265,27 @@ TEST_F(PersistTest, WithoutItADeviceInUseKeepsItsJournal) {
     EXPECT_TRUE(traffic(0));
 }
 
+// What programs with ports want: a crash is a pause, closing the port is the end of the device.
+TEST_F(PersistTest, OnlyAfterACrash) {
+    DeviceConfig config = lasting();
+    config.persist = false;
+    config.survive_crash = true;
+    start(config);
+    vanish();
+    ASSERT_EQ(create(config), "");
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(traffic(1));
+    vd0->on_bus = false;
+    EXPECT_TRUE(device->destroy());
+    EXPECT_EQ(kernel.device("vd0"), nullptr);
+    device.reset();
+    EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+
+    config.journal_folder = "/proc/nowhere";
+    EXPECT_EQ(create(config), "") << "then a crash is an outage";
+    EXPECT_TRUE(device->destroy());
+}
+
 TEST_F(PersistTest, NoFolderForTheJournal) {
     DeviceConfig config = lasting();
     config.journal_folder = "/proc/none";

@@ -231,6 +231,8 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
     if (!result.config.mac)
         result.config.mac = mac_from_name(result.config.name);
     result.config.offer_mtu = result.mtu.has_value();
+    // Programs with ports end without closing them more often than not.
+    result.config.survive_crash = true;
     if (!result.mtu)
         result.config.mtu = device::kMaxMtu;
     if (!result.netdev.empty() && result.attach != Attach::virtio)
