@@ -426,6 +426,8 @@ class Live(ProgramTest):
             stdin=inner,
             stdout=inner,
             stderr=subprocess.PIPE,
+            # As on a terminal, even where the tests run in the background and heed no SIGINT.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(inner)
         self.addCleanup(self.end)

@@ -89,10 +89,15 @@ answers device "set promisc 0 on" '!rror'
 answers device "dump_log_types" 'pmd\.net\.vduse'
 
 step "a secondary process sees the counters"
-timeout 100 dpdk-proc-info --no-pci -- --stats --xstats > proc-info.txt 2>&1 || fail "dpdk-proc-info: $(tail -3 proc-info.txt)"
-grep -qE 'RX-packets: +[1-9]' proc-info.txt || fail "dpdk-proc-info shows no frames"
-grep -qE '^rx_good_packets: [1-9]' proc-info.txt || fail "dpdk-proc-info shows no frames among the xstats"
-grep -qE '^tx_pair1_no_room_dropped: 0' proc-info.txt || fail "dpdk-proc-info shows no xstats of the driver"
+proc_info() { # OPTION PATTERN...
+    local pattern
+    timeout 100 dpdk-proc-info --no-pci -- "$1" > proc-info.txt 2>&1 || fail "dpdk-proc-info: $(tail -3 proc-info.txt)"
+    for pattern in "${@:2}"; do
+        grep -qE "$pattern" proc-info.txt || fail "dpdk-proc-info $1 has no '$pattern'"
+    done
+}
+proc_info --stats 'RX-packets: +[1-9]' 'TX-packets: +[1-9]'
+proc_info --xstats '^rx_good_packets: [1-9]' '^tx_pair1_no_room_dropped: 0'
 pings "beside a secondary process"
 
 step "VLANs"
