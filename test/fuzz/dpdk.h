@@ -8,12 +8,15 @@
 
 namespace vduse::test {
 
+/// Bytes of a frame that one mbuf of the pool holds.
+inline constexpr uint16_t kMbufRoom = 256;
+
 /// Few and small mbufs, so that frames are chained and mbufs run out.
 inline MbufPool& pool() {
     static MbufPool& only = []() -> MbufPool& {
         check(start_eal(), "the EAL starts");
         rte_log_set_level_pattern("*", RTE_LOG_EMERG);
-        static MbufPool made(63, 256);
+        static MbufPool made(63, kMbufRoom);
         check(made.get() != nullptr, "there is memory for mbufs");
         return made;
     }();
