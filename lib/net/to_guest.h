@@ -74,6 +74,24 @@ inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
 }
 
+/// From `used` on, unfit chains go back, so that they do not block the ring. Returns the first that
+/// is fit, or where there are no more; `is_there` says whether there is a chain.
+template <class IsThere>
+uint16_t skip_unfit(
+    std::span<const ring::Chain> chains,
+    std::span<uint32_t> lengths,
+    uint16_t used,
+    bool mergeable,
+    QueueCounters& counters,
+    IsThere is_there
+) noexcept {
+    while (is_there(used) && is_unfit(chains[used], mergeable)) {
+        counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
+        lengths[used++] = 0;
+    }
+    return used;
+}
+
 /// Frees frames that were placed or dropped. Those of one pool that nobody else holds, which is
 /// nearly always all, go back at once: a frame of one segment is as its pool wants it.
 inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
@@ -133,6 +151,7 @@ uint16_t to_guest(
         seen = static_cast<uint16_t>(seen + more);
         return more != 0;
     };
+    const auto is_there = [&](uint16_t at) noexcept { return at < seen || look_further(); };
     uint16_t used = 0;  // chains that are done with, good or not
     uint16_t done = 0;  // frames that are done with, placed or dropped
     uint64_t placed = 0;
@@ -153,13 +172,7 @@ uint16_t to_guest(
             ++done;
             continue;
         }
-        // Unfit chains go back, so that they do not block the ring.
-        while (used < seen || look_further()) {
-            if (!detail::is_unfit(chains[used], rules.mergeable))
-                break;
-            counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
-            lengths[used++] = 0;
-        }
+        used = detail::skip_unfit(chains, lengths, used, rules.mergeable, counters, is_there);
         if (used == seen)
             break;
         const auto gather = [&]() noexcept {
