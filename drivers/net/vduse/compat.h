@@ -16,44 +16,22 @@ namespace vduse::pmd {
 
 #if RTE_VERSION >= RTE_VERSION_NUM(23, 7, 0, 0)
 using Thread = rte_thread_t;
-inline int create_thread(Thread* thread, const char* name, void (*body)(void*), void* argument) {
-    struct Start {
-        void (*body)(void*);
-        void* argument;
-    };
-    auto* start = new Start{body, argument};
-    const auto run = [](void* raw) -> uint32_t {
-        const Start mine = *static_cast<Start*>(raw);
-        delete static_cast<Start*>(raw);
-        mine.body(mine.argument);
-        return 0;
-    };
-    const int result = rte_thread_create_control(thread, name, run, start);
-    if (result != 0)
-        delete start;
-    return result;
+using ThreadResult = uint32_t;
+inline int create_thread(
+    Thread* thread, const char* name, ThreadResult (*body)(void*), void* argument
+) {
+    return rte_thread_create_control(thread, name, body, argument);
 }
 inline void join_thread(Thread thread) {
     rte_thread_join(thread, nullptr);
 }
 #else
 using Thread = pthread_t;
-inline int create_thread(Thread* thread, const char* name, void (*body)(void*), void* argument) {
-    struct Start {
-        void (*body)(void*);
-        void* argument;
-    };
-    auto* start = new Start{body, argument};
-    const auto run = [](void* raw) -> void* {
-        const Start mine = *static_cast<Start*>(raw);
-        delete static_cast<Start*>(raw);
-        mine.body(mine.argument);
-        return nullptr;
-    };
-    const int result = rte_ctrl_thread_create(thread, name, nullptr, run, start);
-    if (result != 0)
-        delete start;
-    return result;
+using ThreadResult = void*;
+inline int create_thread(
+    Thread* thread, const char* name, ThreadResult (*body)(void*), void* argument
+) {
+    return rte_ctrl_thread_create(thread, name, nullptr, body, argument);
 }
 inline void join_thread(Thread thread) {
     pthread_join(thread, nullptr);

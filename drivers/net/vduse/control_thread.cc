@@ -85,7 +85,10 @@ Result<ControlThread> ControlThread::share(uapi::Kernel* kernel) {
         if (!control)
             return control.error();
         fresh->control = std::move(*control);
-        const auto body = [](void* mine) { static_cast<Loop*>(mine)->work(); };
+        const auto body = [](void* mine) -> ThreadResult {
+            static_cast<Loop*>(mine)->work();
+            return {};
+        };
         if (const int error = create_thread(&fresh->thread, "vduse-control", body, fresh.get());
             error != 0)
             return Error{error < 0 ? -error : error, "the control thread"};

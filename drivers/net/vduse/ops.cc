@@ -14,9 +14,11 @@
 #include <span>
 #include <string>
 
+#include "device/config.h"
 #include "log.h"
 #include "net/header.h"
 #include "port.h"
+#include "ring/layout.h"
 #include "rxtx.h"
 #include "shared.h"
 #include "stats.h"
@@ -24,7 +26,7 @@
 namespace vduse::pmd {
 namespace {
 
-constexpr uint16_t kMinMtu = 68;
+using device::kMinMtu;
 /// VLAN strip and filter on rx; ethdev's names for them.
 constexpr uint64_t kRxOffloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP | RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
 constexpr uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_VLAN_INSERT | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
@@ -67,7 +69,7 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     info->tx_offload_capa = kTxOffloads;
     // The rings are the driver's; these bound what an application may wish for.
     const rte_eth_desc_lim limits = {
-        .nb_max = 32768,
+        .nb_max = ring::kMaxSize,
         .nb_min = 1,
         .nb_align = 1,
         .nb_seg_max = UINT16_MAX,

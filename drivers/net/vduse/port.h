@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "control_thread.h"
 #include "devargs.h"
+#include "device/state.h"
 #include "net/stats.h"
 #include "shared.h"
 #include "vduse.h"
@@ -34,7 +35,7 @@
 namespace vduse::pmd {
 
 /// As many as a device has pairs at most; a port may have more queues than its device has pairs.
-inline constexpr uint16_t kMaxQueues = 128;
+inline constexpr uint16_t kMaxQueues = device::kMaxPairs;
 inline constexpr uint16_t kMaxVlan = 4095;
 /// Addresses that an application may add: they change nothing.
 inline constexpr uint32_t kMaxMacs = 64;

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "compat.h"
+#include "device/state.h"
 #include "vduse.h"
 
 namespace vduse::pmd {
@@ -27,7 +28,7 @@ inline constexpr uint16_t kCountedQueues = RTE_ETHDEV_QUEUE_STAT_CNTRS;
 /// All counters of a port.
 struct PortStats {
     uint16_t pairs = 0;
-    std::array<PairStats, 128> pair{};
+    std::array<PairStats, device::kMaxPairs> pair{};
     std::array<Traffic, kCountedQueues> rx_queue{};
     std::array<Traffic, kCountedQueues> tx_queue{};
     Traffic vlan_filtered;     ///< frames of VLANs that the application did not ask for
