@@ -4,9 +4,10 @@
 // storage and every decision is made on that copy. Guest memory is also written, never read back.
 // Lengths and addresses were checked by the caller: nothing here knows a region.
 //
-// In test builds (VDUSE_TEST_HOOKS) every fetch is reported to `guest::fetch_hook`: the ledger of
-// test/support checks that no byte is fetched twice in one operation, and a hostile driver may
-// write between any two fetches, which makes races deterministic.
+// In test builds (VDUSE_TEST_HOOKS) every fetch and every store is reported to
+// `guest::access_hook`: the ledger of test/support checks that no byte is fetched twice in one
+// operation, a hostile driver may write between any two fetches, which makes races deterministic,
+// and a test sees what the driver would see if we died right then.
 #pragma once
 
 #include <atomic>
@@ -18,20 +19,27 @@
 namespace vduse::guest {
 
 #ifdef VDUSE_TEST_HOOKS
-/// Called after each fetch with the guest's range; the fetched copy no longer changes.
-struct FetchHook {
+/// Called with the guest's range, after each fetch, whose copy no longer changes, and each store.
+struct AccessHook {
     virtual void fetched(const void* guest, size_t bytes) noexcept = 0;
+    virtual void stored(const void* /*guest*/, size_t /*bytes*/) noexcept {}
 
   protected:
-    ~FetchHook() = default;
+    ~AccessHook() = default;
 };
-inline thread_local FetchHook* fetch_hook = nullptr;
+inline thread_local AccessHook* access_hook = nullptr;
 inline void report(const void* guest, size_t bytes) noexcept {
-    if (fetch_hook != nullptr)
-        fetch_hook->fetched(guest, bytes);
+    if (access_hook != nullptr)
+        access_hook->fetched(guest, bytes);
+}
+inline void report_store(const void* guest, size_t bytes) noexcept {
+    if (access_hook != nullptr)
+        access_hook->stored(guest, bytes);
 }
 #else
 inline void report(const void* /*guest*/, size_t /*bytes*/) noexcept {
+}
+inline void report_store(const void* /*guest*/, size_t /*bytes*/) noexcept {
 }
 #endif
 
@@ -93,6 +101,7 @@ inline void fetch_bytes(void* local, const void* guest, size_t bytes) noexcept {
 /// Copies `bytes` into guest memory.
 inline void store_bytes(void* guest, const void* local, size_t bytes) noexcept {
     copy(guest, local, bytes);
+    report_store(guest, bytes);
 }
 
 /// Copies one object into guest memory.
@@ -100,6 +109,7 @@ template <class T>
 requires std::is_trivially_copyable_v<T>
 inline void store(void* guest, const T& local) noexcept {
     std::memcpy(guest, &local, sizeof local);
+    report_store(guest, sizeof local);
 }
 
 /// Reads an index that the driver publishes (2-byte aligned); later fetches see what it published.
@@ -114,12 +124,14 @@ inline void store(void* guest, const T& local) noexcept {
 inline void store_release(void* guest, uint16_t value) noexcept {
     std::atomic_ref<uint16_t>(*static_cast<uint16_t*>(guest))
         .store(value, std::memory_order_release);
+    report_store(guest, sizeof value);
 }
 
 /// Writes a hint that the driver reads at any time (2-byte aligned).
 inline void store_hint(void* guest, uint16_t value) noexcept {
     std::atomic_ref<uint16_t>(*static_cast<uint16_t*>(guest))
         .store(value, std::memory_order_relaxed);
+    report_store(guest, sizeof value);
 }
 
 /// Reads a hint of the driver's (2-byte aligned): nothing is decided by it but whether to notify.

@@ -34,13 +34,13 @@ GuestMemory& ram() {
     return memory;
 }
 
-class Life final : public guest::FetchHook {
+class Life final : public guest::AccessHook {
   public:
-    explicit Life(Input& input) : input_(input), ram_(ram()) { guest::fetch_hook = this; }
+    explicit Life(Input& input) : input_(input), ram_(ram()) { guest::access_hook = this; }
     Life(const Life&) = delete;
     Life& operator=(const Life&) = delete;
     ~Life() {
-        guest::fetch_hook = nullptr;
+        guest::access_hook = nullptr;
         if (vd0_.broken)
             rig_.control->run_once(0);
         rig_.kernel.faults.fail("destroy", 0, 1, 0);

@@ -210,8 +210,8 @@ class World {
 };
 
 /// While it lives: every fetch is kept as the device got it, and the input decides what the driver
-/// writes behind it.
-class Race final : public guest::FetchHook {
+/// writes behind it: nothing, once the input is used up.
+class Race final : public guest::AccessHook {
   public:
     struct Fetch {
         const std::byte* host;
@@ -219,13 +219,16 @@ class Race final : public guest::FetchHook {
     };
 
     Race(World& world, Input& input)
-        : world_(world), input_(input), previous_(std::exchange(guest::fetch_hook, this)) {}
+        : world_(world), input_(input), previous_(std::exchange(guest::access_hook, this)) {}
     Race(const Race&) = delete;
     Race& operator=(const Race&) = delete;
-    ~Race() { guest::fetch_hook = previous_; }
+    ~Race() { guest::access_hook = previous_; }
 
     [[nodiscard]] std::span<const Fetch> fetches() const { return fetches_; }
     void forget() { fetches_.clear(); }
+    /// What the used ring holds is not only what was completed: a buffer that the device wrote to
+    /// lies in it, or the driver wrote there.
+    [[nodiscard]] bool used_ring_disturbed() const { return used_ring_disturbed_; }
 
     void fetched(const void* guest, size_t bytes) noexcept override {
         if (bytes == 0)
@@ -249,18 +252,31 @@ class Race final : public guest::FetchHook {
         }
     }
 
+    void stored(const void* guest, size_t bytes) noexcept override {
+        // Used elements and the used index have sizes of their own; anything else is data.
+        if (bytes != sizeof(ring::UsedElement) && bytes != sizeof(uint16_t))
+            disturb(static_cast<const std::byte*>(guest), bytes);
+    }
+
   private:
     [[nodiscard]] uint32_t size() const { return world_.driver.size(); }
     uint16_t index() { return static_cast<uint16_t>(input_.below(size())); }
     void write(std::byte* host) {
         const uint8_t value = input_.byte();
         world_.write(host, {&value, 1});
+        disturb(host, 1);
+    }
+    void disturb(const std::byte* host, size_t bytes) {
+        const std::byte* const used = world_.driver.areas().used.host;
+        const auto length = ring::used_bytes(size(), world_.options.event_idx);
+        used_ring_disturbed_ |= host + bytes > used && host < used + length;
     }
 
     World& world_;
     Input& input_;
-    guest::FetchHook* previous_;
+    guest::AccessHook* previous_;
     std::vector<Fetch> fetches_;
+    bool used_ring_disturbed_ = false;
 };
 
 }  // namespace vduse::test

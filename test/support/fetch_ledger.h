@@ -18,12 +18,12 @@
 
 namespace vduse::test {
 
-class FetchLedger final : public guest::FetchHook {
+class FetchLedger final : public guest::AccessHook {
   public:
-    FetchLedger() noexcept : previous_(std::exchange(guest::fetch_hook, this)) {}
+    FetchLedger() noexcept : previous_(std::exchange(guest::access_hook, this)) {}
     FetchLedger(const FetchLedger&) = delete;
     FetchLedger& operator=(const FetchLedger&) = delete;
-    ~FetchLedger() { guest::fetch_hook = previous_; }
+    ~FetchLedger() { guest::access_hook = previous_; }
 
     /// A new operation: forgets what was fetched, and the actions.
     void begin() noexcept {
@@ -86,7 +86,7 @@ class FetchLedger final : public guest::FetchHook {
         uintptr_t end;
     };
 
-    guest::FetchHook* previous_;
+    guest::AccessHook* previous_;
     std::vector<Range> ranges_;
     std::vector<std::pair<size_t, std::function<void()>>> actions_;
 };

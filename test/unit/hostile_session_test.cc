@@ -387,9 +387,9 @@ TEST_F(HostileSession, Case127_MemoryCutOff) {
 // -----------------------------------------------------------------
 
 /// Makes every fetch of a thread slow, so that whoever looks finds it inside a burst.
-struct Dawdling final : guest::FetchHook {
-    Dawdling() { guest::fetch_hook = this; }
-    ~Dawdling() { guest::fetch_hook = nullptr; }
+struct Dawdling final : guest::AccessHook {
+    Dawdling() { guest::access_hook = this; }
+    ~Dawdling() { guest::access_hook = nullptr; }
     void fetched(const void* /*guest*/, size_t /*bytes*/) noexcept override {
         std::this_thread::yield();
     }
