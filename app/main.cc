@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <span>
@@ -87,8 +88,8 @@ void note_unused(const Options& options) {
         print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
 }
 
-int serve(const Options& options, std::vector<uint16_t> ports) {
-    Service service(options, std::move(ports));
+int serve(const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took) {
+    Service service(options, std::move(ports), eal_took);
     if (auto started = service.start(); started)
         service.run();
     else
@@ -107,7 +108,7 @@ std::string bad_lcore(const Options& options) {
 }
 
 /// The EAL is up.
-int check_and_serve(const Options& options) {
+int check_and_serve(const Options& options, std::chrono::milliseconds eal_took) {
     if (rte_lcore_count() < 2)
         return bad_input("needs the main lcore and at least one worker lcore, for example -l 0-1");
     if (const std::string line = bad_lcore(options); !line.empty())
@@ -116,7 +117,7 @@ int check_and_serve(const Options& options) {
     if (!ports)
         return bad_input(ports.error().what);
     note_unused(options);
-    return serve(options, std::move(*ports));
+    return serve(options, std::move(*ports), eal_took);
 }
 
 int run(std::span<char*> argv) {
@@ -131,12 +132,16 @@ int run(std::span<char*> argv) {
     if (options->help || options->version)
         return print_about(*options);
     block_signals();
+    const auto begin = std::chrono::steady_clock::now();
     if (rte_eal_init(static_cast<int>(words.eal.size()), words.eal.data()) < 0) {
         const int reason = rte_errno;
         print_error(std::string("the EAL does not start: ") + rte_strerror(reason));
         return reason == EINVAL ? kBadInput : kFailure;  // EINVAL: its options, or hardly ever else
     }
-    const int status = check_and_serve(*options);
+    const auto eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(
+        std::chrono::steady_clock::now() - begin
+    );
+    const int status = check_and_serve(*options, eal_took);
     (void)rte_eal_cleanup();
     return status;
 }

@@ -39,6 +39,10 @@ std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     return endpoint;
 }
 
+std::string milliseconds(std::chrono::nanoseconds time) {
+    return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
+}
+
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {
     return (frame_bytes(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
@@ -46,8 +50,10 @@ uint32_t segments(uint16_t mtu) {
 
 }  // namespace
 
-Service::Service(const Options& options, std::vector<uint16_t> ports)
-    : options_(options), port_numbers_(std::move(ports)) {
+Service::Service(
+    const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took
+)
+    : options_(options), port_numbers_(std::move(ports)), eal_took_(eal_took) {
 }
 
 Service::~Service() = default;
@@ -59,8 +65,10 @@ Result<void> Service::start() {
     control_ = std::move(*control);
     helper_ = std::make_unique<Helper>(*control_);
     watch_signals(*control_);
+    const auto begin = Clock::now();
     if (auto done = add_devices(); !done)
         return done;
+    const auto devices_there = Clock::now();
     if (auto done = add_ports(); !done)
         return done;
     if (auto done = connect(); !done)
@@ -69,7 +77,9 @@ Result<void> Service::start() {
         return done;
     running_ = true;
     start_telemetry();
-    say("vduse-dp: ready\n");
+    say("vduse-dp: ready (EAL " + std::to_string(eal_took_.count()) + " ms, devices " +
+        milliseconds(devices_there - begin) + " ms, ports " +
+        milliseconds(Clock::now() - devices_there) + " ms)\n");
     start_attach();
     return {};
 }
@@ -77,6 +87,8 @@ Result<void> Service::start() {
 Result<void> Service::add_devices() {
     for (const DeviceOptions& option : options_.devices) {
         DeviceConfig config = option.config;
+        config.survive_crash = true;
+        config.hands_over = true;
         // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
         if (!config.mac && option.attach == Attach::virtio)
             config.mac = mac_from_name(config.name);

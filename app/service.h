@@ -32,8 +32,10 @@ namespace vduse::app {
 
 class Service {
   public:
-    /// `ports`: the DPDK numbers of `options.ports`.
-    Service(const Options& options, std::vector<uint16_t> ports);
+    /// `ports`: the DPDK numbers of `options.ports`. `eal_took`: for the line that says "ready".
+    Service(
+        const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took
+    );
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
     ~Service();
@@ -80,6 +82,7 @@ class Service {
 
     const Options& options_;
     std::vector<uint16_t> port_numbers_;
+    std::chrono::milliseconds eal_took_;
     std::unique_ptr<Control> control_;
     std::vector<std::unique_ptr<Device>> owned_;      ///< one for each of devices_
     std::vector<std::unique_ptr<Endpoint>> devices_;  ///< in the order of the options

@@ -46,6 +46,10 @@ Traffic traffic_of(const net::QueueCounters& counters) {
 
 static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == net::kDropReasons);
 
+std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
+    return device::Journal::holder(config.journal_folder, config.name);
+}
+
 struct Control::Loop {
     uapi::Kernel& kernel;
     UniqueFd epoll;
@@ -255,6 +259,14 @@ std::vector<ControlEvent> Device::events() const {
 
 bool Device::broken() const noexcept {
     return session_->broken();
+}
+
+Result<void> Device::let_go() {
+    control_.loop_->forget(*session_);
+    auto gone = session_->let_go();
+    if (!gone)
+        (void)control_.loop_->add(*session_);
+    return gone;
 }
 
 Result<void> Device::destroy() {

@@ -83,6 +83,9 @@ struct DeviceConfig {
     /// The same if this process ends without `Device::destroy`, which takes the device away. Where
     /// `journal_folder` cannot be used, nothing is kept.
     bool survive_crash = false;
+    /// This process gives its devices away (`Device::let_go`) when it gets SIGUSR2, and `holder_of`
+    /// tells others so.
+    bool hands_over = false;
     /// Where these two keep what they must know; made if need be. A tmpfs: it is to be gone after a
     /// reboot.
     std::string journal_folder = "/run/vduse-dp";
@@ -90,6 +93,14 @@ struct DeviceConfig {
 
 /// A locally administered address that follows from a device's name: the same at every start.
 std::array<uint8_t, 6> mac_from_name(const std::string& name);
+
+/// A process that serves a device which `persist` or `survive_crash` lets outlive it.
+struct DeviceHolder {
+    int pid = 0;
+    bool hands_over = false;
+};
+/// Any process: who serves the device of that name now, if another process than this one does.
+std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
 
 struct Traffic {
     uint64_t frames = 0;
@@ -256,6 +267,12 @@ class Device {
     /// it is to stay. Code EBUSY: it is still on the vDPA bus; it stays, without a process behind
     /// it.
     Result<void> destroy();
+
+    /// Control thread: closes the node and leaves the kernel's device, on the vDPA bus or not, to a
+    /// process that adds one with the same configuration; the driver notices a pause. Nothing may
+    /// be called afterwards. Code ENOTSUP: nothing was written down for such a process (neither
+    /// `persist` nor `survive_crash`, or the journal cannot be written); the device goes on.
+    Result<void> let_go();
 
   private:
     friend class Control;

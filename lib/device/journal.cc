@@ -48,6 +48,16 @@ bool sane(const Record& record) {
            control.active_pairs >= 1 && control.active_pairs <= shape.pairs;
 }
 
+/// A lock of one byte, for the question who holds it.
+struct flock mark(off_t byte) {
+    struct flock lock {};
+    lock.l_type = F_WRLCK;
+    lock.l_whence = SEEK_SET;
+    lock.l_start = byte;
+    lock.l_len = 1;
+    return lock;
+}
+
 std::string path_of(const std::string& folder, const std::string& name) {
     return folder + "/" + name + ".journal";
 }
@@ -99,7 +109,7 @@ net::ControlState from_record(const ControlRecord& record) {
     return state;
 }
 
-Result<Journal> Journal::open(const std::string& folder, const std::string& name) {
+Result<Journal> Journal::open(const std::string& folder, const std::string& name, bool hands_over) {
     const std::string path = path_of(folder, name);
     if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST)
         return Error{errno, "journal: mkdir " + folder};
@@ -107,11 +117,30 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
     );
     if (!file)
         return Error{errno, "journal: open " + path};
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0)
-        return Error{EBUSY, "journal: " + path + ": another process has it"};
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        const auto other = holder(folder, name);
+        return Error{
+            EBUSY,
+            "another process has it" +
+                (other ? ": pid " + std::to_string(other->pid) : std::string())};
+    }
+    for (off_t byte = 0; byte < (hands_over ? 2 : 1); ++byte) {
+        struct flock lock = mark(byte);
+        (void)::fcntl(file.get(), F_SETLK, &lock);
+    }
     if (const int code = ::posix_fallocate(file.get(), 0, 2 * sizeof(Slot)); code != 0)
         return Error{code, "journal: room for " + path};
     return Journal(std::move(file));
+}
+
+std::optional<DeviceHolder> Journal::holder(const std::string& folder, const std::string& name) {
+    const UniqueFd file(::open(path_of(folder, name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+    struct flock first = mark(0);
+    struct flock second = mark(1);
+    if (!file || ::fcntl(file.get(), F_GETLK, &first) != 0 || first.l_type == F_UNLCK ||
+        ::fcntl(file.get(), F_GETLK, &second) != 0)
+        return std::nullopt;
+    return DeviceHolder{first.l_pid, second.l_type != F_UNLCK};
 }
 
 void Journal::forget(const std::string& folder, const std::string& name) {

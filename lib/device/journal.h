@@ -5,6 +5,10 @@
 // process ends, one of them is whole. It is meant for a tmpfs (/run), which is gone after a reboot
 // as the devices are. Written with pwrite, never mapped: a file cut short is a short read.
 //
+// A journal has one process at a time, by flock(2). fcntl(2) locks beside that serve for the
+// question who that is, which the kernel answers and no file can lie about: byte 0 is locked by
+// every holder, byte 1 by those that hand over.
+//
 // What comes out of the file is checked like any other input: a slot that is not one of ours, of
 // another version, or damaged, counts as absent.
 //
@@ -21,6 +25,7 @@
 #include "base/result.h"
 #include "device/state.h"
 #include "net/control.h"
+#include "vduse.h"
 
 namespace vduse::device {
 
@@ -56,8 +61,12 @@ net::ControlState from_record(const ControlRecord& record);
 class Journal {
   public:
     /// Opens or makes `folder`/`name`.journal, with room for all that will be saved. Code EBUSY:
-    /// another process has it.
-    static Result<Journal> open(const std::string& folder, const std::string& name);
+    /// another process has it, and the text says which. `hands_over`: see `holder`.
+    static Result<Journal> open(
+        const std::string& folder, const std::string& name, bool hands_over = false
+    );
+    /// The process that has it open, if another one has.
+    static std::optional<DeviceHolder> holder(const std::string& folder, const std::string& name);
     /// Removes it, if it is there.
     static void forget(const std::string& folder, const std::string& name);
 

@@ -259,14 +259,18 @@ void Session::config_interrupt() {
     owes_config_interrupt_ = !injected && injected.error().code == EINVAL;
 }
 
-Result<void> Session::destroy() {
+Result<void> Session::close() {
     if (!stop_all())
         return Error{ETIMEDOUT, "a data thread does not leave a queue"};
     for (auto& view : views_)
         view = memory::View();
     node_.reset();
-    if (config_.persist && !broken_)
-        return {};
+    return {};
+}
+
+Result<void> Session::destroy() {
+    if (auto closed = close(); !closed || (config_.persist && !broken_))
+        return closed;
     auto destroyed = control_node_->destroy(config_.name);
     if (destroyed)
         Journal::forget(config_.journal_folder, config_.name);

@@ -121,6 +121,7 @@ class Session {
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
     [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
     Result<void> destroy();
+    Result<void> let_go();
 
     // Any thread.
     [[nodiscard]] uint16_t active_pairs() const noexcept {
@@ -169,6 +170,8 @@ class Session {
     void negotiate();
     void set_rules();
     uint16_t position(uint32_t index);
+    /// Stops all queues, and leaves the kernel's device.
+    Result<void> close();
 
     // session_queues.cc: queues and their memory
     bool stop_for(const Step& step);
@@ -224,7 +227,7 @@ class Session {
     UniqueFd kick_;
     bool broken_ = false;
     std::optional<Journal> journal_;
-    bool journal_good_ = true;  ///< it could be written so far
+    bool journal_good_ = true;  ///< what it should hold it does
     Capabilities capabilities_;
     EventLog events_;
 

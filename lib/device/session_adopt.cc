@@ -17,7 +17,7 @@ namespace vduse::device {
 Result<void> Session::open_journal() {
     if (!config_.persist && !config_.survive_crash)
         return {};
-    auto journal = Journal::open(config_.journal_folder, config_.name);
+    auto journal = Journal::open(config_.journal_folder, config_.name, config_.hands_over);
     if (!journal && (config_.persist || journal.error().code == EBUSY))
         return journal.error();
     if (!journal) {
@@ -42,7 +42,8 @@ void Session::remember(const net::ControlState& control) {
         state_,
         config_status_,
         to_record(control)};
-    if (!journal_->save(record) && std::exchange(journal_good_, false))
+    const bool saved = journal_->save(record);
+    if (std::exchange(journal_good_, saved) && !saved)
         log(Severity::warning,
             "%s: the journal cannot be written, the next process cannot go on with the device: %s",
             name(),
@@ -89,6 +90,17 @@ Result<bool> Session::adopt() {
     reconcile();
     log(Severity::info, "%s: goes on with the device that is there", name());
     return true;
+}
+
+Result<void> Session::let_go() {
+    if (journal_)
+        remember();
+    if (!journal_ || !journal_good_)
+        return Error{ENOTSUP, "it has no journal from which another process could go on"};
+    auto closed = close();
+    if (closed)
+        journal_.reset();
+    return closed;
 }
 
 void Session::resume(uint32_t index) {

@@ -1,6 +1,10 @@
 // persist=1: another Control, as of the next process, goes on with the device that is there.
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <filesystem>
 
+#include "device/journal.h"
 #include "support/session_rig.h"
 #include "support/temporary_folder.h"
 
@@ -240,6 +244,60 @@ TEST_F(PersistTest, ASecondProcess) {
     const auto second = control->add(lasting());
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().code, EBUSY);
+}
+
+// A newer binary takes over: the device and its journal are let go of, and nothing else changes.
+TEST_F(PersistTest, LetGo) {
+    DeviceConfig config = lasting();
+    config.persist = false;
+    config.survive_crash = true;
+    start(config);
+    ASSERT_EQ(command(4, {0, 0, 0}), 0U);
+    EXPECT_FALSE(control->add(config)) << "as long as we have it";
+    ASSERT_TRUE(device->let_go());
+    EXPECT_FALSE(vd0->open);
+    control->run_once(0);
+    device.reset();
+    offer_from_guest(1);
+    ASSERT_EQ(create(config), "");
+    EXPECT_FALSE(device->info().promiscuous);
+    EXPECT_EQ(take(1), 1U);
+    EXPECT_TRUE(device->destroy().error().code == EBUSY) << "it is on the bus";
+}
+
+TEST_F(PersistTest, NotLetGoWithoutAJournal) {
+    ASSERT_EQ(create(two_pairs()), "");
+    const auto gone = device->let_go();
+    ASSERT_FALSE(gone);
+    EXPECT_EQ(gone.error().code, ENOTSUP);
+    plain_start();
+    EXPECT_TRUE(traffic(0)) << "it goes on";
+}
+
+// Only another process can see who holds a device.
+TEST_F(PersistTest, TheHolderIsKnownByItsPid) {
+    for (const bool hands_over : {false, true}) {
+        DeviceConfig config = lasting();
+        config.hands_over = hands_over;
+        ASSERT_EQ(create(config), "");
+        const pid_t other = ::fork();
+        if (other == 0) {
+            const auto holder = holder_of(config);
+            const auto journal = device::Journal::open(folder.path(), "vd0");
+            const bool right =
+                holder && holder->pid == ::getppid() && holder->hands_over == hands_over &&
+                !journal &&
+                journal.error().what.find(std::to_string(::getppid())) != std::string::npos;
+            ::_exit(right ? 0 : 1);
+        }
+        int status = -1;
+        ASSERT_EQ(::waitpid(other, &status, 0), other);
+        EXPECT_EQ(status, 0);
+        ASSERT_TRUE(device->destroy());
+        device.reset();
+        EXPECT_FALSE(holder_of(config));
+    }
+    EXPECT_FALSE(holder_of(two_pairs())) << "no journal";
 }
 
 TEST_F(PersistTest, WithoutItTheJournalIsForgotten) {
