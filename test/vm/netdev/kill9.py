@@ -1,0 +1,130 @@
+"""vduse-dp dies of SIGKILL under full traffic between two netdevs, again and again, and the next one goes on.
+
+Most kills come at random times while frames flow, one in five while the process before it still
+starts. vduse-dp has at most one burst in its hands, of either direction: that many frames may be
+lost with it. None comes twice or late, as a chain is given back before its frame goes on, and what
+was not given back is still in the ring.
+
+usage: kill9.py KILLS LOG NETDEV@NAMESPACE NETDEV@NAMESPACE -- VDUSE-DP...
+
+vduse-dp's output goes to LOG; none of them runs before, or behind.
+"""
+
+import random
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+from qtest.wait import Failure, expect, run_program, until
+
+from .numbered import Numbered
+
+WINDOW = 256  # frames under way each way: fewer than a ring has room for, so that none is dropped
+BURST = 32  # kBurst of app/switch.cc
+_READY = re.compile(r"vduse-dp: ready \(EAL (\d+) ms, devices (\d+) ms, ports (\d+) ms\)")
+
+
+class Life:
+    """One process."""
+
+    def __init__(self, command, log):
+        self._log = log
+        with open(log, "ab") as output:
+            self._begin = output.tell()
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                             stdin=subprocess.DEVNULL)
+
+    def _text(self):
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            log.seek(self._begin)
+            return log.read()
+
+    def times(self):
+        """Of EAL, devices and ports in ms, once it is ready."""
+        status = self._process.poll()
+        if status is not None:
+            raise Failure(f"vduse-dp ended with status {status}:\n{self._text()}")
+        match = _READY.search(self._text())
+        return match and tuple(int(number) for number in match.groups())
+
+    def went_on(self, devices):
+        """It found all of its devices, and had nothing to complain of."""
+        lines = self._text().splitlines()
+        expect("devices with which it goes on", sum(
+            "goes on with the device that is there" in line for line in lines), devices)
+        odd = [line for line in lines if re.match("VDUSE:|vduse-dp:", line)
+               and not re.search("ready|goes on with|driver ready", line)]
+        expect("complaints", odd, [])
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+
+def percentile(values, percent):
+    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
+
+
+def table(rows):
+    print(f"{'':28}{'p50':>8}{'p99':>8}{'most':>8}")
+    for name, values in rows.items():
+        print(f"{name:28}{statistics.median(values):8.0f}{percentile(values, 99):8.0f}"
+              f"{max(values):8.0f}", flush=True)
+
+
+def main():
+    kills, log, first, second = int(sys.argv[1]), *sys.argv[2:5]
+    command = sys.argv[6:]
+    rows = {"EAL, ms": [], "devices, ms": [], "pause of the traffic, ms": [],
+            "frames lost for each kill": []}
+    frames = lost = in_start = pending = 0
+    numbered, life, start_time = None, None, 1.0
+    random.seed(kills)
+    for number in range(kills + 1):
+        begin = time.monotonic()
+        life = Life(command, log)
+        numbered = numbered or Numbered(WINDOW, first, second)
+        if number % 5 == 4 and number < kills:
+            time.sleep(random.uniform(0, 1.1 * start_time))
+            life.kill()
+            in_start += 1
+            pending += 1
+            continue
+        times = until("the next vduse-dp", life.times, 60)
+        start_time = time.monotonic() - begin
+        # What was under way when the last one died has come then, or is lost.
+        books = numbered.flows(2 * WINDOW)
+        life.went_on(2)
+        missing = sum(one.missing for one in books)
+        frames += sum(one.frames for one in books)
+        lost += missing
+        if number:
+            rows["EAL, ms"].append(times[0])
+            rows["devices, ms"].append(times[1])
+            rows["frames lost for each kill"].append(missing / max(1, pending))
+            if pending == 1:
+                rows["pause of the traffic, ms"].append(1000 * max(one.pause for one in books))
+        if missing > BURST * pending:
+            raise Failure(f"kill {number}: {missing} frames are lost, {pending} kills may lose "
+                          f"{BURST} each: {books}")
+        expect(f"kill {number}: frames that came twice, late and damaged",
+               [(one.repeated, one.late, one.damaged) for one in books], [(0, 0, 0)] * 2)
+        pending = 0
+        if number < kills:
+            time.sleep(random.uniform(0, 0.2))
+            life.kill()
+            pending = 1
+    expect("after the last kill: missing, repeated, late, damaged",
+           [one[1:5] for one in numbered.flows(2000)], [(0, 0, 0, 0)] * 2)
+    expect("at the end: missing, repeated, late, damaged",
+           [one[1:5] for one in numbered.stop()], [(0, 0, 0, 0)] * 2)
+    life.kill()
+    print(f"{kills} kills, {in_start} of them while starting: {frames} frames in between, {lost} lost, "
+          "none twice, late or damaged")
+    table(rows)
+
+
+if __name__ == "__main__":
+    run_program(main)

@@ -1,0 +1,59 @@
+"""The program `numbered` (numbered.cc): frames both ways between two netdevs, and the books of them."""
+
+import subprocess
+from collections import namedtuple
+
+from qtest.wait import Failure, until
+
+PROGRAM = "/build/test/numbered"
+# What one direction received since the report before; `pause` in seconds.
+Books = namedtuple("Books", "frames missing repeated late damaged pause")
+
+
+class Numbered:
+    """`places` are two, each NETDEV@NAMESPACE."""
+
+    def __init__(self, window, *places):
+        self._process = subprocess.Popen([PROGRAM, str(window), *places], text=True, bufsize=1,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.under_way = 0
+
+    def report(self, order=""):
+        """(there, back), since the last report."""
+        try:
+            self._process.stdin.write(order + "\n")
+        except BrokenPipeError:
+            pass
+        line = self._process.stdout.readline()
+        if not line or line.startswith("FAIL"):
+            raise Failure(line.removeprefix("FAIL: ").strip() or "`numbered` has ended")
+        *numbers, self.under_way = (int(word) for word in line.split())
+        return tuple(Books(*one[:5], one[5] / 1e6) for one in (numbers[:6], numbers[6:]))
+
+    def flows(self, frames, seconds=60.0):
+        """Waits until so many more frames have come each way; the books of the time until then."""
+        sums = [Books(0, 0, 0, 0, 0, 0.0)] * 2
+
+        def enough():
+            sums[:] = map(_add, sums, self.report())
+            return min(one.frames for one in sums) >= frames
+
+        until(f"{frames} frames each way", enough, seconds, lambda: sums)
+        return tuple(sums)
+
+    def stop(self):
+        """No more frames; waits until all that were sent have come, and returns the last books."""
+        sums = list(self.report("stop"))
+
+        def drained():
+            sums[:] = map(_add, sums, self.report())
+            return not self.under_way
+
+        until("the last frames", drained, 20, lambda: f"{self.under_way} under way, {sums}")
+        self._process.stdin.close()
+        self._process.wait(20)
+        return tuple(sums)
+
+
+def _add(a, b):
+    return Books(*(x + y for x, y in zip(a[:5], b[:5])), max(a.pause, b.pause))
