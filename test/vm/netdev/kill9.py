@@ -11,56 +11,17 @@ vduse-dp's output goes to LOG; none of them runs before, or behind.
 """
 
 import random
-import re
 import statistics
-import subprocess
 import sys
 import time
 
-from qtest.wait import Failure, expect, run_program, until
+from lab.life import Life
+from qtest.wait import Failure, expect, run_program
 
 from .numbered import Numbered
 
 WINDOW = 256  # frames under way each way: fewer than a ring has room for, so that none is dropped
 BURST = 32  # kBurst of app/switch.cc
-_READY = re.compile(r"vduse-dp: ready \(EAL (\d+) ms, devices (\d+) ms, ports (\d+) ms\)")
-
-
-class Life:
-    """One process."""
-
-    def __init__(self, command, log):
-        self._log = log
-        with open(log, "ab") as output:
-            self._begin = output.tell()
-            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
-                                             stdin=subprocess.DEVNULL)
-
-    def _text(self):
-        with open(self._log, encoding="utf-8", errors="replace") as log:
-            log.seek(self._begin)
-            return log.read()
-
-    def times(self):
-        """Of EAL, devices and ports in ms, once it is ready."""
-        status = self._process.poll()
-        if status is not None:
-            raise Failure(f"vduse-dp ended with status {status}:\n{self._text()}")
-        match = _READY.search(self._text())
-        return match and tuple(int(number) for number in match.groups())
-
-    def went_on(self, devices):
-        """It found all of its devices, and had nothing to complain of."""
-        lines = self._text().splitlines()
-        expect("devices with which it goes on", sum(
-            "goes on with the device that is there" in line for line in lines), devices)
-        odd = [line for line in lines if re.match("VDUSE:|vduse-dp:", line)
-               and not re.search("ready|goes on with|driver ready", line)]
-        expect("complaints", odd, [])
-
-    def kill(self):
-        self._process.kill()
-        self._process.wait()
 
 
 def percentile(values, percent):
@@ -80,7 +41,7 @@ def main():
     rows = {"EAL, ms": [], "devices, ms": [], "pause of the traffic, ms": [],
             "frames lost for each kill": []}
     frames = lost = in_start = pending = 0
-    numbered, life, start_time = None, None, 1.0
+    numbered, start_time = None, 1.0
     random.seed(kills)
     for number in range(kills + 1):
         begin = time.monotonic()
@@ -92,7 +53,7 @@ def main():
             in_start += 1
             pending += 1
             continue
-        times = until("the next vduse-dp", life.times, 60)
+        times = life.ready()
         start_time = time.monotonic() - begin
         # What was under way when the last one died has come then, or is lost.
         books = numbered.flows(2 * WINDOW)

@@ -1,0 +1,9 @@
+#!/bin/bash
+# kill -9 of vduse-dp behind QEMU, also with a command, a stop, a reset and QEMU's end waiting: state and positions stay
+# time: 500
+
+quick_starts
+use_bus vhost
+in_python qtest.kill9 "${KILLS:-10}" "$app_log" "${qemu[@]}" -- \
+    "${app[@]}" "${app_eal[@]}" -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0
+[ ! -e /dev/vduse/vd0 ] || fail "/dev/vduse/vd0 is still there"

@@ -1,0 +1,56 @@
+"""A vduse-dp that is started by a test, to be killed and followed by the next one."""
+
+import re
+import subprocess
+
+from qtest.wait import Failure, expect, until
+
+_READY = re.compile(r"vduse-dp: ready \(EAL (\d+) ms, devices (\d+) ms, ports (\d+) ms\)")
+
+
+class Life:
+    """One process; what it prints goes to the end of the file `log`."""
+
+    def __init__(self, command, log):
+        self._log = log
+        with open(log, "ab") as output:
+            self._begin = output.tell()
+            self._process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT,
+                                             stdin=subprocess.DEVNULL)
+
+    def text(self):
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            log.seek(self._begin)
+            return log.read()
+
+    def ready(self):
+        """Waits for it; what EAL, devices and ports took, in ms."""
+
+        def times():
+            status = self._process.poll()
+            if status is not None:
+                raise Failure(f"vduse-dp ended with status {status}:\n{self.text()}")
+            return _READY.search(self.text())
+
+        return tuple(int(number) for number in until("vduse-dp is ready", times, 60).groups())
+
+    def went_on(self, devices):
+        """It found so many devices, and had nothing to complain of."""
+        lines = self.text().splitlines()
+        expect("devices with which it goes on", sum(
+            "goes on with the device that is there" in line for line in lines), devices)
+        odd = [line for line in lines if re.match("VDUSE:|vduse-dp:", line)
+               and not re.search("ready|goes on with|driver (ready|gone)", line)]
+        expect("complaints", odd, [])
+
+    def gone(self):
+        return self._process.poll() is not None
+
+    def kill(self):
+        self._process.kill()
+        self._process.wait()
+
+    def end(self):
+        """As a user would end it; fails unless it says that all is well."""
+        self._process.terminate()
+        expect("status of vduse-dp", self._process.wait(60), 0)
