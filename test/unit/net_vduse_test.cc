@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "control_thread.h"
+#include "devargs.h"
 #include "net/header.h"
 #include "support/session_rig.h"
 
@@ -61,8 +62,17 @@ class NetVduse : public SessionTest {
             work();
         });
     }
+    [[nodiscard]] std::string devargs(const std::string& more = "") const {
+        return "iface=" + iface + ",mac=02:00:00:00:00:07," + more;
+    }
+    /// What the driver is told of its link.
+    [[nodiscard]] bool carrier() const {
+        uint8_t status = 0;
+        on_control([&] { status = vd0->config[offsetof(net::ConfigSpace, status)]; });
+        return status == net::kConfigLinkUp;
+    }
     int plug(const std::string& arguments = "") {
-        const std::string all = "iface=" + iface + ",mac=02:00:00:00:00:07," + arguments;
+        const std::string all = devargs(arguments);
         const int result = rte_eal_hotplug_add("vdev", kName, all.c_str());
         if (result == 0) {
             EXPECT_EQ(rte_eth_dev_get_port_by_name(kName, &port), 0);
@@ -257,11 +267,6 @@ TEST_F(NetVduse, FramesBothWaysAndTheLink) {
 
 TEST_F(NetVduse, TheGuestSeesTheCarrier) {
     ASSERT_EQ(plug(), 0);
-    const auto carrier = [&] {
-        uint8_t status = 0;
-        on_control([&] { status = vd0->config[offsetof(net::ConfigSpace, status)]; });
-        return status == net::kConfigLinkUp;
-    };
     EXPECT_FALSE(carrier());
     start_port();
     EXPECT_TRUE(carrier());
@@ -271,6 +276,31 @@ TEST_F(NetVduse, TheGuestSeesTheCarrier) {
     EXPECT_TRUE(carrier());
     rte_eth_dev_stop(port);
     EXPECT_FALSE(carrier());
+}
+
+// Or the driver would throw away what waits, and tell everybody.
+TEST_F(NetVduse, TheCarrierOutlivesACrash) {
+    const auto arguments = pmd::parse_devargs(kName, devargs().c_str());
+    ASSERT_TRUE(arguments);
+    thread->run([&](Control& library) {
+        const auto crashing = library.add(arguments->config);
+        ASSERT_TRUE(crashing);
+        vd0 = kernel.device(iface);
+        vd0->on_bus = true;
+        vd0->pump = [&] { library.run_once(0); };
+        plain_start(kBase & ~net::kFeatureMtu);
+        (*crashing)->set_link(true);
+    });
+    ASSERT_TRUE(carrier());
+    ASSERT_EQ(plug(), 0);
+    expect_up = false;
+    look();
+    EXPECT_TRUE(carrier()) << "while the port is not started yet";
+    start_port();
+    EXPECT_TRUE(carrier());
+    rte_eth_dev_stop(port);
+    EXPECT_FALSE(carrier());
+    vd0->on_bus = false;
 }
 
 TEST_F(NetVduse, QueuesAndPairsAreIndependent) {

@@ -29,7 +29,8 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
             return;
         }
         port->device = std::move(*added);
-        port->device->set_link(false);
+        // It has a driver already: what a crash is to the driver is a pause, so its carrier stays.
+        port->keeps_carrier_ = port->device->driver_ok();
     });
     if (!made)
         return made.error();
@@ -109,6 +110,7 @@ void Port::serve(rte_eth_dev* dev) {
 
 void Port::start() {
     control_.run([this](Control& /*library*/) {
+        keeps_carrier_ = false;
         running = true;
         refresh_link();
     });
@@ -116,6 +118,7 @@ void Port::start() {
 
 void Port::stop() {
     control_.run([this](Control& /*library*/) {
+        keeps_carrier_ = false;
         running = false;
         refresh_link();
     });
@@ -130,7 +133,8 @@ void Port::set_admin(bool up) {
 
 void Port::refresh_link() {
     const bool carrier = running && admin_;
-    device->set_link(carrier);
+    if (!keeps_carrier_)
+        device->set_link(carrier);
     const bool up = carrier && device->driver_ok() && !device->broken();
     if (up == up_.exchange(up))
         return;

@@ -155,6 +155,7 @@ class Port final : public Watcher {
     ControlThread control_;
     rte_eth_dev* dev_ = nullptr;
     bool attached_ = false;
+    bool keeps_carrier_ = false;  ///< until it is started or stopped
     bool said_broken_ = false;
     mutable std::mutex stats_lock_;
     PortStats before_;  ///< the counters at the last reset
