@@ -102,6 +102,17 @@ std::string character_device(const std::string& name) {
     return {};
 }
 
+/// virtio_vdpa has it, and its virtio device no driver. So a process leaves it that died while the
+/// kernel was at `vdpa dev add` for it: what the driver asked the device was not answered any more.
+bool is_idle(const std::string& name) {
+    for (const auto& path : entries(device_path(name))) {
+        std::error_code error;
+        if (path.filename().string().starts_with("virtio") && !fs::exists(path / "driver", error))
+            return true;
+    }
+    return false;
+}
+
 /// Process `proc` ("/proc/PID") has `target` open.
 bool has_open(const fs::path& proc, const fs::path& target) {
     const auto files = entries(proc / "fd");
@@ -187,6 +198,10 @@ Result<void> vdpa_attach(const std::string& name, const std::string& driver) {
     if (!vdpa_exists(name))
         if (auto added = vdpa_add(name); !added)
             return added;
+    // Another try, from a reset on.
+    if (driver == kVirtioVdpa && is_idle(name))
+        if (auto done = write_file(driver_path(driver) / "unbind", name); !done)
+            return done;
     return vdpa_bind(name, driver);
 }
 
