@@ -131,6 +131,10 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
 }
 
+Result<void> Control::can_adopt(const DeviceConfig& config) {
+    return device::Session::can_adopt(loop_->kernel, config, memory::default_placer());
+}
+
 void Control::run_once(int timeout_ms) {
     // Before every sleep, so that none begins with something left to do: what woke this turn is
     // ticked for by the next.

@@ -294,6 +294,10 @@ class Control {
     /// The device must be gone before this object.
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
 
+    /// Any thread: whether `add` would go on with the device of that name, which another process
+    /// may still have. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
+    Result<void> can_adopt(const DeviceConfig& config);
+
     /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
     /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after
     /// DRIVER_OK, and is not kicked, is seen in the next turn: some 100 ms are a good timeout then.
