@@ -50,6 +50,12 @@ std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
     return device::Journal::holder(config.journal_folder, config.name);
 }
 
+Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
+    return device::Session::can_adopt(
+        kernel != nullptr ? *kernel : uapi::linux_kernel(), config, memory::default_placer()
+    );
+}
+
 struct Control::Loop {
     uapi::Kernel& kernel;
     UniqueFd epoll;
@@ -129,10 +135,6 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
         return added.error();
     }
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
-}
-
-Result<void> Control::can_adopt(const DeviceConfig& config) {
-    return device::Session::can_adopt(loop_->kernel, config, memory::default_placer());
 }
 
 void Control::run_once(int timeout_ms) {

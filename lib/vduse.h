@@ -101,6 +101,10 @@ struct DeviceHolder {
 };
 /// Any process: who serves the device of that name now, if another process than this one does.
 std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
+/// Any process: whether `Control::add` would go on with the device of that name as its holder has
+/// written it down. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
+/// `kernel`: nullptr for the running one.
+Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullptr);
 
 struct Traffic {
     uint64_t frames = 0;
@@ -293,10 +297,6 @@ class Control {
     /// Control thread: a new device. Errors say in words what is wrong with `config` or the kernel.
     /// The device must be gone before this object.
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
-
-    /// Any thread: whether `add` would go on with the device of that name, which another process
-    /// may still have. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
-    Result<void> can_adopt(const DeviceConfig& config);
 
     /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
     /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after

@@ -293,7 +293,7 @@ TEST_F(PersistTest, MoreFeatures) {
     end();
     DeviceConfig wide = narrow;
     wide.profile = Profile::full;
-    EXPECT_TRUE(control->can_adopt(wide));
+    EXPECT_TRUE(can_adopt(wide, &kernel));
     ASSERT_EQ(create(wide), "");
     EXPECT_TRUE(traffic(0));
     EXPECT_EQ(vd0->features, offered);
@@ -303,15 +303,15 @@ TEST_F(PersistTest, MoreFeatures) {
 }
 
 TEST_F(PersistTest, WhetherAnotherCouldGoOn) {
-    EXPECT_EQ(control->can_adopt(lasting()).error().code, ENOENT);
+    EXPECT_EQ(can_adopt(lasting(), &kernel).error().code, ENOENT);
     start(lasting());
-    EXPECT_TRUE(control->can_adopt(lasting())) << "while this one has it";
+    EXPECT_TRUE(can_adopt(lasting(), &kernel)) << "while this one has it";
     DeviceConfig other = lasting();
     other.mtu = 9000;
-    EXPECT_EQ(control->can_adopt(other).error().code, EINVAL);
+    EXPECT_EQ(can_adopt(other, &kernel).error().code, EINVAL);
     other = lasting();
     other.mrg_rxbuf = false;
-    EXPECT_EQ(control->can_adopt(other).error().code, EINVAL) << "fewer features";
+    EXPECT_EQ(can_adopt(other, &kernel).error().code, EINVAL) << "fewer features";
     EXPECT_TRUE(traffic(0));
 }
 
