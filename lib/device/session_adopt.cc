@@ -73,10 +73,12 @@ Result<bool> Session::adopt() {
         return false;
     }
     state_ = record->state;
-    config_status_ = record->config_status;
-    link_up_ = config_status_ != 0;
     control_.restore(state_.features, from_record(record->control));
-    config_mac_ = control_.state().filter.mac;
+    // The other process may have ended between writing to the configuration space and to the
+    // journal, so what is there is not known: both are written again, and the driver is told.
+    link_up_ = record->config_status != 0;
+    config_status_ = static_cast<uint16_t>(~record->config_status);
+    config_mac_.reset();
     set_rules();
     publish(control_.state());
     for (uint32_t space = 0; space < shape_.spaces; ++space)
@@ -86,7 +88,7 @@ Result<bool> Session::adopt() {
         queues_[i].adopted = state_.ready(i) || !capabilities_.queue_ready();
         queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
     }
-    owes_config_interrupt_ = true;
+    refresh_link();
     reconcile();
     log(Severity::info, "%s: goes on with the device that is there", name());
     return true;
