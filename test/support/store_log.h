@@ -24,6 +24,11 @@ class Image {
             parts_.push_back({data, {data, data + entry.memory->bytes()}});
         }
     }
+    /// As it is now.
+    void take() {
+        for (auto& [data, bytes] : parts_)
+            std::memcpy(bytes.data(), data, bytes.size());
+    }
     void put_back() const {
         for (const auto& [data, bytes] : parts_)
             std::memcpy(data, bytes.data(), bytes.size());
