@@ -250,7 +250,7 @@ class Session {
     std::unique_ptr<Queue[]> queues_;
     net::ControlQueue control_;
     uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
-    net::MacAddress config_mac_{};
+    std::optional<net::MacAddress> config_mac_;
     bool link_up_ = false;
     bool owes_config_interrupt_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready

@@ -105,10 +105,8 @@ Result<bool> Session::adopt(const std::optional<Record>& record) {
         return false;
     }
     state_ = record->state;
-    config_status_ = record->config_status;
-    link_up_ = config_status_ != 0;
     control_.restore(state_.features, from_record(record->control));
-    config_mac_ = control_.state().filter.mac;
+    link_up_ = record->config_status != 0;
     for (uint32_t space = 0; space < shape_.spaces; ++space)
         remap(space);
     go_on();
@@ -149,19 +147,20 @@ void Session::guess_state(uint64_t features) {
                         net::kStatusDriverOk;
         state_.features = features;
     }
-    config_mac_ = mac_;
-    config_status_ = kUnknownStatus;
+    link_up_ = true;
     control_.reset(state_.features, mac_);
     net::ControlState control = control_.state();
     control.filter.vlan_filtering = false;
     control_.restore(state_.features, control);
     for (uint32_t space = 0; space < shape_.spaces; ++space)
         remap(space);
-    for (uint32_t i = 0; running && i < shape_.queues(); ++i)
-        if (const auto info = node_->vq_info(i); info && info->ready != 0) {
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        queues_[i].adopted = true;  // its position may be asked for, for it may be suspended
+        if (const auto info = node_->vq_info(i); running && info && info->ready != 0) {
             state_ = next(shape_, state_, SetQueueReady{i, true}).state;
             guess_space(i, *info);
         }
+    }
 }
 
 void Session::guess_space(uint32_t index, const uapi::abi::VqInfo& info) {
@@ -179,14 +178,18 @@ void Session::guess_space(uint32_t index, const uapi::abi::VqInfo& info) {
 
 void Session::go_on() {
     set_rules();
+    config_mac_.reset();
     publish(control_.state());
     // A kernel that does not tell which queues are ready is asked as they start.
     for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        queues_[i].adopted = state_.ready(i) || !state_.driver_ok() || !capabilities_.queue_ready();
+        if (state_.ready(i) || !capabilities_.queue_ready())
+            queues_[i].adopted = true;
         queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
     }
-    owes_config_interrupt_ = true;
-    remember();
+    // The other process may have ended between writing to the configuration space and to the
+    // journal, so what is there is not known: both are written again, and the driver is told.
+    config_status_ = kUnknownStatus;
+    refresh_link();
     reconcile();
 }
 

@@ -77,6 +77,21 @@ TEST_F(PersistTest, TheNextOneGoesOn) {
     EXPECT_EQ(device->active_pairs(), 1);
 }
 
+// The other process ended after it had written there, and before it wrote that down.
+TEST_F(PersistTest, TheConfigurationSpaceIsWrittenAgain) {
+    start(lasting());
+    device->set_link(true);
+    vanish();
+    const size_t status = offsetof(net::ConfigSpace, status);
+    ASSERT_EQ(vd0->config[status], net::kConfigLinkUp);
+    vd0->config[status] = 0;
+    vd0->config[0] = 0x42;
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(device->info().link_up);
+    EXPECT_EQ(vd0->config[status], net::kConfigLinkUp);
+    EXPECT_EQ(vd0->config[0], kMac[0]);
+}
+
 // Each queue gets one interrupt, and the configuration, as the last one may be lost.
 TEST_F(PersistTest, TheDriverIsWoken) {
     start(lasting());
