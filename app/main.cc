@@ -5,6 +5,7 @@
 // tell (lcores, ports) is checked next, before any device exists. Then Service does the work.
 //
 // Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
+#include <rte_dev.h>
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -25,6 +26,7 @@
 #include "print.h"
 #include "service.h"
 #include "signals.h"
+#include "take_over.h"
 
 namespace vduse::app {
 namespace {
@@ -34,7 +36,7 @@ constexpr int kBadInput = 2;
 
 /// The command line, cut at `--`.
 struct Words {
-    std::span<char*> eal;  ///< with the name of the program
+    std::vector<char*> eal;  ///< with the name of the program
     std::vector<const char*> own;
     bool separated = false;
 };
@@ -44,7 +46,7 @@ Words split(std::span<char*> argv) {
         std::ranges::find_if(argv, [](const char* word) { return std::string_view(word) == "--"; });
     Words words;
     const auto length = static_cast<size_t>(separator - argv.begin());
-    words.eal = argv.first(length);
+    words.eal.assign(argv.begin(), separator);
     words.separated = length < argv.size();
     if (words.separated)
         words.own.assign(separator + 1, argv.end());
@@ -70,6 +72,17 @@ int print_about(const Options& options) {
     else
         std::printf("vduse-dp %s, %s\n", VDUSE_DP_VERSION, rte_version());
     return 0;
+}
+
+/// Devices of the EAL that another process had when ours started.
+Result<void> probe(const std::vector<std::string>& vdevs, const Options& options) {
+    for (const auto& arguments : vdevs)
+        if (const int code = rte_dev_probe(arguments.c_str()); code != 0)
+            return Error{-code, "--vdev " + arguments};
+    for (const auto& name : options.ports)
+        if (!find_port(name))
+            (void)rte_dev_probe(name.c_str());  // on a PCI bus; if not, find_ports complains
+    return {};
 }
 
 Result<std::vector<uint16_t>> find_ports(const Options& options) {
@@ -107,12 +120,25 @@ std::string bad_lcore(const Options& options) {
     return {};
 }
 
-/// The EAL is up.
-int check_and_serve(const Options& options, std::chrono::milliseconds eal_took) {
+/// The EAL is up, but for `vdevs`.
+int check_and_serve(
+    const Options& options,
+    const std::vector<std::string>& vdevs,
+    std::chrono::milliseconds eal_took
+) {
     if (rte_lcore_count() < 2)
         return bad_input("needs the main lcore and at least one worker lcore, for example -l 0-1");
     if (const std::string line = bad_lcore(options); !line.empty())
         return bad_input(line);
+    if (options.take_over) {
+        auto taken = take_over(options);
+        if (taken)
+            taken = probe(vdevs, options);
+        if (!taken) {
+            print_error("--take-over: " + taken.error().text());
+            return kFailure;
+        }
+    }
     auto ports = find_ports(options);
     if (!ports)
         return bad_input(ports.error().what);
@@ -132,6 +158,9 @@ int run(std::span<char*> argv) {
     if (options->help || options->version)
         return print_about(*options);
     block_signals();
+    std::vector<std::string> vdevs;
+    if (options->take_over)
+        vdevs = withhold_vdevs(words.eal);
     const auto begin = std::chrono::steady_clock::now();
     if (rte_eal_init(static_cast<int>(words.eal.size()), words.eal.data()) < 0) {
         const int reason = rte_errno;
@@ -141,7 +170,7 @@ int run(std::span<char*> argv) {
     const auto eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - begin
     );
-    const int status = check_and_serve(*options, eal_took);
+    const int status = check_and_serve(*options, vdevs, eal_took);
     (void)rte_eal_cleanup();
     return status;
 }

@@ -49,6 +49,9 @@ const char* const kUsage =
   --stats SECONDS               print counters every SECONDS, not only at exit
   --idle-us N                   an lcore that found nothing to do for N microseconds sleeps until
                                 something comes; 0 (default): it polls for ever
+  --take-over                   take the devices over from the vduse-dp that has them, which ends;
+                                for their drivers that is a short pause. The EAL needs a
+                                --file-prefix of its own, or --in-memory in both
   -h, --help                    this text
   -V, --version                 versions of vduse-dp and DPDK
 
@@ -169,12 +172,18 @@ Complaint read_device(Reader& reader, Text text) {
     if (reader.known(name))
         return "--device " + std::string(name) + ": this name is given twice";
     device.config.name = name;
+    // The next vduse-dp goes on, whatever becomes of this one.
+    device.config.survive_crash = true;
+    device.config.hands_over = true;
     std::vector<Text> given;
     for (bool more = has_keys; more;) {
         more = text.find(',') != Text::npos;
         if (const auto complaint = set_key(device, cut(text, ','), given))
             return "--device " + std::string(name) + ": " + *complaint;
     }
+    // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
+    if (!device.config.mac && device.attach == Attach::virtio)
+        device.config.mac = mac_from_name(device.config.name);
     if (device.config.ctrl_vq == CtrlVq::off && device.config.queue_pairs > 1)
         return "--device " + std::string(name) +
                ": queues greater than 1 needs the control queue: ctrl_vq must be auto or on";
@@ -227,6 +236,11 @@ Complaint read_idle(Reader& reader, Text text) {
 
 Complaint read_file(Reader& reader, Text text);
 
+Complaint read_take_over(Reader& reader, Text /*text*/) {
+    reader.options.take_over = true;
+    return {};
+}
+
 Complaint read_help(Reader& reader, Text /*text*/) {
     reader.options.help = true;
     return {};
@@ -243,7 +257,7 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 13> kOptions = {
+constexpr std::array<Option, 14> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
@@ -253,6 +267,7 @@ constexpr std::array<Option, 13> kOptions = {
      {"--config", true, read_file},
      {"--stats", true, read_stats},
      {"--idle-us", true, read_idle},
+     {"--take-over", false, read_take_over},
      {"-h", false, read_help},
      {"--help", false, read_help},
      {"-V", false, read_version},

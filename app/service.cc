@@ -86,12 +86,7 @@ Result<void> Service::start() {
 
 Result<void> Service::add_devices() {
     for (const DeviceOptions& option : options_.devices) {
-        DeviceConfig config = option.config;
-        config.survive_crash = true;
-        config.hands_over = true;
-        // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
-        if (!config.mac && option.attach == Attach::virtio)
-            config.mac = mac_from_name(config.name);
+        const DeviceConfig& config = option.config;
         auto device = control_->add(config);
         if (!device)
             return device.error();
@@ -260,7 +255,25 @@ void Service::run() {
         control_->run_once(kLinkPeriod.count());
         telemetry_->serve();
         tick();
+        // Not while a device is being attached: the kernel waits for its answers.
+        if (!helper_->busy() && asked_to_hand_over())
+            hand_over();
     }
+}
+
+void Service::hand_over() {
+    const std::string last = stats();
+    for (const auto& device : owned_) {
+        const auto gone = device->let_go();
+        if (gone)
+            given_away_ = true;
+        else if (!given_away_)
+            return print_note("does not hand over: " + gone.error().text());
+        else
+            print_error(device->name() + ": " + gone.error().text());
+    }
+    stop_ = true;
+    say(last + "vduse-dp: handed over\n");
 }
 
 void Service::tick() {
@@ -326,12 +339,12 @@ std::string Service::stats() const {
 
 int Service::finish() {
     start_exit_watchdog();
-    if (running_)
-        say(stats());
-    else
+    if (!running_)
         fail();
+    else if (!given_away_)
+        say(stats());
     telemetry_.reset();
-    if (control_ != nullptr) {
+    if (control_ != nullptr && !given_away_) {
         exit_step("setting links down");
         links_.all_down();
         detach_devices();
@@ -373,6 +386,8 @@ void Service::wait_for_helper() {
 
 void Service::destroy_devices() {
     exit_step("destroying the devices");
+    if (given_away_)
+        owned_.clear();
     for (auto& device : owned_) {
         const std::string name = device->name();
         auto done = device->destroy();

@@ -5,6 +5,9 @@
 //     attach thread finish  statistics, links down, devices off the vDPA bus, workers stopped, all
 //     destroyed
 //
+// Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
+// touching them.
+//
 // A device that the kernel gave up is taken out of service; the others go on, and the exit status
 // will be 1. An attach that fails, or the last device that goes, ends the process with that status.
 //
@@ -63,6 +66,8 @@ class Service {
     void tick();
     void look_for_broken();
     void print_reports();
+    /// Leaves the devices to another process, if they can be left.
+    void hand_over();
     /// To stdout, now or as soon as it takes it.
     void say(std::string_view text);
     [[nodiscard]] std::string stats() const;
@@ -98,6 +103,7 @@ class Service {
     Clock::time_point next_links_;
     Clock::time_point next_stats_;
     bool running_ = false;
+    bool given_away_ = false;
     bool stop_ = false;
     int status_ = 0;
 };

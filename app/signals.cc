@@ -13,13 +13,14 @@
 namespace vduse::app {
 namespace {
 
-constexpr std::array<int, 3> kSignals = {SIGINT, SIGTERM, SIGHUP};
+constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR2};
 
 std::atomic<bool> seen = false;
+std::atomic<bool> wanted = false;
 std::atomic<Control*> to_wake = nullptr;
 
-void handle(int /*signal*/) {
-    seen.store(true);
+void handle(int signal) {
+    (signal == SIGUSR2 ? wanted : seen).store(true);
     if (Control* const control = to_wake.load(); control != nullptr)
         control->wake();
 }
@@ -63,6 +64,10 @@ void forget_signals() {
 
 bool signalled() {
     return seen.load();
+}
+
+bool asked_to_hand_over() {
+    return wanted.exchange(false);
 }
 
 }  // namespace vduse::app

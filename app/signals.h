@@ -1,4 +1,4 @@
-// SIGINT, SIGTERM and SIGHUP: an orderly end.
+// SIGINT, SIGTERM and SIGHUP: an orderly end. SIGUSR2: another process wants the devices.
 //
 // They are blocked from before the EAL starts its threads, which inherit that, and let through on
 // the main lcore only. So the handler interrupts nobody but the thread that owns Control.
@@ -22,7 +22,10 @@ void watch_signals(Control& control);
 /// Blocks them again, before `control` goes away.
 void forget_signals();
 
-/// One of them has come.
+/// One of the first three has come.
 bool signalled();
+
+/// The last one has come since this was last asked.
+bool asked_to_hand_over();
 
 }  // namespace vduse::app

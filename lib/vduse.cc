@@ -50,6 +50,12 @@ std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
     return device::Journal::holder(config.journal_folder, config.name);
 }
 
+Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
+    return device::Session::can_adopt(
+        kernel != nullptr ? *kernel : uapi::linux_kernel(), config, memory::default_placer()
+    );
+}
+
 struct Control::Loop {
     uapi::Kernel& kernel;
     UniqueFd epoll;

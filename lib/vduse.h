@@ -101,6 +101,10 @@ struct DeviceHolder {
 };
 /// Any process: who serves the device of that name now, if another process than this one does.
 std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
+/// Any process: whether `Control::add` would go on with the device of that name as its holder has
+/// written it down. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
+/// `kernel`: nullptr for the running one.
+Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullptr);
 
 struct Traffic {
     uint64_t frames = 0;

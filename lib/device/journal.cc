@@ -48,6 +48,21 @@ bool sane(const Record& record) {
            control.active_pairs >= 1 && control.active_pairs <= shape.pairs;
 }
 
+/// nullptr: neither slot is whole.
+std::unique_ptr<Slot> newest_slot(int file) {
+    std::unique_ptr<Slot> newest;
+    for (off_t i = 0; i < 2; ++i) {
+        auto slot = std::make_unique<Slot>();
+        const auto at = i * static_cast<off_t>(sizeof(Slot));
+        if (::pread(file, slot.get(), sizeof(Slot), at) == ssize_t{sizeof(Slot)} &&
+            slot->magic == kMagic && slot->version == kVersion &&
+            slot->checksum == checksum(*slot) && sane(slot->record) &&
+            (!newest || slot->sequence >= newest->sequence))
+            newest = std::move(slot);
+    }
+    return newest;
+}
+
 /// A lock of one byte, for the question who holds it.
 struct flock mark(off_t byte) {
     struct flock lock {};
@@ -147,21 +162,18 @@ void Journal::forget(const std::string& folder, const std::string& name) {
     ::unlink(path_of(folder, name).c_str());
 }
 
+std::optional<Record> Journal::read(const std::string& folder, const std::string& name) {
+    const UniqueFd file(::open(path_of(folder, name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    const auto slot = file ? newest_slot(file.get()) : nullptr;
+    return slot ? std::optional(slot->record) : std::nullopt;
+}
+
 std::optional<Record> Journal::load() {
-    auto slot = std::make_unique<Slot>();
-    std::optional<Record> newest;
-    for (off_t i = 0; i < 2; ++i) {
-        const auto at = i * static_cast<off_t>(sizeof(Slot));
-        if (::pread(file_.get(), slot.get(), sizeof(Slot), at) != ssize_t{sizeof(Slot)})
-            continue;
-        if (slot->magic != kMagic || slot->version != kVersion ||
-            slot->checksum != checksum(*slot) || !sane(slot->record) ||
-            (newest && slot->sequence < sequence_))
-            continue;
-        sequence_ = slot->sequence;
-        newest = slot->record;
-    }
-    return newest;
+    const auto slot = newest_slot(file_.get());
+    if (!slot)
+        return std::nullopt;
+    sequence_ = slot->sequence;
+    return slot->record;
 }
 
 bool Journal::save(const Record& record) {

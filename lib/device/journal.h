@@ -65,6 +65,8 @@ class Journal {
     static Result<Journal> open(
         const std::string& folder, const std::string& name, bool hands_over = false
     );
+    /// What was saved last, whoever has it open.
+    static std::optional<Record> read(const std::string& folder, const std::string& name);
     /// The process that has it open, if another one has.
     static std::optional<DeviceHolder> holder(const std::string& folder, const std::string& name);
     /// Removes it, if it is there.

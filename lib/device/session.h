@@ -82,6 +82,10 @@ class Session {
         int wake_fd,
         std::chrono::milliseconds patience = sched::Gate::kPatience
     );
+    /// Whether another process could go on with the device as its journal says: see Control.
+    static Result<void> can_adopt(
+        uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer
+    );
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     ~Session();
@@ -143,6 +147,7 @@ class Session {
 
     // session_create.cc
     Result<void> open();
+    Result<void> open_control();
     Result<void> open_node();
     Result<void> make();
     /// What the kernel lets us have of what the configuration says.
@@ -157,8 +162,15 @@ class Session {
     /// Writes down what a next process must know. Before the driver's side hears of it.
     void remember(const net::ControlState& control);
     void remember() { remember(control_.state()); }
+    [[nodiscard]] bool outlives_us() const { return config_.persist || config_.survive_crash; }
+    /// Why the options are not those of the device that is there, or "".
+    [[nodiscard]] std::string differs(const Record& record) const;
     /// false: there is none that this one can go on with.
-    Result<bool> adopt();
+    Result<bool> adopt(const std::optional<Record>& record);
+    bool adopt_without_journal();
+    void guess_state(uint64_t features);
+    void guess_space(uint32_t index, const uapi::abi::VqInfo& info);
+    void go_on();
     void resume(uint32_t index);
 
     // session.cc: messages
@@ -238,7 +250,7 @@ class Session {
     std::unique_ptr<Queue[]> queues_;
     net::ControlQueue control_;
     uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
-    net::MacAddress config_mac_{};
+    std::optional<net::MacAddress> config_mac_;
     bool link_up_ = false;
     bool owes_config_interrupt_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready

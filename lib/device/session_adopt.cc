@@ -1,9 +1,14 @@
-// persist=1: the kernel's device outlives the process, and the next one goes on with it.
+// The kernel's device outlives the process (persist, survive_crash), and the next one goes on with
+// it.
 //
 // What the driver has told us comes from the journal, ring positions from the rings: between two
 // bursts no chain is in flight, so the used index in the ring is where we were. The driver notices
 // a pause, and one interrupt for each queue and the configuration, in case the last one was lost
 // with the process.
+//
+// Without a journal, and when the device cannot be made anew since it is on the vDPA bus, what the
+// kernel can be asked is taken from it, the rest is guessed so that no frame is held back and no
+// memory touched that is not in the driver's own spaces.
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -13,9 +18,15 @@
 #include "device/session.h"
 
 namespace vduse::device {
+namespace {
+
+/// No status of a link: the next one is written in any case.
+constexpr uint16_t kUnknownStatus = 0xffff;
+
+}  // namespace
 
 Result<void> Session::open_journal() {
-    if (!config_.persist && !config_.survive_crash)
+    if (!outlives_us())
         return {};
     auto journal = Journal::open(config_.journal_folder, config_.name, config_.hands_over);
     if (!journal && (config_.persist || journal.error().code == EBUSY))
@@ -50,20 +61,41 @@ void Session::remember(const net::ControlState& control) {
             std::strerror(errno));
 }
 
-Result<bool> Session::adopt() {
-    const auto record = journal_ ? journal_->load() : std::nullopt;
+std::string Session::differs(const Record& record) const {
+    const bool has_control = record.shape.has_control();
+    Shape shape = wanted_shape(has_control);
+    const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
+    // A newer program may offer more. The driver has seen what there was, and that stays.
+    if ((record.shape.offered & ~shape.offered) == 0)
+        shape.offered = record.shape.offered;
+    const bool same = shape == record.shape && config_.ctrl_vq != unwanted &&
+                      config_.queue_size == record.queue_size && config_.mtu == record.mtu &&
+                      config_.speed == record.speed;
+    return same ? "" : "its journal is of a device with other options";
+}
+
+Result<void> Session::can_adopt(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer
+) {
+    const auto record = Journal::read(config.journal_folder, config.name);
+    if (!record)
+        return Error{ENOENT, config.name + ": it has no journal"};
+    Session session(kernel, config, placer, -1, {});
+    if (auto opened = session.open_control(); !opened)
+        return opened;
+    if (const std::string why = session.differs(*record); !why.empty())
+        return Error{EINVAL, config.name + ": " + why};
+    return {};
+}
+
+Result<bool> Session::adopt(const std::optional<Record>& record) {
     if (!record || !kernel_.has_device(config_.name))
         return false;
-    const bool has_control = record->shape.has_control();
-    const Shape shape = wanted_shape(has_control);
-    const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
-    if (shape != record->shape || config_.ctrl_vq == unwanted ||
-        config_.queue_size != record->queue_size || config_.mtu != record->mtu ||
-        config_.speed != record->speed) {
-        log(Severity::warning, "%s: its journal is of a device with other options", name());
+    if (const std::string why = differs(*record); !why.empty()) {
+        log(Severity::warning, "%s: %s", name(), why.c_str());
         return false;
     }
-    shape_ = shape;
+    shape_ = record->shape;
     if (auto opened = open_node(); !opened)
         return opened.error();
     const auto features = node_->driver_features();
@@ -73,23 +105,92 @@ Result<bool> Session::adopt() {
         return false;
     }
     state_ = record->state;
-    config_status_ = record->config_status;
-    link_up_ = config_status_ != 0;
     control_.restore(state_.features, from_record(record->control));
-    config_mac_ = control_.state().filter.mac;
-    set_rules();
-    publish(control_.state());
+    link_up_ = record->config_status != 0;
     for (uint32_t space = 0; space < shape_.spaces; ++space)
         remap(space);
-    // A kernel that does not tell which queues are ready is asked as they start.
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        queues_[i].adopted = state_.ready(i) || !capabilities_.queue_ready();
-        queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
-    }
-    owes_config_interrupt_ = true;
-    reconcile();
+    go_on();
     log(Severity::info, "%s: goes on with the device that is there", name());
     return true;
+}
+
+bool Session::adopt_without_journal() {
+    for (const bool has_control : {true, false}) {
+        const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
+        shape_ = wanted_shape(has_control);
+        if (config_.ctrl_vq == unwanted || shape_.has_control() != has_control || !open_node())
+            continue;
+        const auto features = node_->driver_features();
+        const bool as_many_queues =
+            node_->vq_info(shape_.queues() - 1) && !node_->vq_info(shape_.queues());
+        if (!as_many_queues || !features || (*features & ~shape_.offered) != 0) {
+            node_.reset();
+            continue;
+        }
+        guess_state(*features);
+        go_on();
+        log(Severity::warning,
+            "%s: goes on with the device that is there, without a journal: what its driver set by "
+            "the control queue is not known, and all frames pass until it says so again",
+            name());
+        return true;
+    }
+    return false;
+}
+
+void Session::guess_state(uint64_t features) {
+    // The kernel lets us interrupt a driver that is ready, and no other. One that is not goes on by
+    // messages, of which the first is a reset or has all that we need.
+    const bool running = static_cast<bool>(node_->inject_config_irq());
+    if (running) {
+        state_.status = net::kStatusAcknowledge | net::kStatusDriver | net::kStatusFeaturesOk |
+                        net::kStatusDriverOk;
+        state_.features = features;
+    }
+    link_up_ = true;
+    control_.reset(state_.features, mac_);
+    net::ControlState control = control_.state();
+    control.filter.vlan_filtering = false;
+    control_.restore(state_.features, control);
+    for (uint32_t space = 0; space < shape_.spaces; ++space)
+        remap(space);
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        queues_[i].adopted = true;  // its position may be asked for, for it may be suspended
+        if (const auto info = node_->vq_info(i); running && info && info->ready != 0) {
+            state_ = next(shape_, state_, SetQueueReady{i, true}).state;
+            guess_space(i, *info);
+        }
+    }
+}
+
+void Session::guess_space(uint32_t index, const uapi::abi::VqInfo& info) {
+    const uint32_t group = group_of(shape_, state_.features, index);
+    for (uint32_t i = 0; i < shape_.spaces; ++i) {
+        // QEMU keeps little else in the control queue's space than its ring, and everything in that
+        // of the data queues, which may well have something at the same addresses.
+        const uint32_t space = is_control(index) ? shape_.spaces - 1 - i : i;
+        state_ = next(shape_, state_, SetGroupAsid{group, space}).state;
+        if (load(index, info) == ring::LoadError::none)
+            return;
+    }
+    state_ = next(shape_, state_, SetGroupAsid{group, 0}).state;
+}
+
+void Session::go_on() {
+    set_rules();
+    config_mac_.reset();
+    publish(control_.state());
+    // A kernel that does not tell which queues are ready is asked as they start.
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        if (state_.ready(i) || !capabilities_.queue_ready())
+            queues_[i].adopted = true;
+        queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
+    }
+    // The other process may have ended between writing to the configuration space and to the
+    // journal, so what is there is not known: both are written again, and the driver is told.
+    config_status_ = kUnknownStatus;
+    refresh_link();
+    reconcile();
 }
 
 Result<void> Session::let_go() {

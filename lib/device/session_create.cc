@@ -63,7 +63,7 @@ Result<std::unique_ptr<Session>> Session::create(
     return session;
 }
 
-Result<void> Session::open() {
+Result<void> Session::open_control() {
     auto control_node = kernel_.open_control();
     if (!control_node)
         return control_node.error();
@@ -72,15 +72,21 @@ Result<void> Session::open() {
     if (!capabilities)
         return capabilities.error();
     capabilities_ = *capabilities;
-    if (auto allowed = check(config_, capabilities_, kernel_.release()); !allowed)
-        return allowed;
+    return check(config_, capabilities_, kernel_.release());
+}
+
+Result<void> Session::open() {
+    if (auto opened = open_control(); !opened)
+        return opened;
     if (auto opened = open_journal(); !opened)
         return opened;
-    const auto adopted = adopt();
+    const auto record = journal_ ? journal_->load() : std::nullopt;
+    const auto adopted = adopt(record);
     if (!adopted)
         return adopted.error();
     if (!*adopted)
-        if (auto made = make(); !made)
+        if (auto made = make(); !made && !(made.error().code == EBUSY && outlives_us() && !record &&
+                                           adopt_without_journal()))
             return made;
     if (const std::string missing = describe_missing(capabilities_); !missing.empty())
         log(Severity::info,

@@ -53,6 +53,8 @@ unsigned Faults::calls(const std::string& method) {
 }
 
 int Faults::hit(const std::string& method) {
+    if (const int code = watch ? watch(method) : 0; code != 0)
+        return code;
     const std::lock_guard lock(mutex_);
     Method& m = methods_[method];
     ++m.calls;

@@ -40,6 +40,9 @@ class Faults {
     void fail(const std::string& method, int code, unsigned nth = 1, unsigned times = 1);
     [[nodiscard]] unsigned calls(const std::string& method);
 
+    /// Asked before each call: the code to fail with, without any effect, or 0.
+    std::function<int(const std::string& method)> watch;
+
     /// For the fake: counts a call. The code to fail with, or 0.
     int hit(const std::string& method);
 

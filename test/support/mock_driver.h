@@ -8,9 +8,10 @@
 //
 // The honest half allocates descriptors, keeps its own copy of how they are chained (a driver that
 // trusts the device's used ring must not be confused by a hostile test), and decides about
-// notifications as the specification says (virtio 1.3, 2.7). The hostile half writes any
-// descriptor, head or index as it is told. Indices are free-running 16-bit numbers that may start
-// anywhere. No EAL, no allocation after construction: unit tests, fuzzers and benchmarks share it.
+// notifications as the specification says (virtio 1.3, 2.7). It knows which chains are in flight,
+// and counts what the device returns besides (`strays`). The hostile half writes any descriptor,
+// head or index as it is told. Indices are free-running 16-bit numbers that may start anywhere. No
+// EAL, no allocation after construction: unit tests, fuzzers and benchmarks share it.
 #pragma once
 
 #include <atomic>
@@ -80,7 +81,8 @@ class MockDriver {
           avail_(options.start),
           published_(options.start),
           next_used_(options.start),
-          next_(options.size) {
+          next_(options.size),
+          in_flight_(options.size) {
         for (uint32_t i = 0; i < size_; ++i)
             next_[i] = static_cast<uint16_t>(i + 1);
         write_avail_idx(options.start);
@@ -94,6 +96,11 @@ class MockDriver {
     [[nodiscard]] uint32_t size() const noexcept { return size_; }
     /// Descriptors that no chain uses.
     [[nodiscard]] uint32_t free() const noexcept { return size_ - in_use_; }
+    /// Chains that were offered and have not come back.
+    [[nodiscard]] uint32_t in_flight() const noexcept { return chains_; }
+    /// What was wrong with the used ring so far: elements that named no chain in flight, and
+    /// indexes that were not ahead of the one before by as many as were in flight at most.
+    [[nodiscard]] unsigned strays() const noexcept { return strays_; }
 
     // -- honest ----------------------------------------------------------------------------------
 
@@ -151,8 +158,11 @@ class MockDriver {
 
     /// The next chain that the device has returned; its descriptors are free again.
     std::optional<ring::UsedElement> take_used() noexcept {
-        if (used_idx() == next_used_)
+        const auto ahead = static_cast<uint16_t>(used_idx() - next_used_);
+        if (ahead == 0)
             return std::nullopt;
+        if (ahead > chains_)
+            ++strays_;
         const ring::UsedElement element = used_at(next_used_++);
         release(element.id);
         return element;
@@ -246,24 +256,23 @@ class MockDriver {
         free_head_ = next_[tail];
         next_[tail] = kNone;
         in_use_ += count;
+        in_flight_[head] = 1;
+        ++chains_;
         write_avail(avail_++, head);
     }
     /// Puts the chain at `head` back on the free list; what we did not make is left alone.
     void release(uint32_t head) noexcept {
-        if (head >= size_)
+        if (head >= size_ || in_flight_[head] == 0) {
+            ++strays_;
             return;
-        uint32_t count = 1;
-        auto tail = static_cast<uint16_t>(head);
-        while (next_[tail] != kNone) {
-            if (next_[tail] >= size_ || count++ == in_use_)
-                return;
-            tail = next_[tail];
         }
-        if (in_use_ < count)
-            return;
+        in_flight_[head] = 0;
+        --chains_;
+        auto tail = static_cast<uint16_t>(head);
+        for (--in_use_; next_[tail] != kNone; --in_use_)
+            tail = next_[tail];
         next_[tail] = free_head_;
         free_head_ = static_cast<uint16_t>(head);
-        in_use_ -= count;
     }
 
     static constexpr uint16_t kNone = 0xffff;  ///< the end of a chain that is in use
@@ -275,8 +284,12 @@ class MockDriver {
     uint16_t published_;  ///< what the device has been shown
     uint16_t next_used_;
     uint16_t free_head_ = 0;
-    uint32_t in_use_ = 0;
+    uint32_t in_use_ = 0;  ///< descriptors
+    uint32_t chains_ = 0;  ///< in flight
+    unsigned strays_ = 0;
     std::vector<uint16_t> next_;  ///< our own copy of the chains, and the free list
+    std::vector<uint8_t>
+        in_flight_;  ///< of each descriptor: whether a chain in flight starts there
 };
 
 }  // namespace vduse::test

@@ -255,6 +255,8 @@ TEST(Options, Idle) {
     EXPECT_EQ(parse("--device vd0 --idle-us 100")->idle_us, 100U);
     EXPECT_EQ(parse("--device vd0 --idle-us=0")->idle_us, 0U);
     EXPECT_EQ(parse("--device vd0")->idle_us, 0U);
+    EXPECT_TRUE(parse("--take-over --device vd0")->take_over);
+    EXPECT_FALSE(parse("--device vd0")->take_over);
     for (const char* value : {"-1", "x", "1000001"})
         expect_refused(
             std::string("--device vd0 --idle-us ") + value, {"--idle-us", value, "0 to 1000000"}
@@ -266,7 +268,7 @@ TEST(Options, UnknownOptionsAndMissingValues) {
         "--foo",
         {"'--foo'",
          "--device, --port, --patch, --reflect, --bridge, --group-lcore, --config, --stats, "
-         "--idle-us, -h"}
+         "--idle-us, --take-over, -h"}
     );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});

@@ -77,6 +77,21 @@ TEST_F(PersistTest, TheNextOneGoesOn) {
     EXPECT_EQ(device->active_pairs(), 1);
 }
 
+// The other process ended after it had written there, and before it wrote that down.
+TEST_F(PersistTest, TheConfigurationSpaceIsWrittenAgain) {
+    start(lasting());
+    device->set_link(true);
+    vanish();
+    const size_t status = offsetof(net::ConfigSpace, status);
+    ASSERT_EQ(vd0->config[status], net::kConfigLinkUp);
+    vd0->config[status] = 0;
+    vd0->config[0] = 0x42;
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(device->info().link_up);
+    EXPECT_EQ(vd0->config[status], net::kConfigLinkUp);
+    EXPECT_EQ(vd0->config[0], kMac[0]);
+}
+
 // Each queue gets one interrupt, and the configuration, as the last one may be lost.
 TEST_F(PersistTest, TheDriverIsWoken) {
     start(lasting());
@@ -215,11 +230,104 @@ TEST_F(PersistTest, AControlQueueThatIsNotWanted) {
     EXPECT_EQ(vd0->queues, 2U) << "made anew";
 }
 
+// What the kernel can be asked is asked; what the control queue was told is lost, and no frame for
+// it. The rings say where they were.
 TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
+    const std::string journal = folder.path() + "/vd0.journal";
+    const std::function<void()> spoil[] = {
+        [&] { std::filesystem::remove(journal); },
+        [&] { std::filesystem::resize_file(journal, 1000); },
+        [&] { std::ofstream(journal) << "another program's"; },
+    };
+    for (const auto& how : spoil) {
+        start(lasting());
+        ASSERT_EQ(command(4, {0, 0, 0}), 0U);  // promiscuous off
+        end();
+        how();
+        offer_from_guest(0);
+        ASSERT_EQ(create(lasting()), "");
+        const DeviceInfo info = device->info();
+        EXPECT_TRUE(info.promiscuous);
+        EXPECT_EQ(info.mac, kMac);
+        EXPECT_EQ(info.features, kWithMq);
+        EXPECT_EQ(info.groups[0].asid, 0U);
+        EXPECT_EQ(info.groups[1].asid, 1U) << "QEMU's own memory, not the guest's at that address";
+        EXPECT_EQ(info.active_pairs, 1) << "which the driver surely uses";
+        EXPECT_EQ(take(0), 1U);
+        ASSERT_TRUE(ring(1).take_used());
+        EXPECT_TRUE(traffic(0));
+        EXPECT_TRUE(frame_from_guest(1)) << "served all the same";
+        ASSERT_TRUE(ring(3).take_used());
+        EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
+        EXPECT_TRUE(traffic(1));
+        end();
+        ASSERT_EQ(create(lasting()), "") << "there is a journal again";
+        EXPECT_EQ(device->info().active_pairs, 2);
+        vd0->on_bus = false;
+        end();
+        std::filesystem::remove(journal);
+    }
+}
+
+// A position that is asked for is the ring's, also where nothing runs.
+TEST_F(PersistTest, WithoutItsJournalASuspendedDeviceKnowsItsPositions) {
+    start(lasting());
+    ASSERT_TRUE(vd0->suspend());
+    end();
+    std::filesystem::remove(folder.path() + "/vd0.journal");
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_EQ(vd0->get_vq_state(1), 1);
+    EXPECT_EQ(vd0->get_vq_state(0), 1);
+    EXPECT_EQ(take(0), 0U);
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(PersistTest, WithoutItsJournalAnotherShapeIsAnotherDevice) {
     start(lasting());
     end();
     std::filesystem::remove(folder.path() + "/vd0.journal");
-    EXPECT_NE(create(lasting()).find("exists already and is in use"), std::string::npos);
+    DeviceConfig other = lasting();
+    other.queue_pairs = 3;
+    EXPECT_NE(create(other).find("exists already and is in use"), std::string::npos);
+    other = lasting();
+    other.queue_pairs = 1;
+    other.ctrl_vq = CtrlVq::off;
+    EXPECT_NE(create(other).find("exists already and is in use"), std::string::npos);
+    other = two_pairs();
+    EXPECT_NE(create(other).find("exists already and is in use"), std::string::npos)
+        << "nobody asked for what outlives a process";
+    EXPECT_EQ(create(lasting()), "");
+}
+
+// A newer program offers more: the driver has seen what there was.
+TEST_F(PersistTest, MoreFeatures) {
+    start(lasting());
+    const DeviceConfig narrow = lasting();
+    const uint64_t offered = vd0->features;
+    end();
+    DeviceConfig wide = narrow;
+    wide.profile = Profile::full;
+    EXPECT_TRUE(can_adopt(wide, &kernel));
+    ASSERT_EQ(create(wide), "");
+    EXPECT_TRUE(traffic(0));
+    EXPECT_EQ(vd0->features, offered);
+    end();
+    ASSERT_EQ(create(narrow), "") << "and back";
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(PersistTest, WhetherAnotherCouldGoOn) {
+    EXPECT_EQ(can_adopt(lasting(), &kernel).error().code, ENOENT);
+    start(lasting());
+    EXPECT_TRUE(can_adopt(lasting(), &kernel)) << "while this one has it";
+    DeviceConfig other = lasting();
+    other.mtu = 9000;
+    EXPECT_EQ(can_adopt(other, &kernel).error().code, EINVAL);
+    other = lasting();
+    other.mrg_rxbuf = false;
+    EXPECT_EQ(can_adopt(other, &kernel).error().code, EINVAL) << "fewer features";
+    EXPECT_TRUE(traffic(0));
 }
 
 TEST_F(PersistTest, AJournalWithoutItsDevice) {

@@ -1,0 +1,137 @@
+#include "take_over.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "base/fd.h"
+#include "print.h"
+#include "vduse.h"
+
+namespace vduse::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kPatience{10};
+constexpr std::chrono::milliseconds kLook{1};
+
+/// A process that has devices, by a descriptor that no other process can come behind.
+struct Other {
+    UniqueFd process;
+    std::vector<const DeviceConfig*> devices;
+};
+
+[[nodiscard]] std::string named(int pid) {
+    return "pid " + std::to_string(pid);
+}
+
+/// Another device that `pid` has, or "".
+std::string another_device(int pid, const std::string& folder, const Options& options) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+        DeviceConfig config;
+        config.name = entry.path().stem();
+        config.journal_folder = folder;
+        const auto holder = holder_of(config);
+        const bool ours = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
+            return device.config.name == config.name;
+        });
+        if (holder && holder->pid == pid && !ours)
+            return config.name;
+    }
+    return {};
+}
+
+Result<std::map<int, Other>> find_others(const Options& options) {
+    std::map<int, Other> others;
+    for (const DeviceOptions& device : options.devices) {
+        const DeviceConfig& config = device.config;
+        const auto holder = holder_of(config);
+        if (!holder) {
+            print_note(config.name + ": nobody has it, there is nothing to take over");
+            continue;
+        }
+        if (!holder->hands_over)
+            return Error{
+                ENOTSUP,
+                config.name + ": " + named(holder->pid) +
+                    " has it, which is no vduse-dp that hands over"};
+        if (auto able = can_adopt(config); !able)
+            return able.error();
+        if (const auto more = another_device(holder->pid, config.journal_folder, options);
+            !more.empty())
+            return Error{
+                EINVAL,
+                named(holder->pid) + " has " + more + " too, which is not among the devices here"};
+        Other& other = others[holder->pid];
+        other.devices.push_back(&config);
+        if (!other.process)
+            other.process = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, holder->pid, 0)));
+        if (!other.process)
+            return Error{errno, named(holder->pid)};
+    }
+    return others;
+}
+
+bool has_any(int pid, const Other& other) {
+    return std::ranges::any_of(other.devices, [&](const DeviceConfig* config) {
+        const auto holder = holder_of(*config);
+        return holder && holder->pid == pid;
+    });
+}
+
+bool ended(const Other& other) {
+    pollfd process{other.process.get(), POLLIN, 0};
+    return ::poll(&process, 1, 0) == 1;
+}
+
+}  // namespace
+
+Result<void> take_over(const Options& options) {
+    auto others = find_others(options);
+    if (!others)
+        return others.error();
+    for (const auto& [pid, other] : *others)
+        if (::syscall(SYS_pidfd_send_signal, other.process.get(), SIGUSR2, nullptr, 0) != 0)
+            return Error{errno, "asking " + named(pid)};
+    const auto end = Clock::now() + kPatience;
+    for (const auto& [pid, other] : *others) {
+        while (has_any(pid, other) || (!options.ports.empty() && !ended(other))) {
+            if (Clock::now() > end)
+                return Error{ETIMEDOUT, named(pid) + " does not let go of the devices"};
+            std::this_thread::sleep_for(kLook);
+        }
+        print_note("took over from " + named(pid));
+    }
+    return {};
+}
+
+std::vector<std::string> withhold_vdevs(std::vector<char*>& eal) {
+    constexpr std::string_view kOption = "--vdev";
+    std::vector<std::string> withheld;
+    std::vector<char*> kept;
+    for (size_t i = 0; i < eal.size(); ++i) {
+        const std::string_view word = eal[i];
+        if (word == kOption && i + 1 < eal.size())
+            withheld.emplace_back(eal[++i]);
+        else if (word.starts_with(std::string(kOption) + "="))
+            withheld.emplace_back(word.substr(kOption.size() + 1));
+        else
+            kept.push_back(eal[i]);
+    }
+    eal = std::move(kept);
+    return withheld;
+}
+
+}  // namespace vduse::app
