@@ -41,7 +41,7 @@ def main():
     rows = {"EAL, ms": [], "devices, ms": [], "pause of the traffic, ms": [],
             "frames lost for each kill": []}
     frames = lost = in_start = pending = 0
-    numbered, start_time = None, 1.0
+    numbered, until_kill, start_time = None, None, 1.0
     random.seed(kills)
     for number in range(kills + 1):
         begin = time.monotonic()
@@ -56,7 +56,7 @@ def main():
         times = life.ready()
         start_time = time.monotonic() - begin
         # What was under way when the last one died has come then, or is lost.
-        books = numbered.flows(2 * WINDOW)
+        books = numbered.flows(2 * WINDOW, until_kill)
         life.went_on(2)
         missing = sum(one.missing for one in books)
         frames += sum(one.frames for one in books)
@@ -77,6 +77,7 @@ def main():
             time.sleep(random.uniform(0, 0.2))
             life.kill()
             pending = 1
+            until_kill = numbered.report()
     expect("after the last kill: missing, repeated, late, damaged",
            [one[1:5] for one in numbered.flows(2000)], [(0, 0, 0, 0)] * 2)
     expect("at the end: missing, repeated, late, damaged",

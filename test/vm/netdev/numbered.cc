@@ -156,12 +156,19 @@ class Direction {
     }
 
     /// Whether there is room in the window.
-    [[nodiscard]] bool wants_to_send() const { return sent_ - next_ < window_; }
+    [[nodiscard]] bool wants_to_send() const { return sent_ - next_ < window_ + extra_; }
+
+    /// A second has passed in which nothing may have come.
+    void tick() {
+        extra_ = next_ == next_then_ ? extra_ + 1 : 0;
+        next_then_ = next_;
+    }
 
     void send() {
         while (wants_to_send()) {
             const auto count =
-                static_cast<unsigned>(std::min<uint64_t>(window_ - (sent_ - next_), kBatch));
+                static_cast<unsigned>(std::min<uint64_t>(window_ + extra_ - (sent_ - next_), kBatch)
+                );
             for (unsigned i = 0; i < count; ++i) {
                 out_.frames[i].number = sent_ + i;
                 const size_t length = length_of(sent_ + i);
@@ -251,6 +258,8 @@ class Direction {
     const uint64_t window_;
     uint64_t sent_ = 0;
     uint64_t next_ = 0;  ///< one more than the highest number that was received
+    uint64_t next_then_ = 0;
+    uint64_t extra_ = 0;  ///< what may be sent beyond the window
     std::bitset<kRemembered> seen_;
     Clock::time_point last_;
     uint64_t received_ = 0, missing_ = 0, repeated_ = 0, late_ = 0, damaged_ = 0;
@@ -266,6 +275,7 @@ void run(uint64_t window, const std::string& first, const std::string& second) {
     std::array<Direction, 2> directions = {
         Direction(0, links[0], links[1], window), Direction(1, links[1], links[0], window)};
     bool sends = true;
+    Clock::time_point next_tick = Clock::now() + std::chrono::seconds(1);
     for (;;) {
         std::array<pollfd, 3> polled{};
         polled[0] = {STDIN_FILENO, POLLIN, 0};
@@ -273,8 +283,13 @@ void run(uint64_t window, const std::string& first, const std::string& second) {
             const bool room = sends && directions[i].wants_to_send();
             polled[1 + i] = {links[i].socket, static_cast<short>(POLLIN | (room ? POLLOUT : 0)), 0};
         }
-        if (::poll(polled.data(), polled.size(), -1) < 0)
+        if (::poll(polled.data(), polled.size(), 1000) < 0)
             die("poll");
+        if (const auto now = Clock::now(); now >= next_tick) {
+            for (Direction& direction : directions)
+                direction.tick();
+            next_tick = now + std::chrono::seconds(1);
+        }
         for (Direction& direction : directions) {
             direction.receive();
             if (sends)

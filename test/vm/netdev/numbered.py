@@ -30,8 +30,8 @@ class Numbered:
         *numbers, self.under_way = (int(word) for word in line.split())
         return tuple(Books(*one[:5], one[5] / 1e6) for one in (numbers[:6], numbers[6:]))
 
-    def flows(self, frames, seconds=60.0):
-        """Waits until so many more frames have come each way; the books of the time until then."""
+    def flows(self, frames, earlier=None, seconds=60.0):
+        """Waits until so many more frames have come each way; the books until then, with those of `earlier`."""
         sums = [Books(0, 0, 0, 0, 0, 0.0)] * 2
 
         def enough():
@@ -39,7 +39,7 @@ class Numbered:
             return min(one.frames for one in sums) >= frames
 
         until(f"{frames} frames each way", enough, seconds, lambda: sums)
-        return tuple(sums)
+        return tuple(map(_add, earlier, sums)) if earlier else tuple(sums)
 
     def stop(self):
         """No more frames; waits until all that were sent have come, and returns the last books."""
