@@ -37,12 +37,12 @@ def write_halting_bios(path):
 class Qemu:
     """One running QEMU; `qmp` and `qtest` talk to it."""
 
-    MEMORY_MIB = 256
-
-    def __init__(self, command, folder, vhost, mac, options="mq=on,ctrl_vq=on"):
+    def __init__(self, command, folder, vhost, mac, options="mq=on,ctrl_vq=on", memory_mib=256,
+                 incoming=False):
         """Start `command` (a list: the binary and what must come before it).
 
         `folder` holds BIOS, sockets and output, and has the same name for QEMU and for the test.
+        `incoming`: the machine is to be filled by a migration, which QMP's migrate-incoming begins.
         """
         os.makedirs(folder, exist_ok=True)
         bios, pid_file = f"{folder}/halt.bin", f"{folder}/pid"
@@ -53,9 +53,8 @@ class Qemu:
                 os.unlink(f"{folder}/{name}")
         with open(self.output, "wb") as output:
             self._process = subprocess.Popen(
-                [*command, "-accel", "tcg", "-bios", bios, "-m", str(self.MEMORY_MIB),
-                 "-object",
-                 f"memory-backend-memfd,id=memory,size={self.MEMORY_MIB}M,share=on",
+                [*command, "-accel", "tcg", "-bios", bios, "-m", str(memory_mib),
+                 "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
                  "-machine", "pc,memory-backend=memory", "-nodefaults", "-vga", "none",
                  "-display", "none", "-serial", "none", "-monitor", "none", "-pidfile", pid_file,
                  "-netdev", f"vhost-vdpa,id=net,vhostdev={vhost}",
@@ -63,7 +62,7 @@ class Qemu:
                  f"mac={mac},{options}",
                  "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
                  "-qtest", f"unix:{folder}/qtest,server=on,wait=off", "-qtest-log", "/dev/null",
-                 "-trace", "vhost_vdpa_*"],
+                 "-trace", "vhost_vdpa_*", *(["-incoming", "defer"] if incoming else [])],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         until("QEMU's pid file", lambda: self._alive() and os.path.exists(pid_file), 60)
         self.qmp = Qmp(f"{folder}/qmp")
@@ -80,6 +79,11 @@ class Qemu:
     def quit(self):
         self.qmp.command("quit")
         self._process.wait(60)
+
+    def wait_exit(self):
+        """It ends by itself; returns its status."""
+        until("the end of QEMU", lambda: self._process.poll() is not None, 60)
+        return self._process.returncode
 
     def kill(self):
         """SIGKILL: QEMU gets no chance to tell the kernel anything."""
