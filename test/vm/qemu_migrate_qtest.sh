@@ -6,6 +6,7 @@ use_bus vhost
 migrate() {
     in_python qtest.migrate --qemu "debian13 qemu-system-x86_64" "$@"
 }
+python_cpus=0,1
 device=queues=2,attach=vhost
 
 step "ten times there and back, within one vduse-dp"
@@ -15,7 +16,7 @@ no_complaints
 stop_app
 
 step "between two of them, and to devices with less: one pair, and no indirect descriptors"
-start_app -- --device vd0,$device,profile=full --reflect vd0
+start_app -- --idle-us 1000 --device vd0,$device,profile=full --reflect vd0
 here_pid=$app_pid here_log=$app_log
 app_log=/tmp/vduse-dp-there.log
 logs+=("$app_log")

@@ -1,4 +1,4 @@
-"""A machine is migrated to and fro between two devices, under frames on both pairs.
+"""A machine is migrated there and back between two devices, under frames on both pairs.
 
 vduse-dp runs already, or two of them, as `--reflect NAME --device NAME,queues=2,attach=vhost` for
 each DEVICE. PREFIX is what its EAL option --file-prefix says.

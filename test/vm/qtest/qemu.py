@@ -91,6 +91,15 @@ class Qemu:
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait(60)
 
+    def guest_memory(self, address, size):
+        """What the guest has there, below 3 GiB, looked up past QEMU."""
+        folder = f"/proc/{self.pid}/fd"
+        name = next(f"{folder}/{fd}" for fd in os.listdir(folder)
+                    if os.readlink(f"{folder}/{fd}").startswith("/memfd:memory-backend"))
+        with open(name, "rb") as memory:
+            memory.seek(address)
+            return memory.read(size)
+
     def _lines(self):
         with open(self.output, encoding="utf-8", errors="replace") as file:
             return file.read().splitlines()
