@@ -126,10 +126,11 @@ told() {
     python3 -B /src/test/vm/lab/ask.py -v "$@"
 }
 
-# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It
-# stays off the CPU on which the application polls.
+# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It and
+# what it starts stay off the CPU on which the application polls, unless python_cpus says 0,1.
+python_cpus=0
 in_python() {
-    PYTHONPATH=/src/test/vm taskset -c 0 python3 -B -m "$@" || exit
+    PYTHONPATH=/src/test/vm taskset -c "$python_cpus" python3 -B -m "$@" || exit
 }
 
 # no_complaints [PATTERN]: neither library nor application have written more than that drivers come
