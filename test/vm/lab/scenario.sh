@@ -175,6 +175,15 @@ in_netns() {
     ip netns exec guest "$@"
 }
 
+# all_answered IP [COMMAND...]: 20 pings, sent by COMMAND (in_netns, say), are all answered. For the last of all, ping
+# waits two round trips only, which on a busy machine may be too short; so it sends two more.
+all_answered() {
+    local ip=$1
+    shift
+    "$@" ping -c 22 -i 0.05 "$ip" > /tmp/answers || true
+    [ "$(grep -cE 'icmp_seq=(1?[0-9]|20) .*time=' /tmp/answers)" = 20 ] || fail "pings are lost: $(cat /tmp/answers)"
+}
+
 tap_up() {
     ip addr replace "$tap_ip/24" dev dtap0
     ip link set dtap0 up
