@@ -177,11 +177,13 @@ class Session {
     void handle(const uapi::abi::Request& request);
     Message understand(const uapi::abi::Request& request);
     void act(const Step& step);
-    void answer(const uapi::abi::Request& request, bool ok);
+    /// Returns what was answered.
+    bool answer(const uapi::abi::Request& request, bool ok);
     void reset();
     void negotiate();
     void set_rules();
-    uint16_t position(uint32_t index);
+    /// Nothing while a data thread is inside that does not leave.
+    std::optional<uint16_t> position(uint32_t index);
     /// Stops all queues, and leaves the kernel's device.
     Result<void> close();
 

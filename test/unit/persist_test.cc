@@ -152,6 +152,27 @@ TEST_F(PersistTest, AfterAProcessThatVanished) {
     EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
 }
 
+// A position is the driver's to spoil, and it alone suffers.
+TEST_F(PersistTest, Case139_UsedIndexChangedMeanwhile) {
+    start(lasting());
+    const uint16_t used = ring(1).used_idx();
+    for (const int change : {-1, -65, -300, 1, 64, 0x8000}) {
+        SCOPED_TRACE(change);
+        vanish();
+        ring(1).write_used_idx(static_cast<uint16_t>(used + change));
+        ASSERT_EQ(create(lasting()), "");
+        device->set_link(true);
+        EXPECT_EQ(take(0), change == -1 ? 1U : 0U);
+        settle();
+        EXPECT_EQ(device->queue_info(1)->quarantined, change != -1);
+        EXPECT_EQ(device->info().link_up, change == -1);
+        EXPECT_TRUE(traffic(1)) << "the other pair";
+    }
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(device->info().link_up);
+}
+
 TEST_F(PersistTest, AgainAndAgain) {
     start(lasting());
     for (int i = 0; i < 20; ++i) {
