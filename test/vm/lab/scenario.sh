@@ -76,7 +76,7 @@ quick_starts() {
     local all name
     all=$(echo /usr/lib/*/dpdk/pmds-*)
     mkdir -p /run/quick-drivers
-    for name in mempool_ring "$@"; do
+    for name in mempool_ring bus_vdev "$@"; do
         cp -a "$all/librte_$name".so* /run/quick-drivers
     done
     mount --bind /run/quick-drivers "$all"
