@@ -184,6 +184,7 @@ void Session::reset() {
         queue.quarantined = false;
         queue.heard = false;
         queue.adopted = false;
+        queue.ahead = 0;
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }
