@@ -96,9 +96,11 @@ Result<std::vector<uint16_t>> find_ports(const Options& options) {
     return ports;
 }
 
-void note_unused(const Options& options) {
+void print_notes(const Options& options) {
     for (const auto& name : unused_endpoints(options))
         print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
+    for (const auto& line : qemu_limits(options))
+        print_note(line);
 }
 
 int serve(const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took) {
@@ -142,7 +144,7 @@ int check_and_serve(
     auto ports = find_ports(options);
     if (!ports)
         return bad_input(ports.error().what);
-    note_unused(options);
+    print_notes(options);
     return serve(options, std::move(*ports), eal_took);
 }
 

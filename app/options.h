@@ -69,6 +69,10 @@ const std::string& endpoint_name(const Options& options, EndpointOption endpoint
 /// Names of devices and ports that no patch, reflect or bridge mentions.
 std::vector<std::string> unused_endpoints(const Options& options);
 
+/// What QEMU will not do with devices that are for it (attach=vhost), a line each. The kernel's
+/// part in it is said by the library.
+std::vector<std::string> qemu_limits(const Options& options);
+
 /// What -h prints.
 extern const char* const kUsage;
 

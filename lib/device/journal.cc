@@ -19,7 +19,7 @@ namespace vduse::device {
 namespace {
 
 constexpr uint64_t kMagic = 0x4c4e524a45535544;  // "DUSEJRNL"
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 
 struct Slot {
     uint64_t magic = kMagic;

@@ -53,6 +53,7 @@ struct Record {
     State state;
     uint16_t config_status = 0;  ///< as the driver reads it in the configuration space
     ControlRecord control{};
+    std::array<uint16_t, kMaxQueues> ahead{};  ///< of each ring: SplitRing::ahead
 };
 
 ControlRecord to_record(const net::ControlState& state);

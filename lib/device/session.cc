@@ -111,9 +111,14 @@ void Session::handle(const uapi::abi::Request& request) {
     if (step.veto != Veto::none)
         log(Severity::warning, "%s: features refused: %s", name(), describe(step.veto));
     const bool stopped = stop_for(step);
-    state_ = step.state;
-    act(step);
-    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && step.ok) {
+    // What is answered FAILED did not happen, as the kernel sees it. It resets the device and takes
+    // memory away all the same.
+    if (stopped || step.reset || step.remap) {
+        state_ = step.state;
+        act(step);
+    }
+    const bool done = step.ok && stopped;
+    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && done) {
         queues_[ready->queue].stalled = false;
         queues_[ready->queue].adopted = false;  // the driver's side says where it starts
     }
@@ -123,9 +128,8 @@ void Session::handle(const uapi::abi::Request& request) {
             name(),
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
-    const bool ok = step.ok && stopped;
     remember();
-    answer(request, ok);
+    const bool ok = answer(request, done);
     events_.record(request, ok, begin, std::chrono::steady_clock::now() - begin);
     reconcile();
 }
@@ -141,26 +145,30 @@ void Session::act(const Step& step) {
         remap(*step.remap);
 }
 
-void Session::answer(const uapi::abi::Request& request, bool ok) {
+bool Session::answer(const uapi::abi::Request& request, bool ok) {
     uapi::abi::Response response{};
     response.request_id = request.request_id;
-    response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
     if (ok && request.type == static_cast<uint32_t>(uapi::abi::RequestType::get_vq_state)) {
+        const auto at = position(request.vq_state.index);
+        ok = at.has_value();
         response.vq_state.index = request.vq_state.index;
-        response.vq_state.split.avail_index = position(request.vq_state.index);
+        response.vq_state.split.avail_index = at.value_or(0);
     }
+    response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
     const auto written = node_->write_response(response);
     // ENOENT: the asker was killed meanwhile; its next SET_STATUS 0 brings us in step again.
     if (!written && written.error().code != ENOENT)
         set_broken(written.error().text().c_str());
+    return ok;
 }
 
-uint16_t Session::position(uint32_t index) {
+std::optional<uint16_t> Session::position(uint32_t index) {
     Queue& queue = queues_[index];
     const uint32_t indices[] = {index};
-    // Stopped for the moment that it takes to read; `reconcile` lets it go on.
-    if (queue.running && !stop(indices))
-        log(Severity::error, "%s: queue %u: its position is in doubt", name(), index);
+    // Stopped for the moment that it takes to read; `reconcile` lets it go on. One that stopped
+    // before may still have a data thread inside.
+    if ((queue.running && !stop(indices)) || !queue.gate.idle())
+        return std::nullopt;
     if (queue.adopted && !queue.started_with)
         resume(index);
     if (queue.started_with)
@@ -176,6 +184,7 @@ void Session::reset() {
         queue.quarantined = false;
         queue.heard = false;
         queue.adopted = false;
+        queue.ahead = 0;
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }

@@ -65,7 +65,8 @@ struct alignas(64) Queue {
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
-    bool adopted = false;                           ///< its position is the used index of its ring
+    bool adopted = false;                           ///< its position is in its ring, and `ahead`
+    uint16_t ahead = 0;                             ///< of the ring, as it was when it started
     bool heard = false;                             ///< not ready yet, and its kicks wake control
     LinePace pace;                                  ///< of lines about this queue
     std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
@@ -177,11 +178,13 @@ class Session {
     void handle(const uapi::abi::Request& request);
     Message understand(const uapi::abi::Request& request);
     void act(const Step& step);
-    void answer(const uapi::abi::Request& request, bool ok);
+    /// Returns what was answered.
+    bool answer(const uapi::abi::Request& request, bool ok);
     void reset();
     void negotiate();
     void set_rules();
-    uint16_t position(uint32_t index);
+    /// Nothing while a data thread is inside that does not leave.
+    std::optional<uint16_t> position(uint32_t index);
     /// Stops all queues, and leaves the kernel's device.
     Result<void> close();
 

@@ -45,14 +45,17 @@ Result<void> Session::open_journal() {
 void Session::remember(const net::ControlState& control) {
     if (!journal_ || !node_)
         return;
-    const Record record{
+    Record record{
         shape_,
         config_.queue_size,
         config_.mtu,
         config_.speed,
         state_,
         config_status_,
-        to_record(control)};
+        to_record(control),
+        {}};
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        record.ahead[i] = queues_[i].ahead;
     const bool saved = journal_->save(record);
     if (std::exchange(journal_good_, saved) && !saved)
         log(Severity::warning,
@@ -99,13 +102,22 @@ Result<bool> Session::adopt(const std::optional<Record>& record) {
     if (auto opened = open_node(); !opened)
         return opened.error();
     const auto features = node_->driver_features();
-    if (!features || (record->state.features & ~*features) != 0) {
+    // None: the driver's side was killed while no process was there, and its reset is known to the
+    // kernel alone.
+    const bool was_reset = features && *features == 0 && record->state.features != 0;
+    if (!features || (!was_reset && (record->state.features & ~*features) != 0)) {
         log(Severity::warning, "%s: its journal is of another device", name());
         node_.reset();
         return false;
     }
     state_ = record->state;
     control_.restore(state_.features, from_record(record->control));
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        queues_[i].ahead = record->ahead[i];
+    if (was_reset) {
+        state_ = next(shape_, state_, SetStatus{0, 0, false}).state;
+        reset();
+    }
     link_up_ = record->config_status != 0;
     for (uint32_t space = 0; space < shape_.spaces; ++space)
         remap(space);
@@ -209,7 +221,7 @@ void Session::resume(uint32_t index) {
     const auto info = node_->vq_info(index);
     if (!info || load(index, *info) != ring::LoadError::none)
         return;
-    queue.ring.resume();
+    queue.ring.resume(queue.ahead);
     queue.started_with = *info;
 }
 

@@ -204,10 +204,13 @@ void Session::start(uint32_t index) {
     // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
     if (!queue.started_with || std::memcmp(&*queue.started_with, &*info, sizeof *info) != 0) {
         if (queue.adopted && !queue.started_with)
-            queue.ring.resume();
+            queue.ring.resume(queue.ahead);
         else if (!queue.ring.restart(info->split.avail_index))
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
+        // Before any chain is returned, after which the used index alone would tell less.
+        if (std::exchange(queue.ahead, queue.ring.ahead()) != queue.ring.ahead())
+            remember();
     }
     queue.adopted = false;
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a

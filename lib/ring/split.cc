@@ -79,12 +79,12 @@ LoadError SplitRing::load(const memory::Table* table, const Layout& layout, Opti
 bool SplitRing::restart(uint16_t avail) {
     resume();
     next_avail_ = avail;
-    return static_cast<uint16_t>(next_avail_ - next_used_) <= size_;
+    return ahead() <= size_;
 }
 
-void SplitRing::resume() {
+void SplitRing::resume(uint16_t ahead) {
     next_used_ = guest::load_acquire(used_ + kIdxOffset);
-    next_avail_ = next_used_;
+    next_avail_ = static_cast<uint16_t>(next_used_ + ahead);
     signalled_used_ = next_used_;
     interrupt_owed_ = true;
 }

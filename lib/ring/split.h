@@ -71,8 +71,14 @@ class SplitRing {
     bool restart(uint16_t avail);
 
     /// Positions of a ring that another process served: all chains that it took are in the used
-    /// ring, whose index says how many.
-    void resume();
+    /// ring, whose index says how many. `ahead`: as it was there.
+    void resume(uint16_t ahead = 0);
+
+    /// Chains before `next_avail` that nobody has returned, nor will: taken by a device that served
+    /// the ring before us. A driver's side that names its used index at the start leaves none.
+    [[nodiscard]] uint16_t ahead() const noexcept {
+        return static_cast<uint16_t>(next_avail_ - next_used_);
+    }
 
     /// The next avail index that we will look at: what GET_VQ_STATE answers.
     [[nodiscard]] uint16_t next_avail() const noexcept { return next_avail_; }

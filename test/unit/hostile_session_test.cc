@@ -603,6 +603,31 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
     EXPECT_EQ(burst().size(), 1U);
 }
 
+// What was answered FAILED did not happen, for the kernel: nor for us, and the queue goes on as
+// soon as the thread has left.
+TEST_F(BareSession, Case151_WhatFailedDidNotHappen) {
+    plain_start();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    ledger.after(4, [&] {
+        EXPECT_FALSE(vd0->suspend());
+        EXPECT_EQ(vd0->get_vq_state(1), std::nullopt) << "it is still changing";
+        EXPECT_EQ(vd0->get_vq_state(0), 0);
+    });
+    EXPECT_EQ(burst().size(), 1U);
+    settle();
+    EXPECT_EQ(vd0->get_vq_state(1), 1);
+    offer_from_guest(0);
+    ledger.begin();
+    ledger.after(4, [&] { EXPECT_FALSE(vd0->set_group_asid(0, 1)); });
+    EXPECT_EQ(burst().size(), 1U);
+    settle();
+    EXPECT_EQ(session->info().groups[0].asid, 0U);
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U);
+    EXPECT_TRUE(vd0->suspend());
+}
+
 // No memory for a lookup table, when control looks for what a chain has missed.
 TEST_F(BareSession, Case142_NoTableForAMiss) {
     plain_start();

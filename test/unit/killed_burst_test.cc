@@ -318,7 +318,7 @@ class KilledToGuest : public Killed {
         for (const Buffer& buffer : buffers(number)) {
             const size_t run = std::min<size_t>(buffer.len, used.len - bytes.size());
             bytes.resize(bytes.size() + run);
-            rig.memory.read(buffer.iova, &bytes[bytes.size() - run], run);
+            rig.memory.read(buffer.iova, bytes.data() + (bytes.size() - run), run);
         }
         return bytes;
     }

@@ -67,21 +67,29 @@ namespace {
 
 class KilledSession : public SessionTest, public guest::AccessHook {
   protected:
+    static constexpr Iova kFrames = 0x8'0000;
+    static constexpr Iova kRamEnd = 0xa'0000;
+
     TemporaryFolder folder;
     Life life;
     unsigned deaths = 0;
     unsigned again = 0;  ///< effects that the next process has
-    Image guest_left{guest};
-    Image shadow_left{shadow};
+    std::optional<Image> guest_left;
+    std::optional<Image> shadow_left;
     unsigned stores = 0;
 
     KilledSession() {
         control.reset();
+        // Little of it, for it is copied and mapped thousands of times.
+        guest.remove(0);
+        guest.add(0, kRamEnd - 1);
+        guest_left.emplace(guest);
+        shadow_left.emplace(shadow);
         current = &life;
         guest::access_hook = this;
         life.on_death = [this] {
-            guest_left.take();
-            shadow_left.take();
+            guest_left->take();
+            shadow_left->take();
         };
         kernel.faults.watch = [this](const std::string& /*method*/) {
             if (life.dead)
@@ -115,8 +123,8 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             ++deaths;
             device.reset();
             control.reset();
-            guest_left.put_back();
-            shadow_left.put_back();
+            guest_left->put_back();
+            shadow_left->put_back();
             life = {0, std::exchange(again, 0), false, std::move(life.on_death)};
             begin();
         }
@@ -192,7 +200,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         const unsigned deaths_before = deaths;
         const unsigned irqs = vd0->vqs[2U * pair + 1].irqs;
         for (unsigned i = 0; i < count; ++i)
-            offer_from_guest(pair, kBuffers + i * 0x1000);
+            offer_from_guest(pair, kFrames + i * 0x1000);
         const unsigned expected = ring(2U * pair + 1).in_flight();
         size_t got = 0;
         for (int turn = 0; ring(2U * pair + 1).in_flight() != 0; ++turn) {
@@ -222,7 +230,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
     /// Frames for the driver, until one came and all buffers are used.
     void receive(uint16_t pair) {
         MockDriver& buffers = ring(2U * pair);
-        buffers.offer({{kBuffers + 0x10000, 2048, true}});
+        buffers.offer({{kFrames + 0x10000, 2048, true}});
         buffers.publish();
         for (int turn = 0; buffers.in_flight() != 0; ++turn) {
             ASSERT_LT(turn, 8);
@@ -262,7 +270,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
     void suspend(Positions& positions) {
         ASSERT_TRUE(vd0->suspend());
         for (const uint16_t pair : {uint16_t{0}, uint16_t{1}})
-            offer_from_guest(pair);
+            offer_from_guest(pair, kFrames);
         const unsigned stores_before = stores;
         for (uint32_t i = 0; i < 4; ++i) {
             const auto position = vd0->get_vq_state(i);
@@ -291,7 +299,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         // Memory goes, and comes again elsewhere.
         vd0->unmap_all(0);
         ASSERT_TRUE(vd0->update_iotlb(0));
-        offer_from_guest(1);
+        offer_from_guest(1, kFrames);
         ASSERT_EQ(take(1), 0U);
         map_guest();
         settle();
@@ -304,7 +312,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         tell({4, 0, 2, 0});
         traffic_everywhere();
         // A reset while frames are on their way.
-        offer_from_guest(0);
+        offer_from_guest(0, kFrames);
         start();
         tell({4, 0, 2, 0});
         traffic_everywhere();

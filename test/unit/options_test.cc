@@ -242,6 +242,36 @@ TEST(Options, UnusedEndpointsAreNotAnError) {
     EXPECT_EQ(unused_endpoints(*options), (std::vector<std::string>{"vd0", "p1"}));
 }
 
+TEST(Options, WhatQemuWillNotDo) {
+    const auto limits = [](const std::string& keys) {
+        const auto options = parse("--device vd0" + keys);
+        EXPECT_TRUE(options);
+        return options ? qemu_limits(*options) : std::vector<std::string>{};
+    };
+    for (const char* fine :
+         {"",
+          ",attach=vhost",
+          ",attach=vhost,queues=4,groups=per-pair,mac=02:00:00:00:00:10",
+          ",attach=vhost,as=1,ctrl_vq=off",
+          ",attach=vhost,as=2",
+          ",profile=full,queue_size=64,as=1",
+          ",attach=virtio,profile=full,queue_size=64,as=1",
+          ",attach=vhost,queue_size=32768"})
+        EXPECT_TRUE(limits(fine).empty()) << fine;
+    const auto expect_line = [&](const std::string& keys, const std::string& part) {
+        const auto lines = limits(",attach=vhost" + keys);
+        ASSERT_EQ(lines.size(), 1U) << keys;
+        EXPECT_TRUE(lines[0].starts_with("vd0: " + keys.substr(1) + ": ")) << lines[0];
+        EXPECT_NE(lines[0].find(part), std::string::npos) << lines[0];
+    };
+    expect_line(",profile=full", "QEMU before 11");
+    expect_line(",as=1", "two address spaces");
+    expect_line(",queue_size=128", "256 entries");
+    expect_line(",queue_size=256", "QEMU 10.0");
+    expect_line(",queue_size=512", "QEMU 10.0");
+    EXPECT_EQ(limits(",attach=vhost,profile=full,as=1,queue_size=2").size(), 3U);
+}
+
 TEST(Options, Stats) {
     EXPECT_EQ(parse("--device vd0 --stats 5")->stats_seconds, 5U);
     EXPECT_EQ(parse("--device vd0 --stats=5")->stats_seconds, 5U);

@@ -152,6 +152,27 @@ TEST_F(PersistTest, AfterAProcessThatVanished) {
     EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
 }
 
+// A position is the driver's to spoil, and it alone suffers.
+TEST_F(PersistTest, Case139_UsedIndexChangedMeanwhile) {
+    start(lasting());
+    const uint16_t used = ring(1).used_idx();
+    for (const int change : {-1, -65, -300, 1, 64, 0x8000}) {
+        SCOPED_TRACE(change);
+        vanish();
+        ring(1).write_used_idx(static_cast<uint16_t>(used + change));
+        ASSERT_EQ(create(lasting()), "");
+        device->set_link(true);
+        EXPECT_EQ(take(0), change == -1 ? 1U : 0U);
+        settle();
+        EXPECT_EQ(device->queue_info(1)->quarantined, change != -1);
+        EXPECT_EQ(device->info().link_up, change == -1);
+        EXPECT_TRUE(traffic(1)) << "the other pair";
+    }
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(device->info().link_up);
+}
+
 TEST_F(PersistTest, AgainAndAgain) {
     start(lasting());
     for (int i = 0; i < 20; ++i) {
@@ -338,6 +359,51 @@ TEST_F(PersistTest, AJournalWithoutItsDevice) {
     ASSERT_EQ(create(lasting()), "");
     qemu_start();
     EXPECT_TRUE(traffic(0));
+}
+
+// The driver's side is killed while no process is there: its reset finds nobody, and the kernel
+// carries it out without us.
+TEST_F(PersistTest, AResetThatNobodySaw) {
+    start(lasting());
+    ASSERT_EQ(command(4, {0, 0, 0}), 0U);
+    vanish();
+    vd0->driver_features = 0;
+    vd0->status = 0;
+    for (size_t i = 0; i < 5; ++i)
+        vd0->vqs[i].ready = false;
+    ASSERT_EQ(create(lasting()), "");
+    const DeviceInfo info = device->info();
+    EXPECT_EQ(info.status, 0);
+    EXPECT_EQ(info.features, 0U);
+    EXPECT_EQ(info.groups[1].asid, 0U);
+    EXPECT_TRUE(info.promiscuous);
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+}
+
+// A device of somebody else's took chains before us, and never returned them. They are not ours to
+// return, also not for the process after us.
+TEST_F(PersistTest, ChainsThatADeviceBeforeUsKept) {
+    ASSERT_EQ(create(lasting()), "");
+    plain_start(kBase, [&] {
+        MockDriver& ring = set_up(1);
+        for (Iova i = 0; i < 3; ++i)
+            ring.offer({{kBuffers + 0x1000 * i, 72, false}});
+        ring.publish();
+        vd0->set_vq(1, ring.layout(), 3);
+    });
+    EXPECT_EQ(take(0), 0U);
+    EXPECT_TRUE(frame_from_guest(0));
+    EXPECT_EQ(ring(1).used_idx(), 1);
+    EXPECT_EQ(vd0->get_vq_state(1), 4);
+    for (int crash = 0; crash < 2; ++crash) {
+        vanish();
+        ASSERT_EQ(create(lasting()), "");
+        EXPECT_EQ(take(0), 0U) << "nothing comes twice";
+        EXPECT_TRUE(frame_from_guest(0));
+    }
+    EXPECT_EQ(vd0->get_vq_state(1), 6);
+    EXPECT_EQ(ring(1).used_idx(), 3);
 }
 
 TEST_F(PersistTest, TheJournalOfAnEarlierDevice) {

@@ -7,11 +7,11 @@
 #   Debian 13's 24.11, net_vhost ──────┘
 #
 # Nothing is asserted about speed but that frames flow: only the ratio of two that ran next to each other means
-# something on a machine that others use too. `devtools/bench testpmd` prints the table.
+# something on a machine that others use too. `devtools/bench testpmd` goes five rounds and prints the table.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
-rounds=5 seconds=2
+rounds=${ROUNDS:-2} seconds=2
 eal='--no-pci --in-memory --no-telemetry --iova-mode=va'
 options='-i --total-num-mbufs=8192 --disable-link-check'
 

@@ -9,17 +9,30 @@ import json
 import socket
 import sys
 
-SOCKET = "/var/run/dpdk/rte/dpdk_telemetry.v2"
+SOCKET = "/var/run/dpdk/{}/dpdk_telemetry.v2"
 
 
-def ask(command):
+def connect(prefix):
+    """A connection, and what it was greeted with. `prefix`: as the EAL option --file-prefix says."""
+    telemetry = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    telemetry.settimeout(20)
+    telemetry.connect(SOCKET.format(prefix))
+    return telemetry, json.loads(telemetry.recv(65536))
+
+
+def ask(command, prefix="rte"):
     """The value of the answer to one command; None when DPDK or vduse-dp refused it."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as telemetry:
-        telemetry.settimeout(20)
-        telemetry.connect(SOCKET)
-        telemetry.recv(65536)  # the greeting
+    telemetry, _ = connect(prefix)
+    with telemetry:
         telemetry.send(command.encode())
         return next(iter(json.loads(telemetry.recv(65536)).values()))
+
+
+def process_id(prefix="rte"):
+    """Of the program that answers."""
+    telemetry, greeting = connect(prefix)
+    with telemetry:
+        return greeting["pid"]
 
 
 def main():

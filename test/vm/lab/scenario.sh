@@ -126,10 +126,11 @@ told() {
     python3 -B /src/test/vm/lab/ask.py -v "$@"
 }
 
-# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It
-# stays off the CPU on which the application polls.
+# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It and
+# what it starts stay off the CPU on which the application polls, unless python_cpus says 0,1.
+python_cpus=0
 in_python() {
-    PYTHONPATH=/src/test/vm taskset -c 0 python3 -B -m "$@" || exit
+    PYTHONPATH=/src/test/vm taskset -c "$python_cpus" python3 -B -m "$@" || exit
 }
 
 # no_complaints [PATTERN]: neither library nor application have written more than that drivers come
@@ -172,6 +173,15 @@ driver_to_netns() {
 
 in_netns() {
     ip netns exec guest "$@"
+}
+
+# all_answered IP [COMMAND...]: 20 pings, sent by COMMAND (in_netns, say), are all answered. For the last of all, ping
+# waits two round trips only, which on a busy machine may be too short; so it sends two more.
+all_answered() {
+    local ip=$1
+    shift
+    "$@" ping -c 22 -i 0.05 "$ip" > /tmp/answers || true
+    [ "$(grep -cE 'icmp_seq=(1?[0-9]|20) .*time=' /tmp/answers)" = 20 ] || fail "pings are lost: $(cat /tmp/answers)"
 }
 
 tap_up() {

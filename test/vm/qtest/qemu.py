@@ -37,12 +37,12 @@ def write_halting_bios(path):
 class Qemu:
     """One running QEMU; `qmp` and `qtest` talk to it."""
 
-    MEMORY_MIB = 256
-
-    def __init__(self, command, folder, vhost, mac, options="mq=on,ctrl_vq=on"):
+    def __init__(self, command, folder, vhost, mac, options="mq=on,ctrl_vq=on", memory_mib=256,
+                 incoming=False):
         """Start `command` (a list: the binary and what must come before it).
 
         `folder` holds BIOS, sockets and output, and has the same name for QEMU and for the test.
+        `incoming`: the machine is to be filled by a migration, which QMP's migrate-incoming begins.
         """
         os.makedirs(folder, exist_ok=True)
         bios, pid_file = f"{folder}/halt.bin", f"{folder}/pid"
@@ -53,9 +53,8 @@ class Qemu:
                 os.unlink(f"{folder}/{name}")
         with open(self.output, "wb") as output:
             self._process = subprocess.Popen(
-                [*command, "-accel", "tcg", "-bios", bios, "-m", str(self.MEMORY_MIB),
-                 "-object",
-                 f"memory-backend-memfd,id=memory,size={self.MEMORY_MIB}M,share=on",
+                [*command, "-accel", "tcg", "-bios", bios, "-m", str(memory_mib),
+                 "-object", f"memory-backend-memfd,id=memory,size={memory_mib}M,share=on",
                  "-machine", "pc,memory-backend=memory", "-nodefaults", "-vga", "none",
                  "-display", "none", "-serial", "none", "-monitor", "none", "-pidfile", pid_file,
                  "-netdev", f"vhost-vdpa,id=net,vhostdev={vhost}",
@@ -63,7 +62,7 @@ class Qemu:
                  f"mac={mac},{options}",
                  "-qmp", f"unix:{folder}/qmp,server=on,wait=off",
                  "-qtest", f"unix:{folder}/qtest,server=on,wait=off", "-qtest-log", "/dev/null",
-                 "-trace", "vhost_vdpa_*"],
+                 "-trace", "vhost_vdpa_*", *(["-incoming", "defer"] if incoming else [])],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
         until("QEMU's pid file", lambda: self._alive() and os.path.exists(pid_file), 60)
         self.qmp = Qmp(f"{folder}/qmp")
@@ -81,11 +80,25 @@ class Qemu:
         self.qmp.command("quit")
         self._process.wait(60)
 
+    def wait_exit(self):
+        """It ends by itself; returns its status."""
+        until("the end of QEMU", lambda: self._process.poll() is not None, 60)
+        return self._process.returncode
+
     def kill(self):
         """SIGKILL: QEMU gets no chance to tell the kernel anything."""
         if self._process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait(60)
+
+    def guest_memory(self, address, size):
+        """What the guest has there, below 3 GiB, looked up past QEMU."""
+        folder = f"/proc/{self.pid}/fd"
+        name = next(f"{folder}/{fd}" for fd in os.listdir(folder)
+                    if os.readlink(f"{folder}/{fd}").startswith("/memfd:memory-backend"))
+        with open(name, "rb") as memory:
+            memory.seek(address)
+            return memory.read(size)
 
     def _lines(self):
         with open(self.output, encoding="utf-8", errors="replace") as file:

@@ -16,14 +16,23 @@ def frame(number, source, vlan):
     return head + bytes((number + i) & 0xFF for i in range(size - len(head)))
 
 
+def reflected(sent):
+    return sent[6:12] + sent[:6] + sent[12:]
+
+
 class Traffic:
-    """Frames in flight on the pairs of a VirtioNet; `sent` counts them, pair by pair."""
+    """Frames in flight on the pairs of a VirtioNet; `sent` counts them, pair by pair.
+
+    `collect` wants all of them back. `turn` and `settle` are for a device that may be stopped, when
+    frames that it has taken find no driver: `lost` counts those, none may come late or twice.
+    """
 
     def __init__(self, net):
         self._net = net
         self._number = 0
         self._expected = {}
         self.sent = {}
+        self.lost = 0
 
     def send(self, pair, source, count=4, vlan=None, returns=True):
         """Send frames; `collect` will wait for them unless the device must not return them."""
@@ -41,7 +50,7 @@ class Traffic:
         """
         lost = 0
         for pair, frames in self._expected.items():
-            wanted = [sent[6:12] + sent[:6] + sent[12:] for sent in frames]
+            wanted = [reflected(sent) for sent in frames]
             while wanted:
                 seen = self._net.receive(pair)
                 ahead = wanted[:may_lose - lost + 1]
@@ -66,3 +75,37 @@ class Traffic:
         self.send(0, source, 2, vlan, returns=False)
         self.send(0, passes, 1)
         self.collect()
+
+    def turn(self, pairs, source, under_way=8):
+        """Take what has come back, and see to it that so many frames are under way."""
+        for pair in range(pairs):
+            while seen := self._net.arrived(pair):
+                self._match(pair, seen)
+            self._net.free_sent(pair)
+            missing = under_way - len(self._expected.get(pair, []))
+            if missing > 0:
+                self.send(pair, source, missing)
+
+    def settle(self, pairs, source):
+        """One frame more on each pair, and all that comes until it is back."""
+        for pair in range(pairs):
+            self.send(pair, source, 1)
+            while self._expected[pair]:
+                self._match(pair, self._net.receive(pair))
+            self._net.finish_sent(pair)
+
+    def _match(self, pair, seen):
+        expected = [reflected(sent) for sent in self._expected.get(pair, [])]
+        if seen not in expected:
+            raise Failure(f"frame reflected on pair {pair}\n"
+                          f"  expected: one of {len(expected)} that are under way\n"
+                          f"  seen:     {len(seen)} bytes {seen[:24].hex()}...")
+        skipped = expected.index(seen)
+        self.lost += skipped
+        del self._expected[pair][:skipped + 1]
+
+    def move(self, qtest):
+        """Go on in a copy of the machine: what was not sent in it is not under way."""
+        for pair, count in self._net.move(qtest).items():
+            self.sent[pair] -= count
+            del self._expected[pair][len(self._expected[pair]) - count:]

@@ -14,10 +14,10 @@ from .wait import Failure, until
 
 F_CSUM, F_GUEST_CSUM, F_MTU, F_MAC, F_STATUS = 1 << 0, 1 << 1, 1 << 3, 1 << 5, 1 << 16
 F_CTRL_VQ, F_CTRL_RX, F_CTRL_VLAN, F_CTRL_RX_EXTRA = 1 << 17, 1 << 18, 1 << 19, 1 << 20
-F_MQ, F_CTRL_MAC_ADDR, F_VERSION_1 = 1 << 22, 1 << 23, 1 << 32
+F_MQ, F_CTRL_MAC_ADDR, F_INDIRECT, F_VERSION_1 = 1 << 22, 1 << 23, 1 << 28, 1 << 32
 F_CONTROL = F_CTRL_VQ | F_CTRL_RX | F_CTRL_VLAN | F_CTRL_RX_EXTRA | F_MQ | F_CTRL_MAC_ADDR
 F_SIMPLE = F_MAC | F_STATUS | F_VERSION_1  # what firmware takes
-F_ALL = F_SIMPLE | F_CSUM | F_GUEST_CSUM | F_MTU | F_CONTROL  # all that this driver knows
+F_ALL = F_SIMPLE | F_CSUM | F_GUEST_CSUM | F_MTU | F_CONTROL  # all that it uses
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK = 1, 2, 4, 8
 OK, ERR = 0, 1  # answers of the control queue
@@ -37,6 +37,7 @@ class Queue:
         self.base = QUEUE_MEMORY + index * QUEUE_STRIDE
         self._slots = min(SLOTS, size // DESCRIPTORS)
         self._free = list(range(self._slots))
+        self._posted = []  # all that ever were, the latest last
         self._avail = self._used = 0
         qtest.fill(self.base, BUFFERS)
 
@@ -55,6 +56,7 @@ class Queue:
         Returns its slot. The caller has filled the buffer of `next_slot()` before.
         """
         slot = self._free.pop(0)
+        self._posted.append(slot)
         head, address, table = slot * DESCRIPTORS, self.buffer(slot), b""
         for i, (length, flags) in enumerate(pieces):
             chained = NEXT if i + 1 < len(pieces) else 0
@@ -96,12 +98,26 @@ class Queue:
         return until(f"queue {self.index}: a used request", self.take_used, seconds,
                      lambda: f"avail {self._avail}, used {self._used}")
 
+    def move(self, qtest):
+        """Go on in a copy of the machine, and return how many requests are not in it.
+
+        A machine that stops makes no more requests. The test goes on for a while before it knows;
+        what it did in that time is undone here.
+        """
+        self._qtest = qtest
+        avail = qtest.get(self.base + AVAIL + 2, 2)
+        undone = self._avail - avail & 0xFFFF
+        for _ in range(undone):
+            self._free.insert(0, self._posted.pop())
+        self._avail = avail
+        return undone
+
 
 class VirtioNet:
     """The device in a PCI slot: negotiation, frames, control commands."""
 
     def __init__(self, qtest, slot=4):
-        self._qtest = qtest
+        self._qtest, self._slot = qtest, slot
         self._pci = PciFunction(qtest, slot)
         self.queues, self.features, self.pairs, self.control = {}, 0, 0, None
 
@@ -201,8 +217,15 @@ class VirtioNet:
 
     def receive(self, pair):
         """Wait for the next frame on the to_guest queue of a pair; its buffer is posted again."""
+        return self._read_frame(pair, *self.queues[2 * pair].wait_used())
+
+    def arrived(self, pair):
+        """The same without waiting: the next frame, or None."""
+        used = self.queues[2 * pair].take_used()
+        return used and self._read_frame(pair, *used)
+
+    def _read_frame(self, pair, slot, written):
         queue = self.queues[2 * pair]
-        slot, written = queue.wait_used()
         data = self._qtest.read(queue.buffer(slot), written)
         self._post_receive(queue)
         buffers = int.from_bytes(data[10:NET_HEADER], "little")
@@ -216,6 +239,18 @@ class VirtioNet:
         queue = self.queues[2 * pair + 1]
         while queue.in_flight():
             queue.wait_used()
+
+    def free_sent(self, pair):
+        """Take back the from_guest frames of a pair that the device has used, without waiting."""
+        while self.queues[2 * pair + 1].take_used():
+            pass
+
+    def move(self, qtest):
+        """Go on in a copy of the machine, as after a migration: {pair: frames that were not sent}."""
+        self._qtest = qtest
+        self._pci = PciFunction(qtest, self._slot)
+        undone = {index: queue.move(qtest) for index, queue in self.queues.items()}
+        return {index // 2: count for index, count in undone.items() if index % 2 == 1}
 
     def submit(self, command_class, command, data=b""):
         """Put a command on the control queue and kick it; returns the address of its answer."""

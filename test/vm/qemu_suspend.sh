@@ -1,0 +1,12 @@
+#!/bin/bash
+# QEMU stops a machine ten times under frames, saves it and loads it: positions are exact, its memory is left alone
+# time: 400
+
+use_bus vhost
+# A bridge, as a patch would take the tap down with the driver.
+start_app --vdev=net_tap0,iface=dtap0 -- --idle-us 1000 --device vd0,queues=2,attach=vhost --port net_tap0 --bridge vd0,net_tap0
+tap_up
+python_cpus=0,1
+in_python qtest.suspend dtap0 10 "${qemu[@]}"
+no_complaints
+stop_app

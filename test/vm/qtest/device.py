@@ -1,0 +1,70 @@
+"""A device of a running vduse-dp, as its telemetry and the kernel know it."""
+
+import glob
+import re
+from collections import namedtuple
+from datetime import datetime
+
+from lab.ask import ask, process_id
+
+from .regions import merge
+
+Event = namedtuple("Event", "time what ok took")  # seconds since 1970; seconds
+
+_EVENT = re.compile(r"(\S+)Z (.*): (ok|failed), (\d+) us$")
+_REGION = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+) ([r-][w-])")
+
+
+class Device:
+    """`prefix` is what the EAL option --file-prefix of its vduse-dp says."""
+
+    def __init__(self, name, prefix="rte"):
+        self.name, self._prefix = name, prefix
+
+    def _ask(self, command, *parameters):
+        return ask(",".join([f"/vduse/{command}", self.name, *parameters]), self._prefix)
+
+    def process_id(self):
+        """Of its vduse-dp, whose control thread is the first."""
+        return process_id(self._prefix)
+
+    def vhost(self):
+        """Its node for QEMU, once it is attached."""
+        found = glob.glob(f"/sys/bus/vdpa/devices/{self.name}/vhost-vdpa-*")
+        return found and f"/dev/{found[0].split('/')[-1]}"
+
+    def info(self):
+        return self._ask("info")
+
+    def stats(self):
+        return self._ask("stats")
+
+    def queue(self, index):
+        return self._ask("queue", str(index))
+
+    def regions(self, asid):
+        """Of one of its spaces, merged."""
+        return merge([(int(a, 0), int(b, 0), perm) for line in
+                      self.info()["spaces"][str(asid)]["regions"]
+                      for a, b, perm in _REGION.findall(line)])
+
+    def events(self):
+        """The last messages of the kernel."""
+        events = []
+        for line in self._ask("events"):
+            time, what, answer, took = _EVENT.match(line).groups()
+            events.append(Event(datetime.fromisoformat(f"{time}+00:00").timestamp(), what,
+                                answer == "ok", int(took) / 1e6))
+        return events
+
+    def control_state(self):
+        """What the control queue has programmed."""
+        info = self.info()
+        return {key: info[key] for key in ("mac", "promiscuous", "all_multicast", "unicast",
+                                           "multicast", "vlans", "active_pairs")}
+
+    def unused(self):
+        """Whether no driver's side has it."""
+        info = self.info()
+        return info["status"] == "0x0" and not any(
+            space["region_count"] for space in info["spaces"].values())

@@ -1,0 +1,173 @@
+"""A machine that goes from one QEMU and device to another, under frames.
+
+A migration is held back by a low bandwidth while things are tried on the shadowed queues, and let
+go then. QEMU's least is 32 KiB in a tenth of a second, so BALLAST must not be zeros. Frames are under way all the time: what the driver does after its machine has stopped is
+undone when it goes on at the destination (VirtioNet.move).
+"""
+
+import os
+import shlex
+
+from . import regions
+from .qemu import Qemu
+from .traffic import Traffic
+from .virtio_net import QUEUE_MEMORY, VirtioNet
+from .wait import Failure, expect, until
+
+MEMORY_MIB = 32
+DATA_QUEUES = range(4)
+CONTROL_QUEUE = 4
+SLOW, FAST = 100, 1 << 33  # bytes a second
+BALLAST = 0x400000, QUEUE_MEMORY - 0x400000  # address and size
+
+
+class Place:
+    """A device, and the QEMU that has it open, if there is one."""
+
+    def __init__(self, device, folder):
+        self.device, self.folder, self.qemu = device, f"{folder}/{device.name}", None
+
+    def start_qemu(self, command, mac, incoming=False):
+        vhost = until(f"{self.device.name} on the vDPA bus", self.device.vhost)
+        self.qemu = Qemu(shlex.split(command), self.folder, vhost, mac, memory_mib=MEMORY_MIB,
+                         incoming=incoming)
+
+    def running(self):
+        return all(self.device.queue(i)["running"] == "yes"
+                   for i in (*DATA_QUEUES, CONTROL_QUEUE))
+
+    def isolated(self):
+        return self.running() and self.device.info()["groups"]["1"]["asid"] == 1
+
+    def check_regions(self):
+        """vduse-dp sees what QEMU has mapped."""
+        for asid in (0, 1):
+            expect(f"regions of space {asid} of {self.device.name}",
+                   regions.text(self.device.regions(asid)), regions.text(self.qemu.regions(asid)))
+
+    def check_order(self):
+        """The control queue was ready, and QEMU had its answers, before any data queue was ready."""
+        ready = [e.what for e in self.device.events()
+                 if e.what.startswith("SET_VQ_READY") and e.what.endswith(" 1")]
+        expect("queues in the order in which they became ready", ready[-5:],
+               [f"SET_VQ_READY queue {i} ready 1" for i in (CONTROL_QUEUE, *DATA_QUEUES)])
+        seen = [e.fields.get("idx", e.name)
+                for e in self.qemu.events("net_load_cmd", "set_vring_enable_one")]
+        commands = seen[seen.index(CONTROL_QUEUE) + 1:seen.index(0)]
+        if not commands or set(commands) != {"net_load_cmd"}:
+            raise Failure("between the control queue and the data queues\n"
+                          f"  expected: commands\n  seen:     {commands} in {seen}")
+        return len(commands)
+
+    def abandon(self):
+        """Its QEMU is done."""
+        if self.qemu:
+            self.qemu.kill()
+        self.qemu = None
+        until(f"{self.device.name}: no driver and no regions", self.device.unused, 20,
+              self.device.info)
+
+
+class Machine:
+    """The machine with its driver, wherever it is: at `place`."""
+
+    def __init__(self, place, command, mac, source):
+        """`source`: the address from which it sends."""
+        self.place, self._command, self._mac, self._source = place, command, mac, source
+        place.start_qemu(command, mac)
+        place.qemu.qtest.fill(*BALLAST, 0x5A)
+        self.net = VirtioNet(place.qemu.qtest)
+        self.traffic = Traffic(self.net)
+        self.net.probe()
+
+    def command(self, command_class, command, data=b""):
+        return self.net.answer(self.net.submit(command_class, command, data))
+
+    def begin(self, target, return_path):
+        """Start a migration, which will not end before `complete`; the data queues are shadowed."""
+        target.start_qemu(self._command, self._mac, incoming=True)
+        uri = f"unix:{target.folder}/incoming"
+        if os.path.exists(f"{target.folder}/incoming"):
+            os.unlink(f"{target.folder}/incoming")
+        source = self.place.qemu.qmp
+        for qmp in (source, target.qemu.qmp):
+            qmp.command("migrate-set-capabilities", capabilities=[
+                {"capability": "return-path", "state": return_path}])
+        target.qemu.qmp.command("migrate-incoming", uri=uri)
+        source.command("migrate-set-parameters", **{"max-bandwidth": SLOW, "downtime-limit": 0})
+        source.command("migrate", uri=uri)
+        self.until("data queues that QEMU shadows", self.shadowed)
+
+    def shadowed(self):
+        """Every data queue runs and is not the driver's own."""
+        queues = {i: self.place.device.queue(i) for i in DATA_QUEUES}
+        return all(queue["running"] == "yes" and int(queue["desc"], 0) != self.net.queues[i].base
+                   for i, queue in queues.items())
+
+    def complete(self):
+        """Let the migration go on to its end, and return what query-migrate tells then."""
+        qmp = self.place.qemu.qmp
+        qmp.command("migrate-set-parameters", **{"max-bandwidth": FAST, "downtime-limit": 300})
+        return self.until_ended()
+
+    def cancel(self):
+        self.place.qemu.qmp.command("migrate_cancel")
+        return self.until_ended()
+
+    def until_ended(self):
+        def ended():
+            answer = self.place.qemu.qmp.command("query-migrate")
+            return answer["status"] in ("completed", "failed", "cancelled") and answer
+        return self.until("the end of the migration", ended)
+
+    def until(self, what, condition):
+        """While frames are under way on both pairs."""
+        def turn_and_look():
+            self.traffic.turn(2, self._source)
+            return condition()
+        return until(what, turn_and_look, 30, self.place.device.info)
+
+    def arrive(self, target):
+        """Go on at the destination; every data queue does so where it stood. Returns the source."""
+        left, self.place = self.place, target
+        positions = self.net.positions()
+        target.qemu.qmp.wait_event("RESUME")
+        self.traffic.move(target.qemu.qtest)
+        given = {e.fields["index"]: e.fields["num"]
+                 for e in target.qemu.events("set_dev_vring_base")}
+        expect("positions given to the destination, by queue",
+               {i: given.get(i) for i in DATA_QUEUES}, positions)
+        self.traffic.settle(2, self._source)
+        return left
+
+
+class Pause:
+    """What both devices were asked from the source's SUSPEND to the destination's last queue."""
+
+    def __init__(self, source, target):
+        events = source.events()
+        self.source = events[max(i for i, e in enumerate(events) if e.what == "SUSPEND"):]
+        self.begin = self.source[0].time
+        self.target = [e for e in target.events() if e.time >= self.begin]
+
+    def text(self):
+        def share(events):
+            return f"{sum(e.took for e in events) * 1e3:.1f} ms ({len(events)} messages)"
+        last = self.target[-1]
+        return (f"{(last.time + last.took - self.begin) * 1e3:.0f} ms from SUSPEND to the last "
+                f"queue, of which ours: source {share(self.source)}, "
+                f"destination {share(self.target)}")
+
+    def check_mappings(self, times):
+        """QEMU unmaps its rings one by one meanwhile, which costs no mapping of guest memory.
+
+        `times`: of all that the source's vduse-dp ever made.
+        """
+        reset = next(e.time for e in self.source if e.what == "SET_STATUS 0x0")
+        updates = [e for e in self.source if e.time < reset
+                   and e.what.startswith("UPDATE_IOTLB asid 0 ")]
+        if len(updates) < 2 * len(DATA_QUEUES) or not times:
+            raise Failure(f"there is nothing to see: {len(times)} mappings, "
+                          f"{[e.what for e in self.source]}")
+        expect("mappings of guest memory from SUSPEND to reset",
+               [time for time in times if self.begin <= time <= reset], [])
