@@ -5,6 +5,7 @@
 #   netns guest, 10.9.9.1 ── vd0 ── patch ── vd1 ── netns other, 10.9.9.3
 
 other_ip=10.9.9.3
+# shellcheck disable=SC2054  # commas of the options
 devices=(--device vd0,attach=virtio --device vd1,attach=virtio --patch vd0:vd1)
 
 in_other() {
