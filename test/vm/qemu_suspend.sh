@@ -1,6 +1,6 @@
 #!/bin/bash
 # QEMU stops a machine ten times under frames, saves it and loads it: positions are exact, its memory is left alone
-# time: 400
+# time: 600
 
 use_bus vhost
 # A bridge, as a patch would take the tap down with the driver.
