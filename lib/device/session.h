@@ -166,8 +166,9 @@ class Session {
     [[nodiscard]] bool outlives_us() const { return config_.persist || config_.survive_crash; }
     /// Why the options are not those of the device that is there, or "".
     [[nodiscard]] std::string differs(const Record& record) const;
-    /// false: there is none that this one can go on with.
-    Result<bool> adopt(const std::optional<Record>& record);
+    /// false: there is none that this one can go on with, as `record` has it. One that says nothing
+    /// about the device that is there is taken away.
+    Result<bool> adopt(std::optional<Record>& record);
     bool adopt_without_journal();
     void guess_state(uint64_t features);
     void guess_space(uint32_t index, const uapi::abi::VqInfo& info);

@@ -91,7 +91,7 @@ Result<void> Session::can_adopt(
     return {};
 }
 
-Result<bool> Session::adopt(const std::optional<Record>& record) {
+Result<bool> Session::adopt(std::optional<Record>& record) {
     if (!record || !kernel_.has_device(config_.name))
         return false;
     if (const std::string why = differs(*record); !why.empty()) {
@@ -106,8 +106,9 @@ Result<bool> Session::adopt(const std::optional<Record>& record) {
     // kernel alone.
     const bool was_reset = features && *features == 0 && record->state.features != 0;
     if (!features || (!was_reset && (record->state.features & ~*features) != 0)) {
-        log(Severity::warning, "%s: its journal is of another device", name());
+        log(Severity::warning, "%s: its journal is not of the driver that is there", name());
         node_.reset();
+        record.reset();
         return false;
     }
     state_ = record->state;

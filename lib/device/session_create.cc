@@ -80,7 +80,7 @@ Result<void> Session::open() {
         return opened;
     if (auto opened = open_journal(); !opened)
         return opened;
-    const auto record = journal_ ? journal_->load() : std::nullopt;
+    auto record = journal_ ? journal_->load() : std::nullopt;
     const auto adopted = adopt(record);
     if (!adopted)
         return adopted.error();
