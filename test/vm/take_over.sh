@@ -19,7 +19,8 @@ answered_again() {
 # longest_pause COMMAND...: runs it under pings of 5 ms; `pause` is the longest time without an answer, in ms.
 longest_pause() {
     local pinger answers=0
-    in_netns stdbuf -oL ping -D -i 0.005 -W 10 "$other_ip" > /tmp/pings &
+    # Not in_netns: the job would be a shell around ping.
+    ip netns exec guest stdbuf -oL ping -D -i 0.005 -W 10 "$other_ip" > /tmp/pings &
     pinger=$!
     wait_for 20 answered_again
     "$@"
