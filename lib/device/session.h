@@ -170,7 +170,9 @@ class Session {
     /// about the device that is there is taken away.
     Result<bool> adopt(std::optional<Record>& record);
     bool adopt_without_journal();
-    void guess_state(uint64_t features);
+    /// Opens the node, if the device that is there has the queues of such a shape.
+    bool open_as_if(bool has_control);
+    void guess_state();
     void guess_space(uint32_t index, const uapi::abi::VqInfo& info);
     void go_on();
     void resume(uint32_t index);

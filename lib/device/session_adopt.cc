@@ -127,38 +127,41 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
     return true;
 }
 
-bool Session::adopt_without_journal() {
-    for (const bool has_control : {true, false}) {
-        const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
-        shape_ = wanted_shape(has_control);
-        if (config_.ctrl_vq == unwanted || shape_.has_control() != has_control || !open_node())
-            continue;
-        const auto features = node_->driver_features();
-        const bool as_many_queues =
-            node_->vq_info(shape_.queues() - 1) && !node_->vq_info(shape_.queues());
-        if (!as_many_queues || !features || (*features & ~shape_.offered) != 0) {
-            node_.reset();
-            continue;
-        }
-        guess_state(*features);
-        go_on();
-        log(Severity::warning,
-            "%s: goes on with the device that is there, without a journal: what its driver set by "
-            "the control queue is not known, and all frames pass until it says so again",
-            name());
+bool Session::open_as_if(bool has_control) {
+    const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
+    shape_ = wanted_shape(has_control);
+    if (config_.ctrl_vq == unwanted || shape_.has_control() != has_control || !open_node())
+        return false;
+    const auto features = node_->driver_features();
+    const bool as_many_queues =
+        node_->vq_info(shape_.queues() - 1) && !node_->vq_info(shape_.queues());
+    if (as_many_queues && features && (*features & ~shape_.offered) == 0)
         return true;
-    }
+    node_.reset();
     return false;
 }
 
-void Session::guess_state(uint64_t features) {
+bool Session::adopt_without_journal() {
+    if (!open_as_if(true) && !open_as_if(false))
+        return false;
+    guess_state();
+    go_on();
+    log(Severity::warning,
+        "%s: goes on with the device that is there, without a journal: what its driver set by "
+        "the control queue is not known, and all frames pass until it says so again",
+        name());
+    return true;
+}
+
+void Session::guess_state() {
     // The kernel lets us interrupt a driver that is ready, and no other. One that is not goes on by
     // messages, of which the first is a reset or has all that we need.
-    const bool running = static_cast<bool>(node_->inject_config_irq());
+    const auto features = node_->driver_features();
+    const bool running = features && node_->inject_config_irq();
     if (running) {
         state_.status = net::kStatusAcknowledge | net::kStatusDriver | net::kStatusFeaturesOk |
                         net::kStatusDriverOk;
-        state_.features = features;
+        state_.features = *features;
     }
     link_up_ = true;
     control_.reset(state_.features, mac_);
