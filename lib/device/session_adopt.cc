@@ -106,7 +106,12 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
     // kernel alone.
     const bool was_reset = features && *features == 0 && record->state.features != 0;
     if (!features || (!was_reset && (record->state.features & ~*features) != 0)) {
-        log(Severity::warning, "%s: its journal is not of the driver that is there", name());
+        const bool broken = !features && features.error().code == EPERM;
+        log(Severity::warning,
+            "%s: %s",
+            name(),
+            broken ? "the kernel gave it up when no process answered"
+                   : "its journal is not of the driver that is there");
         node_.reset();
         record.reset();
         return false;

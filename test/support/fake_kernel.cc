@@ -355,6 +355,8 @@ class FakeDeviceNode final : public uapi::DeviceNode {
     Result<uint64_t> driver_features() override {
         if (const int code = device_->faults_.hit("driver_features"))
             return failed(code, "VDUSE_DEV_GET_FEATURES");
+        if (device_->broken)
+            return failed(EPERM, "VDUSE_DEV_GET_FEATURES");
         return device_->driver_features;
     }
 

@@ -406,6 +406,18 @@ TEST_F(PersistTest, ChainsThatADeviceBeforeUsKept) {
     EXPECT_EQ(ring(1).used_idx(), 3);
 }
 
+// The kernel waits for half a minute, or for SET_VQ_READY until the asker is killed.
+TEST_F(PersistTest, ADeviceThatTheKernelGaveUp) {
+    start(lasting());
+    vanish();
+    vd0->give_up();
+    EXPECT_NE(create(lasting()).find("'vdpa dev del vd0' takes it off"), std::string::npos);
+    vd0->on_bus = false;
+    ASSERT_EQ(create(lasting()), "") << "made anew";
+    qemu_start();
+    EXPECT_TRUE(traffic(0));
+}
+
 // As a driver leaves it whose reset and start nobody saw.
 TEST_F(PersistTest, TheJournalOfAnEarlierDriver) {
     start(lasting());

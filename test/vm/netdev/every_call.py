@@ -69,6 +69,7 @@ class Calls:
     def __init__(self, stride, log, command):
         self.stride, self._log, self.command = stride, log, command
         self.done = {}
+        self.given_up = 0
 
     def life(self, prefix=()):
         return Life([*prefix, *self.command], self._log)
@@ -97,6 +98,14 @@ def making(calls):
             calls.outlived()
             life.kill()
         life = calls.life()
+        until("vduse-dp is ready or not", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
+        if life.gone():
+            # Who was killed is also who had the kernel wait for the device. For SET_VQ_READY it gives the device up.
+            if "the kernel gave it up" not in life.text():
+                raise Failure(f"after a kill at {kind} {number}, vduse-dp ended: {life.text()}")
+            subprocess.run(["vdpa", "dev", "del", "vd0"], check=True)
+            calls.given_up += 1
+            life = calls.life()
         life.ready()
         try:
             traffic()
@@ -159,6 +168,7 @@ def main():
         print(f"-- {course.__name__}: {time.monotonic() - begin:.0f} s", flush=True)
     for (course, kind), count in calls.done.items():
         print(f"{course:10}{kind:10}{count:4} kills")
+    print(f"given up by the kernel: {calls.given_up}")
     life = calls.life()
     life.ready()
     traffic()
