@@ -8,30 +8,17 @@ usage: python3 -m qtest.migrate [options] DEVICE[:PREFIX] DEVICE[:PREFIX], see -
 
 import argparse
 import struct
-import time
-from contextlib import contextmanager
 
 from .device import Device
 from .migration import MEMORY_MIB, Machine, Pause, Place
 from .mmaps import Mmaps
 from .virtio_net import F_ALL, F_INDIRECT, OK
-from .wait import Failure, expect, run_program, until
+from .wait import Failure, expect, run_program, step, until
 
 QEMU_MAC = "02:00:00:00:00:10"
 MACS = bytes.fromhex("02aabbccdde0"), bytes.fromhex("02aabbccdde1")
 UNICAST, MULTICAST = bytes.fromhex("020000000099"), bytes.fromhex("333300000099")
 RX, MAC, VLAN, MQ = 0, 1, 2, 4  # command classes
-
-
-@contextmanager
-def step(text):
-    print(f"-- {text}", flush=True)
-    begin = time.monotonic()
-    try:
-        yield
-    except Failure as failure:
-        raise Failure(f"{text}: {failure}") from failure
-    print(f"   ok, {time.monotonic() - begin:.1f} s", flush=True)
 
 
 class Journey:

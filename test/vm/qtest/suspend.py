@@ -8,31 +8,18 @@ usage: python3 -m qtest.suspend TAP TIMES QEMU...
 
 import struct
 import sys
-import time
-from contextlib import contextmanager
 
 from .device import Device
 from .peer import Peer, number_of
 from .qemu import Qemu
 from .traffic import frame
 from .virtio_net import F_ALL, OK, QUEUE_MEMORY, QUEUE_STRIDE, SLOTS, VirtioNet
-from .wait import Failure, expect, run_program, until
+from .wait import Failure, expect, run_program, step, until
 
 FOLDER, MAC, MEMORY_MIB = "/tmp/qtest", bytes.fromhex("020000000010"), 32
 DATA_QUEUES = range(4)
 BURST = 16  # frames on each pair; the driver has 32 slots
 MEANWHILE = 25  # frames from the peer while the machine is stopped
-
-
-@contextmanager
-def step(text):
-    print(f"-- {text}", flush=True)
-    begin = time.monotonic()
-    try:
-        yield
-    except Failure as failure:
-        raise Failure(f"{text}: {failure}") from failure
-    print(f"   ok, {time.monotonic() - begin:.1f} s", flush=True)
 
 
 class Bench:

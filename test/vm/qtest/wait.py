@@ -7,6 +7,7 @@ is up, and then what was last seen is part of the error.
 import socket
 import sys
 import time
+from contextlib import contextmanager
 
 
 class Failure(Exception):
@@ -42,6 +43,18 @@ def until(what, condition, seconds=20.0, seen=None):
             last = f"\n  seen:     {seen()}" if seen else ""
             raise Failure(f"waited {seconds:g} s in vain\n  expected: {what}{last}")
         time.sleep(0.005)
+
+
+@contextmanager
+def step(text):
+    """Names what is checked, in the output and in a failure."""
+    print(f"-- {text}", flush=True)
+    begin = time.monotonic()
+    try:
+        yield
+    except Failure as failure:
+        raise Failure(f"{text}: {failure}") from failure
+    print(f"   ok, {time.monotonic() - begin:.1f} s", flush=True)
 
 
 class LineStream:
