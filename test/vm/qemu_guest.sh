@@ -10,7 +10,7 @@ start_app --vdev=net_tap0,iface=dtap0 -- --stats 1 \
     --device vd0,attach=vhost,queues=2 --port net_tap0 --patch vd0:net_tap0
 tap_up
 wait_for 20 test -e /dev/vhost-vdpa-0
-dd if=/dev/urandom of=/tmp/file bs=1M count=4 status=none
+dd if=/dev/urandom of=/tmp/file bs=1M count=2 status=none
 
 boot() { # NETDEV-OPTIONS DEVICE-OPTIONS
     step "a guest boots in $("${qemu[@]}" --version | head -1) ${2:-(mq=off)}"

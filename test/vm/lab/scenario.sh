@@ -220,64 +220,38 @@ same_file() {
 
 # --- A guest in a QEMU ----------------------------------------------------------------------------
 
+# shellcheck source=test/vm/lab/guest.sh
+source /src/test/vm/lab/guest.sh
+
 # Debian 13's QEMU is 11.1 and Debian 12's 10.0 (both from backports).
 qemu=(debian13 qemu-system-x86_64)
-guest_cpus=1
 guest_log=/out/guest.log
+guest_vhost=/dev/vhost-vdpa-0
+guest_files=/tmp/guest # .in and .out are its shell's, .qmp is QMP's
 
-# The guest is busybox and ethtool. It takes command lines on its second serial port, from which
-# the console's messages are kept away, and answers with their output and a line `#status N`.
-make_initramfs() {
-    local root=/tmp/initramfs.d
-    [ ! -e /tmp/initramfs ] || return 0
-    mkdir -p $root/{bin,dev,proc,sys,tmp}
-    cp /bin/busybox $root/bin/
-    # shellcheck disable=SC2046  # a list of libraries
-    cp --parents /usr/sbin/ethtool $(ldd /usr/sbin/ethtool | grep -o '/[^ ]*') $root/
-    cat > $root/init << 'EOF'
-#!/bin/busybox sh
-/bin/busybox --install -s /bin
-export PATH=/bin:/usr/sbin
-mount -t proc proc /proc
-mount -t sysfs sys /sys
-mount -t devtmpfs dev /dev
-ip link set lo up
-exec < /dev/ttyS1 > /dev/ttyS1 2>&1
-stty raw -echo
-echo '#ready'
-while read -r line; do
-    sh -c "$line" < /dev/null
-    echo "#status $?"
-done
-EOF
-    chmod +x $root/init
-    (cd $root && find . | busybox cpio -o -H newc 2> /dev/null) > /tmp/initramfs
+# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: a guest on guest_vhost. It has booted before, when the
+# lab was built, and finds this device now. Returns when its driver has; guest_pid is QEMU's.
+start_guest() {
+    start_guest_qemu "$@" -global migration.mapped-ram=on -incoming file:/lab/booted/state
+    guest '#' # the serial port may lose what comes before its state
+    guest 'echo 1 > /sys/bus/pci/rescan'
 }
 
-# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: a guest on /dev/vhost-vdpa-0, with QMP
-# at /tmp/qmp. Returns when its shell answers; guest_pid is QEMU's.
-start_guest() {
-    local netdev=vhost-vdpa,id=n0,vhostdev=/dev/vhost-vdpa-0${1:+,$1}
+# The same, but returns at once, and what the guest goes on from is among the options.
+start_guest_qemu() {
+    local netdev=vhost-vdpa,id=n0,vhostdev=$guest_vhost${1:+,$1}
     local device=virtio-net-pci,netdev=n0,romfile=${2:+,$2}
     shift 2
-    make_initramfs
-    rm -f /tmp/guest.in /tmp/guest.out
-    mkfifo /tmp/guest.in /tmp/guest.out
-    # An emulation in an emulation is slow: no firmware that looks for disks, no clock that is dear to
-    # read, nothing to decompress. The other CPU is the application's, which polls.
-    taskset -c 0 "${qemu[@]}" -accel tcg,thread=single -cpu max -smp "$guest_cpus" -m 192 \
-        -object memory-backend-memfd,id=m0,size=192M,share=on \
-        -machine q35,memory-backend=m0,hpet=off,sata=off,smbus=off,i8042=off -bios qboot.rom \
-        -nodefaults -display none -kernel /lab/guest/vmlinux -initrd /tmp/initramfs \
-        -append "console=ttyS0 quiet panic=-1 reboot=t tsc=reliable no_timer_check \
-            8250.nr_uarts=2" \
-        -chardev "file,id=console,path=$guest_log,append=on" -serial chardev:console \
-        -chardev pipe,id=shell,path=/tmp/guest -serial chardev:shell \
-        -qmp unix:/tmp/qmp,server=on,wait=off \
+    rm -f "$guest_files".*
+    mkfifo "$guest_files.in" "$guest_files.out"
+    guest_machine "$(cat /lab/booted/machine)" /lab/booted
+    # The other CPU is the application's, which polls.
+    taskset -c "$python_cpus" "${qemu[@]}" "${guest_options[@]}" \
+        -chardev "file,id=console,path=$guest_log,append=on" -chardev "pipe,id=shell,path=$guest_files" \
+        -qmp "unix:$guest_files.qmp,server=on,wait=off" \
         -netdev "$netdev" -device "$device" "$@" < /dev/null >> /out/qemu.log 2>&1 &
     guest_pid=$!
-    exec {guest_in}<> /tmp/guest.in {guest_out}<> /tmp/guest.out
-    guest_ready
+    exec {guest_in}<> "$guest_files.in" {guest_out}<> "$guest_files.out"
 }
 
 # Waits for the shell of a guest that boots, or boots again.
