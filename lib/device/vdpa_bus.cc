@@ -5,11 +5,15 @@
 #include <fcntl.h>
 #include <linux/genetlink.h>
 #include <linux/vdpa.h>
+#include <linux/virtio_config.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
+#include <thread>
 #include <vector>
 
 #include "base/fd.h"
@@ -20,9 +24,15 @@ namespace vduse::device {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 constexpr const char* kBus = "/sys/bus/vdpa";
 constexpr const char* kManagementDevice = "vduse";
+/// For how long a driver that is being bound may be seen without its netdev, and with that, but not
+/// ready: then it waits for one answer of ours.
+constexpr auto kBindingTime = 3000ms;
+constexpr auto kReadyTime = 200ms;
+constexpr auto kLook = 50ms;
 
 void put_command(netlink::Request& request, uint8_t command, uint8_t version) {
     auto& header = request.extra_header<genlmsghdr>();
@@ -102,15 +112,39 @@ std::string character_device(const std::string& name) {
     return {};
 }
 
-/// virtio_vdpa has it, and its virtio device no driver. So a process leaves it that died while the
-/// kernel was at `vdpa dev add` for it: what the driver asked the device was not answered any more.
-bool is_idle(const std::string& name) {
+/// The driver of a virtio device has told its device that it is ready.
+bool knows_ready(const fs::path& virtio_device) {
+    unsigned status = 0;
+    std::ifstream file(virtio_device / "status");
+    file >> std::hex >> status;
+    return (status & VIRTIO_CONFIG_S_DRIVER_OK) != 0;
+}
+
+/// virtio_vdpa has it, and its virtio device no driver, or one that the device does not know to be
+/// ready. For how long that may be seen while somebody binds a driver; nothing when it is not so.
+std::optional<std::chrono::milliseconds> half_made(const std::string& name) {
     for (const auto& path : entries(device_path(name))) {
         std::error_code error;
-        if (path.filename().string().starts_with("virtio") && !fs::exists(path / "driver", error))
-            return true;
+        if (!path.filename().string().starts_with("virtio"))
+            continue;
+        if (!fs::exists(path / "driver", error) || !fs::exists(path / "net", error))
+            return kBindingTime;
+        if (!knows_ready(path))
+            return kReadyTime;
     }
-    return false;
+    return std::nullopt;
+}
+
+/// A process leaves a device half made that died while the kernel was at `vdpa dev add` for it:
+/// what the driver asked the device was not answered any more, and the driver is gone, or goes on
+/// as if it had been.
+bool stays_half_made(const std::string& name) {
+    for (auto waited = 0ms;; waited += kLook) {
+        const auto limit = half_made(name);
+        if (!limit || waited >= *limit)
+            return limit.has_value();
+        std::this_thread::sleep_for(kLook);
+    }
 }
 
 /// Process `proc` ("/proc/PID") has `target` open.
@@ -199,7 +233,7 @@ Result<void> vdpa_attach(const std::string& name, const std::string& driver) {
         if (auto added = vdpa_add(name); !added)
             return added;
     // Another try, from a reset on.
-    if (driver == kVirtioVdpa && is_idle(name))
+    if (driver == kVirtioVdpa && stays_half_made(name))
         if (auto done = write_file(driver_path(driver) / "unbind", name); !done)
             return done;
     return vdpa_bind(name, driver);

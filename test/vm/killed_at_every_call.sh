@@ -1,0 +1,9 @@
+#!/bin/bash
+# vduse-dp dies at one system call after the other on /dev/vduse and its journal: while starting, going on, answering
+# time: 600
+
+quick_starts
+use_bus virtio
+in_python netdev.every_call "${STRIDE:-9}" "$app_log" "${app[@]}" "${app_eal[@]}" --no-telemetry -- \
+    --device vd0,attach=virtio --reflect vd0
+[ ! -e /dev/vduse/vd0 ] || fail "/dev/vduse/vd0 is still there"

@@ -1,0 +1,188 @@
+"""vduse-dp is killed as it makes a system call, for one such call after the other; the next one serves the device.
+
+Calls that matter are those on /dev/vduse and on the journal. Three courses of events are gone through, call by call:
+a start that makes the device and puts it on the bus, one that goes on with it, and a driver that goes and comes back.
+
+usage: every_call.py STRIDE LOG VDUSE-DP...     of each kind of call, each STRIDE-th; vduse-dp reflects vd0
+"""
+
+import glob
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+from lab.life import Life
+from qtest.wait import Failure, expect, run_program, until
+
+from .probe import ETHERTYPE
+
+TRACE = "/tmp/strace"
+PATHS = "/dev/vduse/control", "/dev/vduse/vd0", "/run/vduse-dp/vd0.journal"
+PEER = bytes.fromhex("0200000000fe")
+FRAMES = 8
+
+
+def netdev():
+    found = glob.glob("/sys/bus/vdpa/devices/vd0/virtio*/net/*")
+    return os.path.basename(found[0]) if found else None
+
+
+def link_up():
+    """Needs a vduse-dp that lives: the kernel waits for its control queue under RTNL."""
+    subprocess.run(["ip", "link", "set", until("a netdev", netdev), "up"], check=True)
+
+
+def traffic():
+    """Frames come back from the device."""
+    name = until("a netdev", netdev)
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as link:
+        link.bind((name, ETHERTYPE))
+        link.settimeout(0.5)
+        own = link.getsockname()[4]
+
+        def comes_back(number):
+            payload = struct.pack(">HQ", ETHERTYPE, number).ljust(48, b"\0")
+            link.send(PEER + own + payload)
+            try:
+                while link.recv(2048) != own + PEER + payload:
+                    pass  # one that was sent before, and comes late
+                return True
+            except socket.timeout:
+                return False
+
+        # Linux lets the first frames out some time after the link came up, and sets receive modes then, for
+        # which the device lets frames go for a moment.
+        for number in range(FRAMES):
+            until(f"frame {number} of {FRAMES} comes back", lambda n=number: comes_back(n))
+
+
+def traced(kind, number):
+    """What starts a vduse-dp that dies as it makes call `number` of that kind (0: never), counted by thread."""
+    inject = ["-e", f"inject={kind}:signal=SIGKILL:when={number}"] if number else []
+    paths = [word for path in PATHS for word in ("-P", path)]
+    # -D: the process started here is vduse-dp, and strace its grandchild.
+    return ["strace", "-D", "-f", "-qq", "-o", TRACE, "-e", f"trace={kind}", *inject, *paths]
+
+
+class Calls:
+    """The command, and the books of what was done."""
+
+    def __init__(self, stride, log, command):
+        self.stride, self._log, self.command = stride, log, command
+        self.done = {}
+        self.given_up = 0
+
+    def life(self, prefix=()):
+        return Life([*prefix, *self.command], self._log)
+
+    def lives(self, course, kinds):
+        """(kind, number) again and again, until the process outlives a kind."""
+        for kind in kinds:
+            number, self._outlived = 1, False
+            while not self._outlived:
+                yield kind, number
+                if not self._outlived:
+                    self.done[course, kind] = self.done.get((course, kind), 0) + 1
+                number += self.stride
+
+    def outlived(self):
+        self._outlived = True
+
+
+def making(calls):
+    """From nothing to a netdev."""
+    for kind, number in calls.lives("make", ("ioctl", "pwrite64", "write")):
+        life = calls.life(traced(kind, number))
+        until("vduse-dp dies or has attached the device", lambda: life.gone() or "vd0: attached" in life.text(), 40,
+              life.text)
+        if not life.gone():
+            calls.outlived()
+            life.kill()
+        life = calls.life()
+        until("vduse-dp is ready or not", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
+        if life.gone():
+            # Who was killed is also who had the kernel wait for the device. For SET_VQ_READY it gives the device up.
+            if "the kernel gave it up" not in life.text():
+                raise Failure(f"after a kill at {kind} {number}, vduse-dp ended: {life.text()}")
+            subprocess.run(["vdpa", "dev", "del", "vd0"], check=True)
+            calls.given_up += 1
+            life = calls.life()
+        life.ready()
+        try:
+            # Until then, nobody may use the netdev of a driver whose last word its device did not hear.
+            until("the device is attached", lambda: "vd0: attached" in life.text())
+            link_up()
+            traffic()
+        except Failure as failure:
+            raise Failure(f"after a kill at {kind} {number} of a start that makes the device: {failure}\n"
+                          f"{life.text()}") from failure
+        life.end()
+        expect("devices that stay", os.listdir("/sys/bus/vdpa/devices"), [])
+
+
+def adopting(calls):
+    """The device is there. What one leaves the next one finds, and dies a call later."""
+    life = calls.life()
+    life.ready()
+    link_up()
+    traffic()
+    life.kill()
+    for kind, number in calls.lives("adopt", ("ioctl", "mmap", "pwrite64")):
+        life = calls.life(traced(kind, number))
+        until("vduse-dp dies or is ready", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
+        # What it does once a second or for the first frames is part of it.
+        if not life.gone():
+            try:
+                traffic()
+            except Failure as failure:
+                if not life.gone():
+                    raise Failure(f"after kills at {kind} 1 to {number} of starts that go on: {failure}") from failure
+        if not life.gone():
+            life.went_on(1)
+            calls.outlived()
+            life.kill()
+
+
+def messages(calls):
+    """The driver goes and comes back, which takes a dozen messages."""
+    device = os.path.basename(glob.glob("/sys/bus/vdpa/devices/vd0/virtio*")[0])
+    folder = "/sys/bus/virtio/drivers/virtio_net"
+    for kind, number in calls.lives("messages", ("pwrite64", "write")):
+        life = calls.life(traced(kind, number))
+        until("vduse-dp dies or is ready", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
+        with subprocess.Popen(["sh", "-ec", f"echo {device} > {folder}/unbind; echo {device} > {folder}/bind"]) as driver:
+            until("vduse-dp dies or the driver is back", lambda: life.gone() or driver.poll() is not None, 40)
+            if not life.gone():
+                calls.outlived()
+                life.kill()
+            life = calls.life()
+            life.ready()
+            expect(f"status of unbind and bind, killed at {kind} {number}", driver.wait(40), 0)
+        try:
+            link_up()
+            traffic()
+        except Failure as failure:
+            raise Failure(f"after a kill at {kind} {number} while the driver came back: {failure}") from failure
+        life.kill()
+
+
+def main():
+    calls = Calls(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    for course in (making, adopting, messages):
+        begin = time.monotonic()
+        course(calls)
+        print(f"-- {course.__name__}: {time.monotonic() - begin:.0f} s", flush=True)
+    for (course, kind), count in calls.done.items():
+        print(f"{course:10}{kind:10}{count:4} kills")
+    print(f"given up by the kernel: {calls.given_up}")
+    life = calls.life()
+    life.ready()
+    traffic()
+    life.end()
+
+
+if __name__ == "__main__":
+    run_program(main)
