@@ -78,7 +78,7 @@ systemctl restart openvswitch-switch > /tmp/ovs-restart.log 2>&1
 END
 chmod +x /tmp/ovs-again
 # Its ports come back one after the other: what the first brings before the second is there goes nowhere.
-in_python netdev.kill9_ports 3 $((2 * 128)) 64 guest0@guest other0@other -- /tmp/ovs-again
+in_python netdev.kill9_ports 2 $((2 * 128)) 64 guest0@guest other0@other -- /tmp/ovs-again
 shows vd0 mac_in_use '^"02:00:00:00:00:10"'
 unnoticed
 ovs del-port br0 vd0 -- del-port br0 vd1

@@ -65,7 +65,7 @@ guest_poweroff
 qemu=(qemu-system-x86_64)
 boot queues=2 mq=on
 pings_and_files
-pairs_under_traffic
+another_mac 02:aa:bb:cc:dd:ee
 guest_poweroff
 
 qemu=(debian13 qemu-system-x86_64)

@@ -11,7 +11,7 @@
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
-rounds=${ROUNDS:-2} seconds=2
+rounds=${ROUNDS:-1} seconds=2
 eal='--no-pci --in-memory --no-telemetry --iova-mode=va'
 options='-i --total-num-mbufs=8192 --disable-link-check'
 
