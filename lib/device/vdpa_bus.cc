@@ -229,13 +229,14 @@ std::string vdpa_holder(const std::string& name) {
 Result<void> vdpa_attach(const std::string& name, const std::string& driver) {
     if (auto loaded = vdpa_driver_loaded(driver); !loaded)
         return loaded;
-    if (!vdpa_exists(name))
+    if (!vdpa_exists(name)) {
         if (auto added = vdpa_add(name); !added)
             return added;
-    // Another try, from a reset on.
-    if (driver == kVirtioVdpa && stays_half_made(name))
+    } else if (driver == kVirtioVdpa && stays_half_made(name)) {
+        // Another try, from a reset on.
         if (auto done = write_file(driver_path(driver) / "unbind", name); !done)
             return done;
+    }
     return vdpa_bind(name, driver);
 }
 

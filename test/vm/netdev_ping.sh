@@ -26,4 +26,20 @@ ip link set dtap0 up
 wait_for 20 carrier yes
 in_netns ping -c 5 -i 0.1 -W 5 -q "$tap_ip" | grep -q ' 5 received' || fail "no pings after it"
 
+step "no child of the application gets the device or the journal"
+checked=0
+for fd in "/proc/$app_pid/fd/"*; do
+    [[ $(readlink "$fd") =~ /(dev/vduse|run/vduse-dp)/ ]] || continue
+    flags=$(awk '$1 == "flags:" { print $2 }' "/proc/$app_pid/fdinfo/${fd##*/}")
+    ((8#$flags & 8#2000000)) || fail "$(readlink "$fd") is inherited"
+    checked=$((checked + 1))
+done
+[ "$checked" -ge 3 ] || fail "of control, device and journal, only $checked are open"
+
+step "SIGTERM under traffic"
+ip netns exec guest ping -i 0.005 -q "$tap_ip" > flood.txt 2>&1 &
+flood=$!
+sleep 0.5
 stop_app
+kill "$flood" 2> /dev/null || true # it has ended if it noticed
+wait "$flood" || true
