@@ -165,9 +165,9 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
 std::optional<uint16_t> Session::position(uint32_t index) {
     Queue& queue = queues_[index];
     const uint32_t indices[] = {index};
-    // Stopped for the moment that it takes to read; `reconcile` lets it go on. One that stopped
-    // before may still have a data thread inside.
-    if ((queue.running && !stop(indices)) || !queue.gate.idle())
+    // Stopped for the moment that it takes to read; `reconcile` lets it go on. Of one that stopped
+    // before, a data thread may still be inside, or just finding the gate closed.
+    if (!stop(indices))
         return std::nullopt;
     if (queue.adopted && !queue.started_with)
         resume(index);

@@ -395,6 +395,25 @@ struct Dawdling final : guest::AccessHook {
     }
 };
 
+// A thread that polls a suspended queue passes its gate for a moment each time, and is not inside.
+TEST_F(HostileSession, PositionsWhileAThreadPolls) {
+    ASSERT_EQ(create(), "");
+    qemu_start();
+    std::atomic<bool> stop = false;
+    std::thread data([&] {
+        while (!stop)
+            take(0);
+    });
+    EXPECT_TRUE(vd0->suspend());
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 5000; ++i)
+        refused += vd0->get_vq_state(1) ? 0 : 1;
+    stop = true;
+    data.join();
+    EXPECT_EQ(refused, 0U);
+    settle();
+}
+
 // A data thread never stops; control maps and unmaps guest memory and changes the number of pairs.
 // A mapping that was let go traps, so a frame that went through proves that nothing was used too
 // long.
