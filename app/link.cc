@@ -2,8 +2,6 @@
 // hear of changes.
 #include "link.h"
 
-#include "port.h"
-
 namespace vduse::app {
 namespace {
 
@@ -29,17 +27,15 @@ void LinkFollower::tell(Side& side, bool up) {
     if (side.endpoint->device != nullptr)
         side.endpoint->device->set_link(up);
     else
-        set_port_link(side.endpoint->port, up);
+        side.endpoint->link.wish.store(
+            up ? LinkWish::up : LinkWish::down, std::memory_order_relaxed
+        );
 }
 
 void LinkFollower::follow_port(Side& device, Side& port) {
     const bool driver = has_driver(*device.endpoint);
-    if (port.told != driver) {
-        tell(port, driver);
-        tell(device, true);  // what the port reports now is not yet its answer: next time
-        return;
-    }
-    tell(device, !driver || port_link_up(port.endpoint->port));
+    tell(port, driver);
+    tell(device, !driver || port.endpoint->link.now().value_or(true));
 }
 
 void LinkFollower::follow(Pair& pair) {

@@ -9,7 +9,8 @@
 // For the same reason a device without a driver is told that its link is up: the port's is down
 // then because we set it down.
 //
-// Threads: the main lcore, which calls `poll` about every 100 ms.
+// Threads: the main lcore, which calls `poll` about every 100 ms. It asks no port itself:
+// port_links.h.
 #pragma once
 
 #include <optional>

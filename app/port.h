@@ -3,7 +3,8 @@
 // Two steps, because the ports' rings decide the size of the mbuf pool, and ports need the pool:
 // `plan_port` reads what the port can do and decides, `start_port` does it.
 //
-// Threads: the main lcore.
+// Threads: the main lcore; the two functions of links, the thread of PortLinks, for they may wait
+// for who waits for our devices.
 #pragma once
 
 #include <cstdint>

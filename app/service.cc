@@ -192,6 +192,7 @@ Result<void> Service::connect() {
         for (uint16_t pair = 0; pair < device->queues; ++pair)
             if (device->lcores[pair] != LCORE_ID_ANY)
                 device->device->set_lcore(pair, device->lcores[pair]);
+    port_links_.start(ports_);
     links_.poll();
     return {};
 }
@@ -354,6 +355,7 @@ int Service::finish() {
     bridges_.clear();
     destroy_devices();
     exit_step("closing the ports");
+    port_links_.stop();
     for (const auto& port : ports_)
         stop_port(port->port);
     rte_mempool_free(pool_);

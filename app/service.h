@@ -26,6 +26,7 @@
 #include "link.h"
 #include "options.h"
 #include "port.h"
+#include "port_links.h"
 #include "switch.h"
 #include "telemetry.h"
 
@@ -96,6 +97,7 @@ class Service {
     std::vector<std::unique_ptr<Bridge>> bridges_;
     std::unique_ptr<Switch> switch_;
     LinkFollower links_;
+    PortLinks port_links_;
     std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<Helper> helper_;
     std::string unsaid_;                ///< what stdout did not take yet

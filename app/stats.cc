@@ -148,7 +148,7 @@ std::string port_line(const Endpoint& endpoint) {
         text,
         ": link %s, rx %" PRIu64 " frames %" PRIu64 " bytes, tx %" PRIu64 " frames %" PRIu64
         " bytes %" PRIu64 " dropped\n",
-        up_or_down(port_link_up(endpoint.port)),
+        up_or_down(endpoint.link.up.load(std::memory_order_relaxed)),
         stats.ipackets,
         stats.ibytes,
         stats.opackets,

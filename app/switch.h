@@ -31,6 +31,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,6 +44,27 @@
 namespace vduse::app {
 
 /// A device or a port, as workers, statistics and the link follower see it.
+enum class LinkWish : uint8_t {
+    none,  ///< it is left alone
+    down,
+    up,
+};
+
+/// A port's link, between the main lcore and the thread of PortLinks (port_links.h).
+struct PortLink {
+    std::atomic<LinkWish> wish = LinkWish::none;        ///< written by the main lcore
+    std::atomic<bool> up = true;                        ///< when that thread looked last
+    std::atomic<LinkWish> seen_after = LinkWish::none;  ///< the wish that was done by then
+    LinkWish set = LinkWish::none;                      ///< that thread's own
+
+    /// What came of the last wish, once that is known.
+    [[nodiscard]] std::optional<bool> now() const {
+        if (seen_after.load(std::memory_order_acquire) != wish.load(std::memory_order_relaxed))
+            return std::nullopt;
+        return up.load(std::memory_order_relaxed);
+    }
+};
+
 struct Endpoint {
     std::string name;
     Device* device = nullptr;  ///< nullptr: a port
@@ -54,6 +76,7 @@ struct Endpoint {
     std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
     std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
     std::atomic<bool> in_service = true;        ///< false: workers leave it alone
+    PortLink link;                              ///< of the port
     /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<net::Counter[]> dropped;
     std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
