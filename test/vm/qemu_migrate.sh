@@ -42,7 +42,9 @@ ping -i 0.05 -q "$driver_ip" > ping.txt &
 ping_pid=$!
 
 loses_nothing() {
-    guest "ping -c 5 -i 0.2 -W 5 $tap_ip" | grep -q ' 0% packet loss'
+    local output
+    output=$(guest "ping -c 5 -i 0.2 -W 5 $tap_ip") || true
+    grep -q ' 0% packet loss' <<< "$output"
 }
 
 migrate_to() { # DEVICE FROM
