@@ -43,7 +43,7 @@
 
 namespace vduse::app {
 
-/// A device or a port, as workers, statistics and the link follower see it.
+/// What the main lcore wants a port's link to be.
 enum class LinkWish : uint8_t {
     none,  ///< it is left alone
     down,
@@ -65,6 +65,7 @@ struct PortLink {
     }
 };
 
+/// A device or a port, as workers, statistics and the link follower see it.
 struct Endpoint {
     std::string name;
     Device* device = nullptr;  ///< nullptr: a port

@@ -108,6 +108,12 @@ in_root() {
     fi
 }
 
+# beside COMMAND...: runs it in the background, two at a time; `wait` waits for the last ones.
+beside() {
+    [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n || true
+    "$@" &
+}
+
 # copy_checkout FOLDER: what meson needs of the checkout, times kept so that little is compiled again.
 copy_checkout() {
     rm -rf "$1"

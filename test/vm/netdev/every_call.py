@@ -60,11 +60,11 @@ def traffic():
 
 
 def traced(kind, number):
-    """What starts a vduse-dp that dies as it makes call `number` of that kind (0: never), counted by thread."""
-    inject = ["-e", f"inject={kind}:signal=SIGKILL:when={number}"] if number else []
+    """What starts a vduse-dp that dies as it makes call `number` of that kind, counted by thread."""
+    inject = f"inject={kind}:signal=SIGKILL:when={number}"
     paths = [word for path in PATHS for word in ("-P", path)]
     # -D: the process started here is vduse-dp, and strace its grandchild.
-    return ["strace", "-D", "-f", "-qq", "-o", TRACE, "-e", f"trace={kind}", *inject, *paths]
+    return ["strace", "-D", "-f", "-qq", "-o", TRACE, "-e", f"trace={kind}", "-e", inject, *paths]
 
 
 class Calls:
