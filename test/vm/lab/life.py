@@ -43,6 +43,11 @@ class Life:
                and not re.search("ready|goes on with|driver (ready|gone)", line)]
         expect("complaints", odd, [])
 
+    def comes_to_say(self, text):
+        """Waits for that; false if it ends first."""
+        until(f"vduse-dp dies or says {text!r}", lambda: self.gone() or text in self.text(), 40, self.text)
+        return not self.gone()
+
     def gone(self):
         return self._process.poll() is not None
 

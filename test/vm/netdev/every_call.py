@@ -96,14 +96,11 @@ def making(calls):
     """From nothing to a netdev."""
     for kind, number in calls.lives("make", ("ioctl", "pwrite64", "write")):
         life = calls.life(traced(kind, number))
-        until("vduse-dp dies or has attached the device", lambda: life.gone() or "vd0: attached" in life.text(), 40,
-              life.text)
-        if not life.gone():
+        if life.comes_to_say("vd0: attached"):
             calls.outlived()
             life.kill()
         life = calls.life()
-        until("vduse-dp is ready or not", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
-        if life.gone():
+        if not life.comes_to_say("vduse-dp: ready"):
             # Who was killed is also who had the kernel wait for the device. For SET_VQ_READY it gives the device up.
             if "the kernel gave it up" not in life.text():
                 raise Failure(f"after a kill at {kind} {number}, vduse-dp ended: {life.text()}")
@@ -132,9 +129,8 @@ def adopting(calls):
     life.kill()
     for kind, number in calls.lives("adopt", ("ioctl", "mmap", "pwrite64")):
         life = calls.life(traced(kind, number))
-        until("vduse-dp dies or is ready", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
         # What it does once a second or for the first frames is part of it.
-        if not life.gone():
+        if life.comes_to_say("vduse-dp: ready"):
             try:
                 traffic()
             except Failure as failure:
@@ -152,7 +148,7 @@ def messages(calls):
     folder = "/sys/bus/virtio/drivers/virtio_net"
     for kind, number in calls.lives("messages", ("pwrite64", "write")):
         life = calls.life(traced(kind, number))
-        until("vduse-dp dies or is ready", lambda: life.gone() or "vduse-dp: ready" in life.text(), 40, life.text)
+        life.comes_to_say("vduse-dp: ready")
         with subprocess.Popen(["sh", "-ec", f"echo {device} > {folder}/unbind; echo {device} > {folder}/bind"]) as driver:
             until("vduse-dp dies or the driver is back", lambda: life.gone() or driver.poll() is not None, 40)
             if not life.gone():

@@ -28,9 +28,8 @@ def main():
     there.command("migrate-incoming", uri=uri)
     here.command("migrate-set-parameters", **{"downtime-limit": DOWNTIME_LIMIT})
     here.command("migrate", uri=uri)
-    answer = until("the end of the migration", lambda: (
-        a := here.command("query-migrate"))["status"] in ("completed", "failed") and a, 300,
-        lambda: here.command("query-migrate"))
+    answer = until("the end of the migration", here.migration_ended, 300,
+                   lambda: here.command("query-migrate"))
     expect("how the migration ended", answer["status"], "completed")
     there.wait_event("RESUME")
     until("the destination's queues", lambda: target.queue(0)["running"] == "yes")

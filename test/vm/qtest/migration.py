@@ -115,10 +115,7 @@ class Machine:
         return self.until_ended()
 
     def until_ended(self):
-        def ended():
-            answer = self.place.qemu.qmp.command("query-migrate")
-            return answer["status"] in ("completed", "failed", "cancelled") and answer
-        return self.until("the end of the migration", ended)
+        return self.until("the end of the migration", self.place.qemu.qmp.migration_ended)
 
     def until(self, what, condition):
         """While frames are under way on both pairs."""

@@ -28,6 +28,11 @@ class Qmp:
                 raise Failure(f"QMP {name}: {message['error']}")
             self.events.append(message["event"])
 
+    def migration_ended(self):
+        """What query-migrate tells of a migration that is over, however it went; None before."""
+        answer = self.command("query-migrate")
+        return answer if answer.get("status") in ("completed", "failed", "cancelled") else None
+
     def wait_event(self, name):
         """Return when event `name` has come since the last call for it."""
         while name not in self.events:

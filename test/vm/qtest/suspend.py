@@ -138,10 +138,8 @@ class Bench:
         self.check_completed()
 
     def check_completed(self):
-        def ended():
-            answer = self.qemu.qmp.command("query-migrate")
-            return answer.get("status") in ("completed", "failed") and answer
-        expect("how the migration ended", until("its end", ended)["status"], "completed")
+        expect("how the migration ended",
+               until("its end", self.qemu.qmp.migration_ended)["status"], "completed")
 
     def load(self, path):
         """The machine goes on from a file, in another QEMU."""
