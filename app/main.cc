@@ -2,10 +2,7 @@
 //
 // `vduse-dp [EAL options] -- [options]`. Everything after `--` is ours and is checked before the
 // EAL starts, so that a typing error costs no hugepages and needs no rights. What only the EAL can
-// tell (lcores, ports) is checked next, before any device exists. Then Service does the work.
-//
-// Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
-#include <rte_dev.h>
+// tell about lcores is checked next, before any device exists. Then Service does the work.
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -22,7 +19,7 @@
 #include <vector>
 
 #include "options.h"
-#include "port.h"
+#include "ports.h"
 #include "print.h"
 #include "service.h"
 #include "signals.h"
@@ -30,9 +27,6 @@
 
 namespace vduse::app {
 namespace {
-
-constexpr int kFailure = 1;
-constexpr int kBadInput = 2;
 
 /// The command line, cut at `--`.
 struct Words {
@@ -74,28 +68,6 @@ int print_about(const Options& options) {
     return 0;
 }
 
-/// Devices of the EAL that another process had when ours started.
-Result<void> probe(const std::vector<std::string>& vdevs, const Options& options) {
-    for (const auto& arguments : vdevs)
-        if (const int code = rte_dev_probe(arguments.c_str()); code != 0)
-            return Error{-code, "--vdev " + arguments};
-    for (const auto& name : options.ports)
-        if (!find_port(name))
-            (void)rte_dev_probe(name.c_str());  // on a PCI bus; if not, find_ports complains
-    return {};
-}
-
-Result<std::vector<uint16_t>> find_ports(const Options& options) {
-    std::vector<uint16_t> ports;
-    for (const auto& name : options.ports) {
-        const auto port = find_port(name);
-        if (!port)
-            return port.error();
-        ports.push_back(*port);
-    }
-    return ports;
-}
-
 void print_notes(const Options& options) {
     for (const auto& name : unused_endpoints(options))
         print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
@@ -103,8 +75,8 @@ void print_notes(const Options& options) {
         print_note(line);
 }
 
-int serve(const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took) {
-    Service service(options, std::move(ports), eal_took);
+int serve(const Options& options, Start start) {
+    Service service(options, std::move(start));
     if (auto started = service.start(); started)
         service.run();
     else
@@ -122,30 +94,22 @@ std::string bad_lcore(const Options& options) {
     return {};
 }
 
-/// The EAL is up, but for `vdevs`.
-int check_and_serve(
-    const Options& options,
-    const std::vector<std::string>& vdevs,
-    std::chrono::milliseconds eal_took
-) {
+/// The EAL is up.
+int check_and_serve(const Options& options, Start start) {
     if (rte_lcore_count() < 2)
         return bad_input("needs the main lcore and at least one worker lcore, for example -l 0-1");
     if (const std::string line = bad_lcore(options); !line.empty())
         return bad_input(line);
     if (options.take_over) {
         auto taken = take_over(options);
-        if (taken)
-            taken = probe(vdevs, options);
         if (!taken) {
             print_error("--take-over: " + taken.error().text());
             return kFailure;
         }
+        start.predecessors = std::move(*taken);
     }
-    auto ports = find_ports(options);
-    if (!ports)
-        return bad_input(ports.error().what);
     print_notes(options);
-    return serve(options, std::move(*ports), eal_took);
+    return serve(options, std::move(start));
 }
 
 int run(std::span<char*> argv) {
@@ -160,19 +124,18 @@ int run(std::span<char*> argv) {
     if (options->help || options->version)
         return print_about(*options);
     block_signals();
-    std::vector<std::string> vdevs;
-    if (options->take_over)
-        vdevs = withhold_vdevs(words.eal);
+    Start start;
+    start.vdevs = withhold_vdevs(words.eal);
     const auto begin = std::chrono::steady_clock::now();
     if (rte_eal_init(static_cast<int>(words.eal.size()), words.eal.data()) < 0) {
         const int reason = rte_errno;
         print_error(std::string("the EAL does not start: ") + rte_strerror(reason));
         return reason == EINVAL ? kBadInput : kFailure;  // EINVAL: its options, or hardly ever else
     }
-    const auto eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(
+    start.eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - begin
     );
-    const int status = check_and_serve(*options, vdevs, eal_took);
+    const int status = check_and_serve(*options, std::move(start));
     (void)rte_eal_cleanup();
     return status;
 }

@@ -16,6 +16,7 @@
 
 #include "device/vdpa_bus.h"
 #include "net/header.h"
+#include "ports.h"
 #include "print.h"
 #include "signals.h"
 #include "stats.h"
@@ -50,10 +51,8 @@ uint32_t segments(uint16_t mtu) {
 
 }  // namespace
 
-Service::Service(
-    const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took
-)
-    : options_(options), port_numbers_(std::move(ports)), eal_took_(eal_took) {
+Service::Service(const Options& options, Start start)
+    : options_(options), start_(std::move(start)) {
 }
 
 Service::~Service() = default;
@@ -69,7 +68,7 @@ Result<void> Service::start() {
     if (auto done = add_devices(); !done)
         return done;
     const auto devices_there = Clock::now();
-    if (auto done = add_ports(); !done)
+    if (auto done = beside(&Service::add_ports); !done)
         return done;
     if (auto done = connect(); !done)
         return done;
@@ -77,7 +76,7 @@ Result<void> Service::start() {
         return done;
     running_ = true;
     start_telemetry();
-    say("vduse-dp: ready (EAL " + std::to_string(eal_took_.count()) + " ms, devices " +
+    say("vduse-dp: ready (EAL " + std::to_string(start_.eal_took.count()) + " ms, devices " +
         milliseconds(devices_there - begin) + " ms, ports " +
         milliseconds(Clock::now() - devices_there) + " ms)\n");
     start_attach();
@@ -128,12 +127,34 @@ PortNeeds Service::needs_for(EndpointOption other) const {
     return {owned_[other.index]->queue_pairs(), options_.devices[other.index].config.mtu};
 }
 
+Result<void> Service::beside(Result<void> (Service::*work)()) {
+    Result<void> result;
+    helper_->start({[&] {
+        result = (this->*work)();
+        return Report{};
+    }});
+    wait_for_helper();
+    return result;
+}
+
 Result<void> Service::add_ports() {
+    if (!start_.vdevs.empty() || !options_.ports.empty())
+        if (auto done = await_end(start_.predecessors); !done)
+            return done;
+    const auto ports = probe_ports(start_.vdevs, options_.ports);
+    if (!ports) {
+        fail(kBadInput);
+        return ports.error();
+    }
+    return start_ports(*ports);
+}
+
+Result<void> Service::start_ports(const std::vector<uint16_t>& ports) {
     std::vector<PortPlan> plans;
-    for (size_t i = 0; i < port_numbers_.size(); ++i) {
+    for (size_t i = 0; i < ports.size(); ++i) {
         PortNeeds needs = needs_of(i);
         needs.rx_interrupts = options_.idle_us != 0;
-        auto plan = plan_port(options_.ports[i], port_numbers_[i], needs);
+        auto plan = plan_port(options_.ports[i], ports[i], needs);
         if (!plan)
             return plan.error();
         plans.push_back(std::move(*plan));
@@ -164,7 +185,7 @@ Result<void> Service::create_pool(const std::vector<PortPlan>& plans) {
         kPoolCache,
         0,
         RTE_MBUF_DEFAULT_BUF_SIZE,
-        static_cast<int>(rte_socket_id())
+        static_cast<int>(rte_lcore_to_socket_id(rte_get_main_lcore()))
     );
     if (pool_ == nullptr)
         return Error{rte_errno, "pool of " + std::to_string(count) + " mbufs"};
@@ -340,10 +361,12 @@ std::string Service::stats() const {
 
 int Service::finish() {
     start_exit_watchdog();
-    if (!running_)
+    if (!running_) {
         fail();
-    else if (!given_away_)
+        keep_adopted();
+    } else if (!given_away_) {
         say(stats());
+    }
     telemetry_.reset();
     if (control_ != nullptr && !given_away_) {
         exit_step("setting links down");
@@ -353,11 +376,10 @@ int Service::finish() {
     exit_step("stopping the workers");
     switch_.reset();
     bridges_.clear();
-    destroy_devices();
     exit_step("closing the ports");
-    port_links_.stop();
-    for (const auto& port : ports_)
-        stop_port(port->port);
+    if (!ports_.empty())
+        (void)beside(&Service::close_ports);
+    destroy_devices();
     rte_mempool_free(pool_);
     forget_signals();
     helper_.reset();
@@ -365,6 +387,19 @@ int Service::finish() {
     exit_step("printing what nobody reads");
     std::fputs(unsaid_.c_str(), stdout);
     return status_;
+}
+
+void Service::keep_adopted() {
+    for (const auto& device : devices_)
+        if (device->device->info().adopted && !device->device->broken())
+            device->persist = true;
+}
+
+Result<void> Service::close_ports() {
+    port_links_.stop();
+    for (const auto& port : ports_)
+        stop_port(port->port);
+    return {};
 }
 
 void Service::detach_devices() {
@@ -390,9 +425,11 @@ void Service::destroy_devices() {
     exit_step("destroying the devices");
     if (given_away_)
         owned_.clear();
-    for (auto& device : owned_) {
+    for (size_t i = 0; i < owned_.size(); ++i) {
+        auto& device = owned_[i];
         const std::string name = device->name();
-        auto done = device->destroy();
+        const bool kept = !running_ && devices_[i]->persist;
+        auto done = kept ? device->let_go() : device->destroy();
         device.reset();
         if (done || std::ranges::find(staying_, name) != staying_.end())
             continue;

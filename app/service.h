@@ -1,9 +1,13 @@
 // The application in operation: devices, ports, workers, and the loop of the main lcore.
 //
-//     start   devices under /dev/vduse, mbuf pool, ports, workers, "ready", attach thread
-//     run     answer the kernel and telemetry; links every 100 ms; statistics; reports of the
-//     attach thread finish  statistics, links down, devices off the vDPA bus, workers stopped, all
-//     destroyed
+//     start   devices under /dev/vduse, ports with their mbuf pool, workers, "ready", attach
+//     run     answer the kernel and telemetry; links every 100 ms; statistics; reports of attach
+//     finish  statistics, links down, devices off the vDPA bus, workers stopped, ports closed,
+//             devices destroyed
+//
+// What may wait for the kernel (ports, the vDPA bus) is done by the helper thread, while the main
+// lcore answers the kernel's questions to the devices. A start that fails leaves devices that were
+// there already as they were.
 //
 // Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
 // touching them.
@@ -11,11 +15,13 @@
 // A device that the kernel gave up is taken out of service; the others go on, and the exit status
 // will be 1. An attach that fails, or the last device that goes, ends the process with that status.
 //
+// Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
+//
 // Threads: all on the main lcore, which is the control thread of the library.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
-#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -28,18 +34,26 @@
 #include "port.h"
 #include "port_links.h"
 #include "switch.h"
+#include "take_over.h"
 #include "telemetry.h"
 
 struct rte_mempool;
 
 namespace vduse::app {
 
+inline constexpr int kFailure = 1;
+inline constexpr int kBadInput = 2;
+
+/// What there was before, but for the options.
+struct Start {
+    std::chrono::milliseconds eal_took{};
+    std::vector<std::string> vdevs;         ///< the EAL's devices that it was not told of (ports.h)
+    std::vector<Predecessor> predecessors;  ///< they may still have ports
+};
+
 class Service {
   public:
-    /// `ports`: the DPDK numbers of `options.ports`. `eal_took`: for the line that says "ready".
-    Service(
-        const Options& options, std::vector<uint16_t> ports, std::chrono::milliseconds eal_took
-    );
+    Service(const Options& options, Start start);
     Service(const Service&) = delete;
     Service& operator=(const Service&) = delete;
     ~Service();
@@ -55,7 +69,10 @@ class Service {
 
     // start
     Result<void> add_devices();
+    /// `work`, in the helper thread.
+    Result<void> beside(Result<void> (Service::*work)());
     Result<void> add_ports();
+    Result<void> start_ports(const std::vector<uint16_t>& ports);
     Result<void> create_pool(const std::vector<PortPlan>& plans);
     Result<void> connect();
     Result<void> make_bridge(const BridgeOption& option);
@@ -74,11 +91,13 @@ class Service {
     [[nodiscard]] std::string stats() const;
 
     // finish
+    void keep_adopted();
     void detach_devices();
+    Result<void> close_ports();
     void wait_for_helper();
     void destroy_devices();
 
-    void fail() { status_ = 1; }
+    void fail(int status = kFailure) { status_ = std::max(status_, status); }
     Endpoint& endpoint(EndpointOption option) {
         return option.port ? *ports_[option.index] : *devices_[option.index];
     }
@@ -87,8 +106,7 @@ class Service {
     [[nodiscard]] PortNeeds needs_for(EndpointOption other) const;
 
     const Options& options_;
-    std::vector<uint16_t> port_numbers_;
-    std::chrono::milliseconds eal_took_;
+    Start start_;
     std::unique_ptr<Control> control_;
     std::vector<std::unique_ptr<Device>> owned_;      ///< one for each of devices_
     std::vector<std::unique_ptr<Endpoint>> devices_;  ///< in the order of the options

@@ -14,7 +14,6 @@
 #include <thread>
 #include <utility>
 
-#include "base/fd.h"
 #include "print.h"
 #include "vduse.h"
 
@@ -91,14 +90,9 @@ bool has_any(int pid, const Other& other) {
     });
 }
 
-bool ended(const Other& other) {
-    pollfd process{other.process.get(), POLLIN, 0};
-    return ::poll(&process, 1, 0) == 1;
-}
-
 }  // namespace
 
-Result<void> take_over(const Options& options) {
+Result<std::vector<Predecessor>> take_over(const Options& options) {
     auto others = find_others(options);
     if (!others)
         return others.error();
@@ -106,32 +100,26 @@ Result<void> take_over(const Options& options) {
         if (::syscall(SYS_pidfd_send_signal, other.process.get(), SIGUSR2, nullptr, 0) != 0)
             return Error{errno, "asking " + named(pid)};
     const auto end = Clock::now() + kPatience;
-    for (const auto& [pid, other] : *others) {
-        while (has_any(pid, other) || (!options.ports.empty() && !ended(other))) {
+    std::vector<Predecessor> predecessors;
+    for (auto& [pid, other] : *others) {
+        while (has_any(pid, other)) {
             if (Clock::now() > end)
                 return Error{ETIMEDOUT, named(pid) + " does not let go of the devices"};
             std::this_thread::sleep_for(kLook);
         }
         print_note("took over from " + named(pid));
+        predecessors.push_back({pid, std::move(other.process)});
     }
-    return {};
+    return predecessors;
 }
 
-std::vector<std::string> withhold_vdevs(std::vector<char*>& eal) {
-    constexpr std::string_view kOption = "--vdev";
-    std::vector<std::string> withheld;
-    std::vector<char*> kept;
-    for (size_t i = 0; i < eal.size(); ++i) {
-        const std::string_view word = eal[i];
-        if (word == kOption && i + 1 < eal.size())
-            withheld.emplace_back(eal[++i]);
-        else if (word.starts_with(std::string(kOption) + "="))
-            withheld.emplace_back(word.substr(kOption.size() + 1));
-        else
-            kept.push_back(eal[i]);
+Result<void> await_end(const std::vector<Predecessor>& predecessors) {
+    for (const auto& [pid, process] : predecessors) {
+        pollfd end{process.get(), POLLIN, 0};
+        if (::poll(&end, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) != 1)
+            return Error{ETIMEDOUT, named(pid) + " does not end, and has ports"};
     }
-    eal = std::move(kept);
-    return withheld;
+    return {};
 }
 
 }  // namespace vduse::app

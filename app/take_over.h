@@ -2,28 +2,34 @@
 // pause as after a crash, but a shorter one, since the EAL of this process is up already.
 //
 //     this process                              the process that has the devices
-//     EAL starts, without --vdev                serves
+//     EAL starts                                serves
 //     could it go on with each device?          serves
 //     SIGUSR2  ------------------------------>  lets go of the devices, then of its ports; ends
-//     waits for the journals, and where it
-//     has ports, for that end
-//     --vdev, devices, ports; serves
+//     waits for the journals
+//     devices; answers the kernel
+//     waits for that end; ports; serves
 //
 // Nothing is asked of a process that holds another device too, which would be nobody's then.
 #pragma once
 
-#include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "options.h"
 
 namespace vduse::app {
 
-/// Returns when the devices are free. An error leaves them where they are.
-Result<void> take_over(const Options& options);
+/// A process that gave its devices away and may still have ports, by a descriptor that no other
+/// process can come behind.
+struct Predecessor {
+    int pid = 0;
+    UniqueFd process;
+};
 
-/// Takes `--vdev ARGS` and `--vdev=ARGS` out of the words for the EAL: what one process has, a
-/// second one cannot probe. Returns the ARGS.
-std::vector<std::string> withhold_vdevs(std::vector<char*>& eal);
+/// Returns when the devices are free. An error leaves them where they are.
+Result<std::vector<Predecessor>> take_over(const Options& options);
+
+/// What one process has, a second one cannot probe: returns when the ports are free.
+Result<void> await_end(const std::vector<Predecessor>& predecessors);
 
 }  // namespace vduse::app

@@ -143,6 +143,7 @@ struct RegionInfo {
 struct DeviceInfo {
     uint64_t api_version = 0;      ///< of VDUSE, as agreed with the kernel: 0 has no groups
     uint64_t kernel_features = 0;  ///< VDUSE_F_* that the kernel has; 0 before Linux 7.3
+    bool adopted = false;          ///< it was there when this process added it
     uint8_t status = 0;
     uint64_t features = 0;  ///< negotiated
     bool link_up = false;

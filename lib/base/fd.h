@@ -2,6 +2,7 @@
 // thing that is written to an eventfd.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -32,6 +33,16 @@ class UniqueFd {
   private:
     int fd_ = -1;
 };
+
+/// The same file by a high number, where the process may have one: when it dies, the file is let go
+/// of before those that may keep the process in the kernel. They are closed from the highest number
+/// down (Linux' exit_files() only queues them, and task_work_run() begins with the last), and a
+/// tap, for one, has to wait for RTNL, while who has that may wait for the next process.
+inline UniqueFd let_go_of_early(UniqueFd fd) noexcept {
+    constexpr int kHigh = 768;  // of the 1024 that a process has unless it was told otherwise
+    UniqueFd high(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kHigh));
+    return high ? std::move(high) : std::move(fd);
+}
 
 /// Makes the eventfd `fd` readable. Any thread, also in a signal handler. A counter that is full is
 /// readable already, so nothing can go wrong that matters.

@@ -132,6 +132,7 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
     );
     if (!file)
         return Error{errno, "journal: open " + path};
+    file = let_go_of_early(std::move(file));  // before the locks: closing one descriptor ends them
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         const auto other = holder(folder, name);
         return Error{

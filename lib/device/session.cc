@@ -290,6 +290,7 @@ DeviceInfo Session::info() const {
     DeviceInfo info;
     info.api_version = capabilities_.api_version;
     info.kernel_features = capabilities_.features;
+    info.adopted = adopted_;
     info.status = state_.status;
     info.features = state_.features;
     info.link_up = config_status_ != 0 && !broken_;

@@ -243,6 +243,7 @@ class Session {
     std::unique_ptr<uapi::ControlNode> control_node_;
     std::unique_ptr<uapi::DeviceNode> node_;
     UniqueFd kick_;
+    bool adopted_ = false;  ///< the device was there before
     bool broken_ = false;
     std::optional<Journal> journal_;
     bool journal_good_ = true;  ///< what it should hold it does

@@ -198,6 +198,7 @@ void Session::guess_space(uint32_t index, const uapi::abi::VqInfo& info) {
 }
 
 void Session::go_on() {
+    adopted_ = true;
     set_rules();
     config_mac_.reset();
     publish(control_.state());

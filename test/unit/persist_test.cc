@@ -57,6 +57,7 @@ TEST_F(PersistTest, TheNextOneGoesOn) {
 
     ASSERT_EQ(create(lasting()), "");
     const DeviceInfo info = device->info();
+    EXPECT_TRUE(info.adopted);
     EXPECT_EQ(info.status, 0x0c);
     EXPECT_EQ(info.features, kWithMq);
     EXPECT_EQ(info.active_pairs, 2);
@@ -225,6 +226,7 @@ TEST_F(PersistTest, OtherOptionsMakeAnotherDevice) {
     DeviceConfig other = lasting();
     other.queue_size = 256;
     ASSERT_EQ(create(other), "") << "nobody uses it: it is made anew";
+    EXPECT_FALSE(device->info().adopted);
     EXPECT_EQ(vd0->vqs[0].max_size, 256);
     vd0->on_bus = true;
     end();
@@ -268,6 +270,7 @@ TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
         offer_from_guest(0);
         ASSERT_EQ(create(lasting()), "");
         const DeviceInfo info = device->info();
+        EXPECT_TRUE(info.adopted);
         EXPECT_TRUE(info.promiscuous);
         EXPECT_EQ(info.mac, kMac);
         EXPECT_EQ(info.features, kWithMq);

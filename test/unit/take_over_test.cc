@@ -2,6 +2,7 @@
 #include "take_over.h"
 
 #include <gtest/gtest.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,20 +86,18 @@ TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
     EXPECT_EQ(done.error().code, ENOENT);
 }
 
-TEST_F(TakeOverTest, VdevsAreWithheldFromTheEal) {
-    std::string words[] = {
-        "vduse-dp", "--vdev", "net_tap0,iface=a", "-l", "0-1", "--vdev=net_tap1"};
-    std::vector<char*> eal;
-    for (std::string& word : words)
-        eal.push_back(word.data());
-    EXPECT_EQ(app::withhold_vdevs(eal), (std::vector<std::string>{"net_tap0,iface=a", "net_tap1"}));
-    ASSERT_EQ(eal.size(), 3U);
-    EXPECT_STREQ(eal[1], "-l");
-    EXPECT_TRUE(app::withhold_vdevs(eal).empty());
-    std::string last = "--vdev";
-    eal.push_back(last.data());
-    EXPECT_TRUE(app::withhold_vdevs(eal).empty());
-    EXPECT_EQ(eal.size(), 4U) << "without a value: the EAL complains";
+TEST_F(TakeOverTest, TheEndOfAPredecessorIsAwaited) {
+    std::vector<app::Predecessor> predecessors(1);
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+        ::usleep(20'000);
+        ::_exit(0);
+    }
+    predecessors[0].pid = pid;
+    predecessors[0].process = UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    ASSERT_TRUE(predecessors[0].process);
+    EXPECT_TRUE(app::await_end(predecessors));
+    EXPECT_EQ(::waitpid(pid, nullptr, WNOHANG), pid) << "it has ended";
 }
 
 }  // namespace

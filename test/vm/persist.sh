@@ -37,6 +37,41 @@ for signal in TERM KILL TERM KILL; do
     wait_for 10 app_says " 2 vlans" # 0 and 5
 done
 
+# Linux keeps RTNL, the lock that a tap needs to be made or closed, until a command of the control queue is answered.
+step "a command while nobody is there"
+kill -KILL "$app_pid"
+wait "$app_pid" || true
+in_netns ethtool -L "$netdev" combined 1 &
+command=$!
+start
+wait "$command"
+pings "after a command that waited"
+
+step "killed while a command is under way"
+kill -STOP "$app_pid"
+in_netns ethtool -L "$netdev" combined 2 &
+command=$!
+sleep 1 # it shows nowhere that the command is under way
+kill -KILL "$app_pid" # it cannot end: it has a tap
+killed=$app_pid
+start
+wait "$command"
+wait "$killed" || true
+pings "after a command that the process did not answer"
+
+step "a start that fails leaves the device as it was"
+kill -KILL "$app_pid"
+wait "$app_pid" || true
+status=0
+"${app[@]}" "${app_eal[@]}" -- --device vd0,attach=virtio,queues=2 --port net_tap7 --patch vd0:net_tap7 > /tmp/failed 2>&1 ||
+    status=$?
+cat /tmp/failed
+[ "$status" = 2 ] || fail "it ended with status $status"
+grep -q "^vduse-dp: --port net_tap7: no such DPDK port" /tmp/failed || fail "it does not say why"
+start
+app_says "vd0: goes on with the device that is there" || fail "it did not go on"
+pings "after a start that failed"
+
 step "the driver still commands"
 in_netns ip link del v5
 in_netns ethtool -L "$netdev" combined 1
