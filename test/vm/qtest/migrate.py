@@ -168,6 +168,8 @@ def play(arguments, places):
             journey.cancelled(places[1])
         with step("stop and cont"):
             journey.restarts()
+        with step("the same machine can be migrated all the same"):
+            journey.go(places[1], True)
         # The last one: when this QEMU shadows once more, it forgets to set the features.
         with step(f"{place.device.name} refuses, return-path off: the source is done, until cont"):
             journey.refused(place, False)

@@ -16,6 +16,11 @@ def frame(number, source, vlan):
     return head + bytes((number + i) & 0xFF for i in range(size - len(head)))
 
 
+def number_of(sent):
+    """Of a frame without a VLAN tag."""
+    return int.from_bytes(sent[14:18], "big")
+
+
 def reflected(sent):
     return sent[6:12] + sent[:6] + sent[12:]
 
@@ -97,9 +102,9 @@ class Traffic:
     def _match(self, pair, seen):
         expected = [reflected(sent) for sent in self._expected.get(pair, [])]
         if seen not in expected:
-            raise Failure(f"frame reflected on pair {pair}\n"
-                          f"  expected: one of {len(expected)} that are under way\n"
-                          f"  seen:     {len(seen)} bytes {seen[:24].hex()}...")
+            raise Failure(f"frame reflected on pair {pair}, of {self._number} in all\n"
+                          f"  expected: one of {[number_of(sent) for sent in expected]}\n"
+                          f"  seen:     {number_of(seen)}, {len(seen)} bytes {seen[:24].hex()}...")
         skipped = expected.index(seen)
         self.lost += skipped
         del self._expected[pair][:skipped + 1]
