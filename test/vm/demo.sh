@@ -16,7 +16,7 @@ wait_for 30 app_says 'vd1: attached'
 driver_to_netns vd0
 wait_for 20 test -e /dev/vhost-vdpa-0
 
-step "a Linux guest boots in $("${qemu[@]}" --version | head -1)"
+step "a Linux guest in $("${qemu[@]}" --version | head -1)"
 start_guest queues=2 mq=on
 guest "ip addr add $guest_ip/24 dev eth0; ip link set eth0 up" > /dev/null
 

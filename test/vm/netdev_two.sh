@@ -12,13 +12,9 @@ use_bus virtio
 start_app --vdev=net_tap0,iface=dtap0 -- --stats 1 --bridge vd0,vd1,net_tap0 --port net_tap0 \
     --device vd0,attach=virtio,mtu=9000 --device vd1,attach=virtio,mtu=9000
 tap_up
+driver_to_netns vd1 other "$other_ip"
+other=$netdev
 driver_to_netns vd0
-wait_for 20 netdev_of vd1
-other=$(netdev_of vd1)
-ip netns add other
-ip link set "$other" netns other
-ip -n other addr add "$other_ip/24" dev "$other"
-ip -n other link set "$other" up
 
 in_other() {
     ip netns exec other "$@"
@@ -46,10 +42,10 @@ has_link guest "$netdev" || fail "a member's link follows the tap"
 ip link set dtap0 up
 
 step "20 pings each way among the three"
-in_netns ping -c 20 -i 0.05 -W 5 -q "$other_ip" | grep -q ' 20 received' || fail "vd0 to vd1"
-in_netns ping -c 20 -i 0.05 -W 5 -q "$tap_ip" | grep -q ' 20 received' || fail "vd0 to tap"
-in_other ping -c 20 -i 0.05 -W 5 -q "$tap_ip" | grep -q ' 20 received' || fail "vd1 to tap"
-ping -c 20 -i 0.05 -W 5 -q "$driver_ip" | grep -q ' 20 received' || fail "tap to vd0"
+all_answered "$other_ip" in_netns
+all_answered "$tap_ip" in_netns
+all_answered "$tap_ip" in_other
+all_answered "$driver_ip"
 stations=$(bridge_count stations)
 [ "$stations" -ge 3 ] || fail "$stations stations are known, not three"
 

@@ -18,7 +18,7 @@ shows vd0 link_state '^down'
 of_guide() {
     guide_block ovs qemu | grep -oP "$1,\\K\\S+" || fail "the guide's options for QEMU have no $1"
 }
-step "a guest boots in $("${qemu[@]}" --version | head -1)"
+step "a guest in $("${qemu[@]}" --version | head -1)"
 start_guest "$(of_guide vhostdev=/dev/vhost-vdpa-0)" "$(of_guide netdev=n0)"
 guest_up
 shows vd0 link_state '^up'

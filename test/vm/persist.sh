@@ -10,16 +10,11 @@ start() {
     tap_up
 }
 
-pings() {
-    in_netns ping -c 20 -i 0.05 -W 5 -q "$tap_ip" | grep -q ' 20 received, 0% packet loss' ||
-        fail "pings were lost $1"
-}
-
 start
 driver_to_netns vd0
 in_netns ethtool -L "$netdev" combined 2
 in_netns ip link add link "$netdev" name v5 type vlan id 5
-pings "before the first end"
+all_answered "$tap_ip" in_netns
 index=$(in_netns cat "/sys/class/net/$netdev/ifindex")
 
 for signal in TERM KILL TERM KILL; do
@@ -31,7 +26,7 @@ for signal in TERM KILL TERM KILL; do
     in_netns ip -br link show dev "$netdev" | grep -q LOWER_UP || fail "the netdev lost its carrier"
     start
     app_says "vd0: goes on with the device that is there" || fail "it did not go on"
-    pings "after SIG$signal"
+    all_answered "$tap_ip" in_netns
     [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
     wait_for 10 app_says "pairs 2 of 2"
     wait_for 10 app_says " 2 vlans" # 0 and 5
@@ -45,19 +40,19 @@ in_netns ethtool -L "$netdev" combined 1 &
 command=$!
 start
 wait "$command"
-pings "after a command that waited"
+all_answered "$tap_ip" in_netns
 
 step "killed while a command is under way"
 kill -STOP "$app_pid"
 in_netns ethtool -L "$netdev" combined 2 &
 command=$!
 sleep 1 # it shows nowhere that the command is under way
-kill -KILL "$app_pid" # it cannot end: it has a tap
+kill -KILL "$app_pid" # it has a tap to close, so it cannot end yet
 killed=$app_pid
 start
 wait "$command"
 wait "$killed" || true
-pings "after a command that the process did not answer"
+all_answered "$tap_ip" in_netns
 
 step "a start that fails leaves the device as it was"
 kill -KILL "$app_pid"
@@ -70,14 +65,14 @@ cat /tmp/failed
 grep -q "^vduse-dp: --port net_tap7: no such DPDK port" /tmp/failed || fail "it does not say why"
 start
 app_says "vd0: goes on with the device that is there" || fail "it did not go on"
-pings "after a start that failed"
+all_answered "$tap_ip" in_netns
 
 step "the driver still commands"
 in_netns ip link del v5
 in_netns ethtool -L "$netdev" combined 1
 mark_log
 wait_for 10 app_says "pairs 1 of 2"
-pings "with one pair"
+all_answered "$tap_ip" in_netns
 
 step "without persist=1 it is made anew"
 vdpa dev del vd0

@@ -13,7 +13,7 @@ wait_for 20 test -e /dev/vhost-vdpa-0
 dd if=/dev/urandom of=/tmp/file bs=1M count=2 status=none
 
 boot() { # NETDEV-OPTIONS DEVICE-OPTIONS
-    step "a guest boots in $("${qemu[@]}" --version | head -1) ${2:-(mq=off)}"
+    step "a guest in $("${qemu[@]}" --version | head -1) ${2:-(mq=off)}"
     start_guest "$1" "$2"
     guest_up
 }

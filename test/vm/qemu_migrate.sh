@@ -15,7 +15,7 @@ for name in vd0 vd1; do
 done
 
 guest_vhost=/dev/$(vhost_of vd0)
-step "a guest boots"
+step "a guest"
 start_guest queues=2 mq=on,mac=02:00:00:00:00:10
 guest_up
 

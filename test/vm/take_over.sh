@@ -57,13 +57,8 @@ crashed() {
 
 use_bus virtio
 start_app -- "${devices[@]}"
+driver_to_netns vd1 other "$other_ip"
 driver_to_netns vd0
-wait_for 20 netdev_of vd1
-other=$(netdev_of vd1)
-ip netns add other
-ip link set "$other" netns other
-ip -n other addr add "$other_ip/24" dev "$other"
-ip -n other link set "$other" up
 wait_for 10 in_netns ping -c 1 -W 1 "$other_ip"
 index=$(in_netns cat "/sys/class/net/$netdev/ifindex")
 
@@ -96,11 +91,7 @@ stop_app
 step "with a port, which the first one closes"
 start_app --vdev=net_tap0,iface=dtap0,mac=fixed -- --device vd2,attach=virtio --port net_tap0 --patch vd2:net_tap0
 tap_up
-wait_for 20 netdev_of vd2
-netdev=$(netdev_of vd2)
-ip link set "$netdev" netns guest
-ip -n guest addr add "$driver_ip/24" dev "$netdev"
-ip -n guest link set "$netdev" up
+driver_to_netns vd2
 wait_for 10 in_netns ping -c 1 -W 1 "$tap_ip"
 before=$app_pid
 start_app --vdev=net_tap0,iface=dtap0,mac=fixed -- --take-over --device vd2,attach=virtio --port net_tap0 \

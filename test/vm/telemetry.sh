@@ -7,7 +7,7 @@ start_app --vdev=net_tap0,iface=dtap0 -- \
     --device vd0,attach=virtio --port net_tap0 --patch vd0:net_tap0
 tap_up
 driver_to_netns vd0
-in_netns ping -c 20 -i 0.05 -W 5 -q "$tap_ip" | grep -q ' 20 received' || fail "pings were lost"
+all_answered "$tap_ip" in_netns
 
 step "dpdk-telemetry.py"
 echo /vduse/list | /usr/bin/dpdk-telemetry.py > list.json || fail "dpdk-telemetry.py failed"

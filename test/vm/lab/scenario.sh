@@ -159,16 +159,17 @@ netdev_of() {
     [ -e "$path" ] && basename "$path"
 }
 
-# driver_to_netns NAME: moves that netdev into the namespace `guest`, up and with its address. The
-# tap stays outside: net_tap looks for it in the namespace that it runs in.
+# driver_to_netns NAME [NETNS IP]: moves that netdev, `netdev` from now on, into a namespace (`guest`), up and with its
+# address. The tap stays outside: net_tap looks for it in the namespace that it runs in.
 driver_to_netns() {
+    local netns=${2:-guest}
     wait_for 20 netdev_of "$1"
     netdev=$(netdev_of "$1")
-    ip netns add guest
-    ip link set "$netdev" netns guest
-    ip -n guest addr add "$driver_ip/24" dev "$netdev"
-    ip -n guest link set lo up
-    ip -n guest link set "$netdev" up
+    [ -e "/run/netns/$netns" ] || ip netns add "$netns"
+    ip link set "$netdev" netns "$netns"
+    ip -n "$netns" addr add "${3:-$driver_ip}/24" dev "$netdev"
+    ip -n "$netns" link set lo up
+    ip -n "$netns" link set "$netdev" up
 }
 
 in_netns() {
