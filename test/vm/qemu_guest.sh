@@ -64,13 +64,13 @@ guest_poweroff
 
 qemu=(qemu-system-x86_64)
 boot queues=2 mq=on
-pings_and_files
+guest_pings
 another_mac 02:aa:bb:cc:dd:ee
 guest_poweroff
 
 qemu=(debian13 qemu-system-x86_64)
 boot '' ''
-pings_and_files
+guest_pings
 another_mac 02:aa:bb:cc:dd:ef
 guest_poweroff
 
