@@ -3,10 +3,10 @@
 #include "helper.h"
 
 #include <cerrno>
-#include <csignal>
 #include <utility>
 
 #include "device/vdpa_bus.h"
+#include "signals.h"
 
 namespace vduse::app {
 
@@ -41,10 +41,7 @@ void Helper::start(std::vector<Step> steps) {
 }
 
 void Helper::work(const std::vector<Step>& steps) {
-    // Signals are for the main lcore; here they would only interrupt system calls.
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    block_signals();
     for (const Step& step : steps) {
         if (cancelled_.load())
             break;

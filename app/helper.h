@@ -1,8 +1,9 @@
-// The helper thread: does what control must not do itself, because the kernel asks the device, that
-// is control, before it lets go of the caller (lib/device/vdpa_bus.h).
+// The helper thread: does what control must not do itself, because the kernel, or who has its
+// locks, asks the device, that is control, before it lets go of the caller (lib/device/vdpa_bus.h,
+// ports.h).
 //
-// It works through a list of steps and leaves a report of each; the main lcore, which keeps
-// answering the kernel meanwhile, is woken to take the reports and print them.
+// It works through a list of steps, which may leave reports; the main lcore, which keeps answering
+// the kernel meanwhile, is woken to take them and print them.
 #pragma once
 
 #include <atomic>

@@ -120,7 +120,7 @@ Result<uint16_t> find_port(const std::string& name) {
     uint16_t port = 0;
     if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0)
         return Error{
-            ENODEV, "--port " + name + ": no such DPDK port, existing ports: " + existing_ports()};
+            EINVAL, "--port " + name + ": no such DPDK port, existing ports: " + existing_ports()};
     return port;
 }
 

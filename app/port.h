@@ -3,8 +3,8 @@
 // Two steps, because the ports' rings decide the size of the mbuf pool, and ports need the pool:
 // `plan_port` reads what the port can do and decides, `start_port` does it.
 //
-// Threads: the main lcore; the two functions of links, the thread of PortLinks, for they may wait
-// for who waits for our devices.
+// Threads: the helper; the two functions of links, the thread of PortLinks. Control, which is the
+// main lcore, calls `port_mtu` only: all others may wait for who waits for our devices.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +41,7 @@ constexpr uint32_t frame_bytes(uint16_t mtu) {
     return mtu + 18U;
 }
 
-/// The DPDK number of a port. The error lists those that exist.
+/// The DPDK number of a port. Code EINVAL: `what` lists those that exist.
 Result<uint16_t> find_port(const std::string& name);
 
 /// Says on stderr what the port cannot do and we can do without.

@@ -5,8 +5,8 @@
 // each command of its control queue. So control, which answers, must never ask a port. It leaves
 // wishes here, and reads what was found last (Endpoint::link).
 //
-// Threads: the main lcore. The thread of this object calls ethdev's functions of links, and no
-// other of the ports.
+// Threads: the main lcore, and the helper for `stop`. The thread of this object calls ethdev's
+// functions of links, and no other of the ports.
 #pragma once
 
 #include <memory>
@@ -21,7 +21,7 @@ class PortLinks {
   public:
     /// Looks at these from now on, about every 100 ms. They stay until `stop`.
     void start(std::span<const std::unique_ptr<Endpoint>> ports);
-    /// Waits for the call that it is in: not while a driver may need an answer.
+    /// Waits for the call that it is in: not for the main lcore, while a driver may need an answer.
     void stop();
 
   private:

@@ -17,13 +17,18 @@
 
 namespace vduse::app {
 
-/// Takes `--vdev ARGS` and `--vdev=ARGS` out of the words for the EAL. Returns the ARGS.
+/// Takes `--vdev ARGS` and `--vdev=ARGS` out of the words for the EAL, which knows `--vd`, too.
+/// Returns the ARGS.
 std::vector<std::string> withhold_vdevs(std::vector<char*>& eal);
 
-/// Probes what was withheld, and looks for the ports `names`. Returns their DPDK numbers. Errors
-/// are mistakes on the command line.
+/// Probes what was withheld, and looks for the ports `names`. Returns their DPDK numbers.
+/// `pci_again`: another process may have had them when the EAL looked at the PCI bus. Code EINVAL:
+/// a mistake on the command line, all said in `what`.
 Result<std::vector<uint16_t>> probe_ports(
-    const std::vector<std::string>& vdevs, const std::vector<std::string>& names
+    const std::vector<std::string>& vdevs, const std::vector<std::string>& names, bool pci_again
 );
+
+/// Stops and closes all that there are.
+void close_all_ports();
 
 }  // namespace vduse::app

@@ -1,7 +1,7 @@
 // The application's own lines: reports on stdout, complaints and notes on stderr.
 //
 // stdout is line buffered (main sets it), so that a script that waits for a line gets it at once.
-// Threads: any, but by convention the main lcore; helper threads hand their lines to it.
+// Threads: any. Reports come from the main lcore, to which others hand their lines.
 #pragma once
 
 #include <poll.h>

@@ -40,6 +40,11 @@ std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     return endpoint;
 }
 
+/// With a device that was there, and can still be left to another process.
+bool went_on(const Endpoint& endpoint) {
+    return endpoint.device->info().adopted && !endpoint.device->broken();
+}
+
 std::string milliseconds(std::chrono::nanoseconds time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
 }
@@ -141,9 +146,10 @@ Result<void> Service::add_ports() {
     if (!start_.vdevs.empty() || !options_.ports.empty())
         if (auto done = await_end(start_.predecessors); !done)
             return done;
-    const auto ports = probe_ports(start_.vdevs, options_.ports);
+    const auto ports = probe_ports(start_.vdevs, options_.ports, !start_.predecessors.empty());
     if (!ports) {
-        fail(kBadInput);
+        if (ports.error().code == EINVAL)
+            fail(kBadInput);
         return ports.error();
     }
     return start_ports(*ports);
@@ -185,7 +191,7 @@ Result<void> Service::create_pool(const std::vector<PortPlan>& plans) {
         kPoolCache,
         0,
         RTE_MBUF_DEFAULT_BUF_SIZE,
-        static_cast<int>(rte_lcore_to_socket_id(rte_get_main_lcore()))
+        static_cast<int>(rte_socket_id())
     );
     if (pool_ == nullptr)
         return Error{rte_errno, "pool of " + std::to_string(count) + " mbufs"};
@@ -377,7 +383,7 @@ int Service::finish() {
     switch_.reset();
     bridges_.clear();
     exit_step("closing the ports");
-    if (!ports_.empty())
+    if (helper_ != nullptr)
         (void)beside(&Service::close_ports);
     destroy_devices();
     rte_mempool_free(pool_);
@@ -391,14 +397,12 @@ int Service::finish() {
 
 void Service::keep_adopted() {
     for (const auto& device : devices_)
-        if (device->device->info().adopted && !device->device->broken())
-            device->persist = true;
+        device->persist = device->persist || went_on(*device);
 }
 
 Result<void> Service::close_ports() {
     port_links_.stop();
-    for (const auto& port : ports_)
-        stop_port(port->port);
+    close_all_ports();
     return {};
 }
 
@@ -428,7 +432,7 @@ void Service::destroy_devices() {
     for (size_t i = 0; i < owned_.size(); ++i) {
         auto& device = owned_[i];
         const std::string name = device->name();
-        const bool kept = !running_ && devices_[i]->persist;
+        const bool kept = !running_ && went_on(*devices_[i]);
         auto done = kept ? device->let_go() : device->destroy();
         device.reset();
         if (done || std::ranges::find(staying_, name) != staying_.end())

@@ -6,8 +6,8 @@
 //             devices destroyed
 //
 // What may wait for the kernel (ports, the vDPA bus) is done by the helper thread, while the main
-// lcore answers the kernel's questions to the devices. A start that fails leaves devices that were
-// there already as they were.
+// lcore answers the kernel's questions to the devices. A start that fails leaves the devices with
+// which it went on to the next one.
 //
 // Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
 // touching them.
@@ -17,7 +17,7 @@
 //
 // Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
 //
-// Threads: all on the main lcore, which is the control thread of the library.
+// Threads: all but those steps on the main lcore, which is the control thread of the library.
 #pragma once
 
 #include <algorithm>
@@ -63,6 +63,8 @@ class Service {
     void run();
     /// Also after a `start` that failed half-way. Returns the exit status.
     int finish();
+    /// It was a mistake on the command line that made `start` fail, and `what` says all.
+    [[nodiscard]] bool misused() const { return status_ == kBadInput; }
 
   private:
     using Clock = std::chrono::steady_clock;

@@ -7,20 +7,35 @@
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <cstdint>
+#include <ctime>
+#include <limits>
 
+#include "take_over.h"
 #include "vduse.h"
 
 namespace vduse::app {
 namespace {
 
 constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR2};
+constexpr int64_t kNever = std::numeric_limits<int32_t>::min();
 
 std::atomic<bool> seen = false;
-std::atomic<bool> wanted = false;
+std::atomic<int64_t> wanted = kNever;  ///< when SIGUSR2 came last
 std::atomic<Control*> to_wake = nullptr;
 
+/// Seconds of a clock that a signal handler may read.
+int64_t now() {
+    timespec time{};
+    ::clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec;
+}
+
 void handle(int signal) {
-    (signal == SIGUSR2 ? wanted : seen).store(true);
+    if (signal == SIGUSR2)
+        wanted.store(now());
+    else
+        seen.store(true);
     if (Control* const control = to_wake.load(); control != nullptr)
         control->wake();
 }
@@ -67,7 +82,7 @@ bool signalled() {
 }
 
 bool asked_to_hand_over() {
-    return wanted.exchange(false);
+    return now() - wanted.exchange(kNever) < kHandOverPatience.count();
 }
 
 }  // namespace vduse::app

@@ -25,7 +25,7 @@ void forget_signals();
 /// One of the first three has come.
 bool signalled();
 
-/// The last one has come since this was last asked.
+/// The last one has come since this was last asked, and who sent it is still waiting.
 bool asked_to_hand_over();
 
 }  // namespace vduse::app

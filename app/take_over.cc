@@ -22,7 +22,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::milliseconds kLook{1};
 
 /// A process that has devices, by a descriptor that no other process can come behind.
@@ -99,7 +98,7 @@ Result<std::vector<Predecessor>> take_over(const Options& options) {
     for (const auto& [pid, other] : *others)
         if (::syscall(SYS_pidfd_send_signal, other.process.get(), SIGUSR2, nullptr, 0) != 0)
             return Error{errno, "asking " + named(pid)};
-    const auto end = Clock::now() + kPatience;
+    const auto end = Clock::now() + kHandOverPatience;
     std::vector<Predecessor> predecessors;
     for (auto& [pid, other] : *others) {
         while (has_any(pid, other)) {
@@ -116,7 +115,9 @@ Result<std::vector<Predecessor>> take_over(const Options& options) {
 Result<void> await_end(const std::vector<Predecessor>& predecessors) {
     for (const auto& [pid, process] : predecessors) {
         pollfd end{process.get(), POLLIN, 0};
-        if (::poll(&end, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) != 1)
+        if (::poll(
+                &end, 1, static_cast<int>(std::chrono::milliseconds(kHandOverPatience).count())
+            ) != 1)
             return Error{ETIMEDOUT, named(pid) + " does not end, and has ports"};
     }
     return {};

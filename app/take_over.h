@@ -12,12 +12,16 @@
 // Nothing is asked of a process that holds another device too, which would be nobody's then.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "base/fd.h"
 #include "options.h"
 
 namespace vduse::app {
+
+/// How long a process that asks for the devices waits for each step of the other one.
+inline constexpr std::chrono::seconds kHandOverPatience{10};
 
 /// A process that gave its devices away and may still have ports, by a descriptor that no other
 /// process can come behind.

@@ -54,15 +54,42 @@ wait "$command"
 wait "$killed" || true
 all_answered "$tap_ip" in_netns
 
+step "ended while commands come: the tap is closed before the device is left"
+commands() {
+    local pairs=1
+    until [ -e /tmp/enough ]; do
+        in_netns ethtool -L "$netdev" combined "$pairs"
+        pairs=$((3 - pairs))
+        echo >> /tmp/commands
+    done
+}
+more_commands() {
+    [ "$(wc -l < /tmp/commands)" -gt $((done_before + 3)) ]
+}
+commands &
+command=$!
+for round in 1 2 3; do
+    done_before=$(wc -l < /tmp/commands || echo 0)
+    wait_for 20 more_commands
+    kill -TERM "$app_pid"
+    wait_for 30 gone "$app_pid"
+    wait "$app_pid" || fail "round $round: it ended with status $?"
+    start
+done
+touch /tmp/enough
+wait "$command"
+in_netns ethtool -L "$netdev" combined 2
+all_answered "$tap_ip" in_netns
+
 step "a start that fails leaves the device as it was"
 kill -KILL "$app_pid"
 wait "$app_pid" || true
 status=0
-"${app[@]}" "${app_eal[@]}" -- --device vd0,attach=virtio,queues=2 --port net_tap7 --patch vd0:net_tap7 > /tmp/failed 2>&1 ||
-    status=$?
+"${app[@]}" "${app_eal[@]}" --vdev=net_tap0,iface=dtap0 -- --device vd0,attach=virtio,queues=2,persist=1 \
+    --port net_tap7 --patch vd0:net_tap7 > /tmp/failed 2>&1 || status=$?
 cat /tmp/failed
 [ "$status" = 2 ] || fail "it ended with status $status"
-grep -q "^vduse-dp: --port net_tap7: no such DPDK port" /tmp/failed || fail "it does not say why"
+grep -q "^vduse-dp: --port net_tap7: no such DPDK port, existing ports: net_tap0$" /tmp/failed || fail "it does not say why"
 start
 app_says "vd0: goes on with the device that is there" || fail "it did not go on"
 all_answered "$tap_ip" in_netns
