@@ -255,13 +255,23 @@ start_guest_qemu() {
     exec {guest_in}<> "$guest_files.in" {guest_out}<> "$guest_files.out"
 }
 
+# The next line of the guest's shell in `line`; fails after a second, and keeps what there is of one that is not whole.
+guest_part=''
+guest_line() {
+    local status=0
+    read -r -t 1 -u "$guest_out" line || status=$?
+    guest_part+=$line
+    [ "$status" = 0 ] || return "$status"
+    line=$guest_part guest_part=''
+}
+
 # Waits for the shell of a guest that boots, or boots again.
 guest_ready() {
     local line end=$((SECONDS + 800))
     until [ "${line:-}" = '#ready' ]; do
         ! gone "$guest_pid" || fail "QEMU ended: $(tail -3 /out/qemu.log)"
         [ "$SECONDS" -lt "$end" ] || fail "the guest does not boot: $guest_log"
-        read -r -t 1 -u "$guest_out" line || true
+        guest_line || line=''
     done
 }
 
@@ -272,7 +282,7 @@ guest() {
     echo "$1" >&"$guest_in"
     while [ "$SECONDS" -lt "$end" ]; do
         ! gone "$guest_pid" || fail "QEMU ended during: $1"
-        read -r -t 1 -u "$guest_out" line || continue
+        guest_line || continue
         case $line in
         '#status '*) return "${line#* }" ;;
         esac
