@@ -21,7 +21,10 @@ const char* const kUsage =
 
   --device NAME[,key=value...]  a virtio-net device, /dev/vduse/NAME; repeatable
       queues=N                  queue pairs, 1 to 128 (default 1)
-      queue_size=N              entries of a data queue, a power of two, 2 to 32768 (default 1024)
+      queue_size=N              entries of a data queue, a power of two, 2 to 32768; default:
+                                1024, or fewer where a netdev's bounce memory has no room
+      bounce=SIZE               of the kernel's bounce memory, through which a netdev of this
+                                host sends and receives, 1M to 1G; default: as the rings need
       mac=XX:XX:XX:XX:XX:XX     QEMU's mac= must be the same; default: the driver's
                                 own, with attach=virtio one derived from the name
       mtu=N                     68 to 9702 (default 1500)
@@ -30,7 +33,7 @@ const char* const kUsage =
       ctrl_vq=auto|on|off       control queue; auto (default): where the kernel accepts it
       groups=together|per-pair  all data queues in one group (default), or one for each pair
       as=N                      address spaces, 1 to 129 (default: one for each group,
-                                but 2 at least)
+                                but 2 at least; with attach=virtio 1)
       persist=0|1               1: the device stays when vduse-dp ends, and the next one with
                                 the same options goes on with it
       attach=none|virtio|vhost  put it on the vDPA bus, for a netdev of this host or for QEMU;
@@ -81,14 +84,11 @@ Complaint of_config(DeviceOptions& device, Text value) {
     return set(device.config, value);
 }
 
-Complaint set_attach(DeviceOptions& device, Text value) {
-    return keys::attach(device.attach, value);
-}
-
 using Key = parse::Key<DeviceOptions>;
-constexpr std::array<Key, 11> kKeys = {
+constexpr std::array<Key, 12> kKeys = {
     {{"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
+     {"bounce", of_config<keys::bounce>},
      {"mac", of_config<keys::mac>},
      {"mtu", of_config<keys::mtu>},
      {"speed", of_config<keys::speed>},
@@ -97,7 +97,7 @@ constexpr std::array<Key, 11> kKeys = {
      {"groups", of_config<keys::groups>},
      {"as", of_config<keys::spaces>},
      {"persist", of_config<keys::persist>},
-     {"attach", set_attach}}};
+     {"attach", of_config<keys::attach>}}};
 
 // Entries of QEMU's rings (doc/guide-migration.md).
 constexpr uint16_t kQemuLeastRing = 256;
@@ -186,7 +186,7 @@ Complaint read_device(Reader& reader, Text text) {
             return "--device " + std::string(name) + ": " + *complaint;
     }
     // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
-    if (!device.config.mac && device.attach == Attach::virtio)
+    if (!device.config.mac && device.config.attach == Attach::virtio)
         device.config.mac = mac_from_name(device.config.name);
     if (device.config.ctrl_vq == CtrlVq::off && device.config.queue_pairs > 1)
         return "--device " + std::string(name) +
@@ -481,7 +481,7 @@ std::vector<std::string> qemu_limits(const Options& options) {
     std::vector<std::string> lines;
     for (const DeviceOptions& device : options.devices) {
         const DeviceConfig& config = device.config;
-        if (device.attach != Attach::vhost)
+        if (config.attach != Attach::vhost)
             continue;
         const auto note = [&](const std::string& key, const char* consequence) {
             lines.push_back(config.name + ": " + key + ": " + consequence);
@@ -494,6 +494,8 @@ std::vector<std::string> qemu_limits(const Options& options) {
         if (config.spaces == 1 && config.ctrl_vq != CtrlVq::off)
             note("as=1", "QEMU needs two address spaces to start a device with a control queue");
         const std::string size = "queue_size=" + std::to_string(config.queue_size);
+        if (config.queue_size == 0)
+            continue;
         if (config.queue_size < kQemuLeastRing)
             note(size, "QEMU's rings have 256 entries at least");
         else if (config.queue_size < kQemu10Ring)

@@ -19,11 +19,8 @@
 
 namespace vduse::app {
 
-using device::Attach;
-
 struct DeviceOptions {
     DeviceConfig config;
-    Attach attach = Attach::none;               ///< none: the commands to type are printed
     std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by the group
 };
 

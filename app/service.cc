@@ -256,10 +256,10 @@ void Service::start_attach() {
     std::vector<Step> steps;
     for (const DeviceOptions& option : options_.devices) {
         const std::string& name = option.config.name;
-        if (option.attach == Attach::none)
+        if (option.config.attach == Attach::none)
             print_commands(name);
         else
-            steps.emplace_back([name, driver = device::bus_driver_of(option.attach)] {
+            steps.emplace_back([name, driver = device::bus_driver_of(option.config.attach)] {
                 return attach(name, driver);
             });
     }

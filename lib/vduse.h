@@ -57,10 +57,24 @@ enum class Groups : uint8_t {
     per_pair,  ///< Queue pair i is group i, the control queue is the last one.
 };
 
+/// Which driver of the vDPA bus a device is meant for.
+enum class Attach : uint8_t {
+    none,    ///< Any: somebody else puts it there.
+    virtio,  ///< virtio_vdpa: a netdev of this host.
+    vhost,   ///< vhost_vdpa: a character device for QEMU.
+};
+
 struct DeviceConfig {
-    std::string name;            ///< The node will be /dev/vduse/NAME.
-    uint16_t queue_pairs = 1;    ///< 1 to 128
-    uint16_t queue_size = 1024;  ///< Of data queues: a power of two, 2 to 32768.
+    std::string name;          ///< The node will be /dev/vduse/NAME.
+    uint16_t queue_pairs = 1;  ///< 1 to 128
+    /// Of data queues: a power of two, 2 to 32768. 0: 1024, or as many as the kernel's bounce
+    /// memory has room for where `attach` says that it is used.
+    uint16_t queue_size = 0;
+    /// What the device is made for. To put it on the bus is the caller's (device/vdpa_bus.h).
+    Attach attach = Attach::none;
+    /// Bytes of the kernel's bounce memory, through which a netdev of this host sends and receives:
+    /// 1 MiB to 1 GiB, divided among the address spaces. 0: what the rings need.
+    uint64_t bounce = 0;
     /// None: VIRTIO_NET_F_MAC is not offered, and the driver's side brings its own: QEMU the
     /// guest's `mac=`, Linux a random one. With one, QEMU must be told the same: it shows the guest
     /// ours, but programs our receive filter with its own.
@@ -75,7 +89,8 @@ struct DeviceConfig {
     CtrlVq ctrl_vq = CtrlVq::automatic;
     Groups groups = Groups::together;
     /// Address spaces that the driver may put groups into, 1 to 129. 0: one for each group, but 2
-    /// at least.
+    /// at least; with Attach::virtio 1, as that uses no other and each takes its part of the bounce
+    /// memory.
     uint16_t spaces = 0;
     /// The kernel's device stays when this process ends, and with it what its driver's side has
     /// set up. The next process that adds a device with the same configuration goes on with it.

@@ -57,6 +57,19 @@ inline std::optional<uint32_t> number(Text text, int base = 10) {
     return value;
 }
 
+/// Bytes: a number, with K, M or G behind it or not.
+inline std::optional<uint64_t> size(Text text) {
+    constexpr Text kUnits = "KMG";
+    constexpr unsigned kBitsPerUnit = 10;
+    const size_t unit = text.empty() ? Text::npos : kUnits.find(text.back());
+    if (unit != Text::npos)
+        text.remove_suffix(1);
+    const auto value = number(text);
+    if (!value)
+        return std::nullopt;
+    return uint64_t{*value} << (unit == Text::npos ? 0 : kBitsPerUnit * (unit + 1));
+}
+
 /// Stores a number of `low` to `high`.
 template <class Integer>
 Complaint store_number(Text text, uint32_t low, uint32_t high, Integer& target) {

@@ -5,6 +5,7 @@
 #include <cctype>
 #include <cerrno>
 
+#include "device/bounce.h"
 #include "ring/layout.h"
 
 namespace vduse::device {
@@ -32,9 +33,12 @@ Result<void> validate(const DeviceConfig& config) {
     if (config.ctrl_vq == CtrlVq::off && config.queue_pairs != 1)
         return invalid("queues: more than 1 pair needs the control queue, which ctrl_vq=off denies"
         );
-    if (config.queue_size < kMinQueueSize || config.queue_size > ring::kMaxSize ||
-        !std::has_single_bit(config.queue_size))
+    if (config.queue_size != 0 &&
+        (config.queue_size < kMinQueueSize || config.queue_size > ring::kMaxSize ||
+         !std::has_single_bit(config.queue_size)))
         return invalid("queue_size: a power of two from 2 to 32768");
+    if (config.bounce != 0 && (config.bounce < kLeastBounce || config.bounce > kMostBounce))
+        return invalid("bounce: 1M to 1G");
     if (config.mtu < kMinMtu || config.mtu > kMaxMtu)
         return invalid("mtu: 68 to 9702");
     if (config.spaces > kMaxSpaces)
@@ -54,7 +58,9 @@ Shape shape_of(const DeviceConfig& config, bool with_control) {
     if (with_control)
         shape.offered |= kControlFeatures;
     shape.group_per_pair = config.groups == Groups::per_pair;
-    shape.spaces = config.spaces != 0 ? config.spaces : std::max(shape.groups(), 2U);
+    shape.spaces = config.attach == Attach::virtio ? 1U : std::max(shape.groups(), 2U);
+    if (config.spaces != 0)
+        shape.spaces = config.spaces;
     if (!config.mac)
         shape.offered &= ~kFeatureMac;
     if (!config.offer_mtu)

@@ -4,6 +4,7 @@
 #include <array>
 #include <bit>
 
+#include "device/bounce.h"
 #include "device/config.h"
 #include "ring/layout.h"
 
@@ -24,6 +25,14 @@ Complaint queue_size(DeviceConfig& config, Text value) {
         return "must be a power of two, " + std::to_string(kMinQueueSize) + " to " +
                std::to_string(ring::kMaxSize);
     config.queue_size = size;
+    return {};
+}
+
+Complaint bounce(DeviceConfig& config, Text value) {
+    const auto bytes = parse::size(value);
+    if (!bytes || *bytes < kLeastBounce || *bytes > kMostBounce)
+        return "must be 1M to 1G";
+    config.bounce = *bytes;
     return {};
 }
 
@@ -79,10 +88,10 @@ Complaint persist(DeviceConfig& config, Text value) {
     return parse::store_bool(value, config.persist);
 }
 
-Complaint attach(Attach& attach, Text value) {
+Complaint attach(DeviceConfig& config, Text value) {
     static constexpr std::array<Choice<Attach>, 3> kChoices = {
         {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
-    return parse::store_choice(value, kChoices, attach);
+    return parse::store_choice(value, kChoices, config.attach);
 }
 
 }  // namespace vduse::device::keys

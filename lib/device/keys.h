@@ -3,13 +3,14 @@
 #pragma once
 
 #include "base/parse.h"
-#include "device/vdpa_bus.h"
 #include "vduse.h"
 
 namespace vduse::device::keys {
 
 parse::Complaint queues(DeviceConfig& config, parse::Text value);
 parse::Complaint queue_size(DeviceConfig& config, parse::Text value);
+/// A number of bytes, with K, M or G behind it or not.
+parse::Complaint bounce(DeviceConfig& config, parse::Text value);
 parse::Complaint mac(DeviceConfig& config, parse::Text value);
 parse::Complaint mtu(DeviceConfig& config, parse::Text value);
 parse::Complaint speed(DeviceConfig& config, parse::Text value);
@@ -18,6 +19,6 @@ parse::Complaint ctrl_vq(DeviceConfig& config, parse::Text value);
 parse::Complaint groups(DeviceConfig& config, parse::Text value);
 parse::Complaint spaces(DeviceConfig& config, parse::Text value);
 parse::Complaint persist(DeviceConfig& config, parse::Text value);
-parse::Complaint attach(Attach& attach, parse::Text value);
+parse::Complaint attach(DeviceConfig& config, parse::Text value);
 
 }  // namespace vduse::device::keys

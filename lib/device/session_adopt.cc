@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "device/bounce.h"
 #include "device/config.h"
 #include "device/session.h"
 
@@ -72,8 +73,8 @@ std::string Session::differs(const Record& record) const {
     if ((record.shape.offered & ~shape.offered) == 0)
         shape.offered = record.shape.offered;
     const bool same = shape == record.shape && config_.ctrl_vq != unwanted &&
-                      config_.queue_size == record.queue_size && config_.mtu == record.mtu &&
-                      config_.speed == record.speed;
+                      (config_.queue_size == 0 || config_.queue_size == record.queue_size) &&
+                      config_.mtu == record.mtu && config_.speed == record.speed;
     return same ? "" : "its journal is of a device with other options";
 }
 
@@ -99,6 +100,7 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
         return false;
     }
     shape_ = record->shape;
+    config_.queue_size = record->queue_size;
     if (auto opened = open_node(); !opened)
         return opened.error();
     const auto features = node_->driver_features();
@@ -149,6 +151,8 @@ bool Session::open_as_if(bool has_control) {
 bool Session::adopt_without_journal() {
     if (!open_as_if(true) && !open_as_if(false))
         return false;
+    const auto bounce = plan_bounce(kernel_, config_, shape_);
+    config_.queue_size = bounce ? bounce->queue_size : kDefaultQueueSize;
     guess_state();
     go_on();
     log(Severity::warning,

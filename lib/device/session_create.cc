@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/log.h"
+#include "device/bounce.h"
 #include "device/config.h"
 #include "device/session.h"
 
@@ -131,6 +132,12 @@ Result<void> Session::open_node() {
 Result<void> Session::prepare_node() {
     if (auto opened = open_node(); !opened)
         return opened;
+    const auto bounce = plan_bounce(kernel_, config_, shape_);
+    if (!bounce)
+        return bounce.error();
+    config_.queue_size = bounce->queue_size;
+    if (!bounce->note.empty())
+        log(Severity::warning, "%s: %s", name(), bounce->note.c_str());
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         if (auto done = set_up_queue(i, 0); !done)
             return done.error();

@@ -14,19 +14,13 @@
 #include <string>
 
 #include "base/result.h"
+#include "vduse.h"
 
 namespace vduse::device {
 
 /// Names of bus drivers, which are also those of their kernel modules.
 inline constexpr const char* kVirtioVdpa = "virtio_vdpa";
 inline constexpr const char* kVhostVdpa = "vhost_vdpa";
-
-/// What a device's process is asked to do with it on the bus.
-enum class Attach : uint8_t {
-    none,    ///< Nothing: somebody else puts it there.
-    virtio,  ///< To virtio_vdpa: a netdev of this host.
-    vhost,   ///< To vhost_vdpa: a character device for QEMU.
-};
 
 /// The bus driver for `attach`, which is not none.
 inline const char* bus_driver_of(Attach attach) {

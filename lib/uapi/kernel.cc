@@ -6,9 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <thread>
 #include <vector>
+
+#include "base/rights.h"
 
 namespace vduse::uapi {
 namespace {
@@ -75,7 +78,10 @@ class LinuxControlNode final : public ControlNode {
         std::copy(
             parameters.config.begin(), parameters.config.end(), bytes.begin() + sizeof config
         );
-        return done(call(fd_.get(), abi::kCreateDev, bytes.data(), "VDUSE_CREATE_DEV"));
+        const auto created = call(fd_.get(), abi::kCreateDev, bytes.data(), "VDUSE_CREATE_DEV");
+        if (!created)
+            return with_rights(created.error(), kNeedsNetAdmin);
+        return {};
     }
 
     Result<void> destroy(const std::string& name) override {
@@ -190,6 +196,10 @@ class LinuxDeviceNode final : public DeviceNode {
     uint64_t api_version_;
 };
 
+std::string bounce_path(const std::string& name) {
+    return "/sys/class/vduse/" + name + "/bounce_size";
+}
+
 class LinuxKernel final : public Kernel {
   public:
     Result<std::unique_ptr<ControlNode>> open_control() override {
@@ -200,7 +210,7 @@ class LinuxKernel final : public Kernel {
                 "as Debian 13's has)"
             );
         if (!fd)
-            return failed("open /dev/vduse/control");
+            return with_rights(failed("open /dev/vduse/control"), kNeedsFile);
         return std::unique_ptr<ControlNode>(std::make_unique<LinuxControlNode>(std::move(fd)));
     }
 
@@ -215,7 +225,7 @@ class LinuxKernel final : public Kernel {
                     std::make_unique<LinuxDeviceNode>(let_go_of_early(std::move(fd)), api_version)
                 );
             if (errno != ENOENT || attempt == 100)
-                return failed("open " + path);
+                return with_rights(failed("open " + path), kNeedsFile);
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
         }
     }
@@ -229,6 +239,26 @@ class LinuxKernel final : public Kernel {
         const auto link =
             std::filesystem::read_symlink("/sys/bus/vdpa/devices/" + name + "/driver", error);
         return error ? std::string() : link.filename().string();
+    }
+
+    Result<uint64_t> bounce_size(const std::string& name) override {
+        const UniqueFd file(::open(bounce_path(name).c_str(), O_RDONLY | O_CLOEXEC));
+        std::array<char, 32> text{};
+        const ssize_t length = file ? ::read(file.get(), text.data(), text.size()) : -1;
+        if (length < 0)
+            return failed("read " + bounce_path(name));
+        uint64_t bytes = 0;
+        if (std::from_chars(text.data(), text.data() + length, bytes).ec != std::errc())
+            return Error{EIO, bounce_path(name) + " holds no number"};
+        return bytes;
+    }
+
+    Result<void> set_bounce_size(const std::string& name, uint64_t bytes) override {
+        const UniqueFd file(::open(bounce_path(name).c_str(), O_WRONLY | O_CLOEXEC));
+        const std::string text = std::to_string(bytes);
+        if (!file || ::write(file.get(), text.data(), text.size()) < 0)
+            return with_rights(failed("write " + text + " to " + bounce_path(name)), kNeedsFile);
+        return {};
     }
 
     std::string release() override {

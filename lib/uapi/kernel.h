@@ -83,6 +83,11 @@ class Kernel {
     virtual bool has_device(const std::string& name) = 0;
     /// The vDPA bus driver that device `name` is bound to ("virtio_vdpa", "vhost_vdpa"), or "".
     virtual std::string bus_driver(const std::string& name) = 0;
+    /// Bytes of bounce memory that device `name` has, for all of its address spaces. Code ENOENT:
+    /// this kernel does not tell.
+    virtual Result<uint64_t> bounce_size(const std::string& name) = 0;
+    /// Code EPERM: too late, the device has been on the bus.
+    virtual Result<void> set_bounce_size(const std::string& name, uint64_t bytes) = 0;
     /// Its version, as `uname -r` has it.
     virtual std::string release() = 0;
 };

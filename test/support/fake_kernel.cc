@@ -512,6 +512,29 @@ class FakeControlNode final : public uapi::ControlNode {
 
 // --- the kernel
 
+Result<uint64_t> FakeKernel::bounce_size(const std::string& name) {
+    if (const int code = faults.hit("bounce_size"))
+        return failed(code, "read bounce_size");
+    const FakeDevice* const found = device(name);
+    if (found == nullptr || !has_bounce_size)
+        return failed(ENOENT, "read bounce_size");
+    return found->bounce_size;
+}
+
+Result<void> FakeKernel::set_bounce_size(const std::string& name, uint64_t bytes) {
+    if (const int code = faults.hit("set_bounce_size"))
+        return failed(code, "write bounce_size");
+    FakeDevice* const found = device(name);
+    if (found == nullptr || !has_bounce_size)
+        return failed(ENOENT, "write bounce_size");
+    if (found->on_bus)
+        return failed(EPERM, "write bounce_size");
+    if (bytes < uint64_t{1} << 20 || bytes > uint64_t{1} << 30)
+        return failed(EINVAL, "write bounce_size");
+    found->bounce_size = bytes;
+    return {};
+}
+
 void FakeKernel::be_linux(Linux version) {
     newest_version = version == Linux::v6_12 ? 0 : 1;
     has_features = version == Linux::v7_3;

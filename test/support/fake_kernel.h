@@ -156,6 +156,7 @@ class FakeDevice {
     bool broken = false;
     bool open = false;
     bool on_bus = false;  ///< VDUSE_DESTROY_DEV says EBUSY
+    uint64_t bounce_size = uint64_t{64} << 20;
     unsigned config_irqs = 0;
     std::vector<uint32_t> group_asids;
     std::vector<std::vector<Mapped>> spaces;
@@ -186,6 +187,8 @@ class FakeKernel final : public uapi::Kernel {
     ) override;
     bool has_device(const std::string& name) override { return device(name) != nullptr; }
     std::string bus_driver(const std::string& /*name*/) override { return driver; }
+    Result<uint64_t> bounce_size(const std::string& name) override;
+    Result<void> set_bounce_size(const std::string& name, uint64_t bytes) override;
     std::string release() override { return running; }
 
     /// The device of that name, or nullptr.
@@ -200,7 +203,8 @@ class FakeKernel final : public uapi::Kernel {
 
     bool refuse_ctrl_vq = false;  ///< as stock kernels up to 7.3 do
     uint64_t newest_version = 1;
-    bool has_features = true;  ///< knows VDUSE_GET_FEATURES
+    bool has_features = true;     ///< knows VDUSE_GET_FEATURES
+    bool has_bounce_size = true;  ///< the attribute is there
     uint64_t vduse_features = uapi::abi::kFeatureQueueReady | uapi::abi::kFeatureSuspend;
     std::string running = "7.3.0-fake";
     std::string driver = "vhost_vdpa";

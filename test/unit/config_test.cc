@@ -93,7 +93,7 @@ TEST(Config, EverythingAtOnce) {
     EXPECT_EQ(vd0.config.queue_pairs, 4);
     EXPECT_EQ(vd0.config.mtu, 9000);
     EXPECT_EQ(vd0.config.mac, (std::array<uint8_t, 6>{2, 0, 0, 0, 0, 1}));
-    EXPECT_EQ(vd0.attach, Attach::virtio);
+    EXPECT_EQ(vd0.config.attach, Attach::virtio);
     EXPECT_EQ(options->devices[1].config.profile, Profile::full);
     EXPECT_EQ(options->devices[2].config.mtu, 1500);
     EXPECT_EQ(options->ports, (std::vector<std::string>{"0000:03:00.0", "p1"}));

@@ -50,7 +50,7 @@ TEST(Devargs, Defaults) {
         ASSERT_TRUE(args);
         EXPECT_EQ(args->config.name, "net_vduse0");
         EXPECT_EQ(args->config.queue_pairs, 1);
-        EXPECT_EQ(args->config.queue_size, 1024);
+        EXPECT_EQ(args->config.queue_size, 0);
         EXPECT_EQ(args->config.mac, mac_from_name("net_vduse0"));
         EXPECT_EQ(args->config.mtu, 9702);
         EXPECT_FALSE(args->config.offer_mtu);
@@ -65,7 +65,7 @@ TEST(Devargs, Defaults) {
         EXPECT_FALSE(args->config.persist);
         EXPECT_FALSE(args->mtu);
         EXPECT_TRUE(args->linear);
-        EXPECT_EQ(args->attach, Attach::none);
+        EXPECT_EQ(args->config.attach, Attach::none);
         EXPECT_TRUE(args->netdev.empty());
         EXPECT_TRUE(args->netns.empty());
         EXPECT_FALSE(args->owner);
@@ -99,7 +99,7 @@ TEST(Devargs, EveryKey) {
     EXPECT_TRUE(args->config.persist);
     EXPECT_EQ(args->mtu, 9000);
     EXPECT_FALSE(args->linear);
-    EXPECT_EQ(args->attach, Attach::virtio);
+    EXPECT_EQ(args->config.attach, Attach::virtio);
     EXPECT_EQ(args->netdev, "eth7");
     EXPECT_EQ(args->netns, "blue");
     EXPECT_EQ(args->owner, 7U);

@@ -43,13 +43,13 @@ TEST(Options, DefaultsOfADevice) {
     const DeviceOptions& device = options->devices[0];
     EXPECT_EQ(device.config.name, "vd0");
     EXPECT_EQ(device.config.queue_pairs, 1);
-    EXPECT_EQ(device.config.queue_size, 1024);
+    EXPECT_EQ(device.config.queue_size, 0);
     EXPECT_FALSE(device.config.mac);
     EXPECT_EQ(device.config.mtu, 1500);
     EXPECT_EQ(device.config.speed, 10000U);
     EXPECT_EQ(device.config.profile, Profile::migratable);
     EXPECT_EQ(device.config.ctrl_vq, CtrlVq::automatic);
-    EXPECT_EQ(device.attach, Attach::none);
+    EXPECT_EQ(device.config.attach, Attach::none);
     EXPECT_EQ(options->stats_seconds, 0U);
 }
 
@@ -70,7 +70,7 @@ TEST(Options, EveryKeyOfADevice) {
     EXPECT_EQ(device.config.groups, Groups::per_pair);
     EXPECT_EQ(device.config.spaces, 5);
     EXPECT_TRUE(device.config.persist);
-    EXPECT_EQ(device.attach, Attach::vhost);
+    EXPECT_EQ(device.config.attach, Attach::vhost);
 }
 
 TEST(Options, LimitsAreInclusive) {

@@ -70,10 +70,6 @@ Complaint set_linear(DevArgs& args, Text value) {
     return parse::store_bool(value, args.linear);
 }
 
-Complaint set_attach(DevArgs& args, Text value) {
-    return keys::attach(args.attach, value);
-}
-
 /// What the kernel accepts (dev_valid_name), but for '%', by which it would choose a number.
 Complaint set_netdev(DevArgs& args, Text value) {
     constexpr size_t kLongest = 15;
@@ -153,10 +149,11 @@ Complaint ignore(DevArgs& /*args*/, Text value) {
 }
 
 using Key = parse::Key<DevArgs>;
-constexpr std::array<Key, 30> kKeys = {
+constexpr std::array<Key, 31> kKeys = {
     {{"iface", set_iface},
      {"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
+     {"bounce", of_config<keys::bounce>},
      {"mac", of_config<keys::mac>},
      {"mtu", set_mtu},
      {"speed", of_config<keys::speed>},
@@ -169,7 +166,7 @@ constexpr std::array<Key, 30> kKeys = {
      {"groups", of_config<keys::groups>},
      {"as", of_config<keys::spaces>},
      {"persist", of_config<keys::persist>},
-     {"attach", set_attach},
+     {"attach", of_config<keys::attach>},
      {"netdev", set_netdev},
      {"netns", set_netns},
      {"owner", set_owner},
@@ -235,9 +232,9 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
     result.config.survive_crash = true;
     if (!result.mtu)
         result.config.mtu = device::kMaxMtu;
-    if (!result.netdev.empty() && result.attach != Attach::virtio)
+    if (!result.netdev.empty() && result.config.attach != Attach::virtio)
         return invalid("netdev needs attach=virtio: there is no netdev otherwise");
-    if (!result.netns.empty() && result.attach != Attach::virtio)
+    if (!result.netns.empty() && result.config.attach != Attach::virtio)
         return invalid("netns needs attach=virtio: there is no netdev otherwise");
     if (auto valid = device::validate(result.config); !valid)
         return valid.error();

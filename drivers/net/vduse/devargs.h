@@ -21,13 +21,10 @@
 
 namespace vduse::pmd {
 
-using device::Attach;
-
 struct DevArgs {
     DeviceConfig config;
     std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
     bool linear = true;           ///< Frames that do not fit into one mbuf are dropped.
-    Attach attach = Attach::none;
     std::string netdev;  ///< what virtio_vdpa's netdev is to be called; "": as it is
     std::string netns;   ///< where it is to be moved to: a name or a path; "": it stays
     // Of /dev/vduse/NAME; none: as the kernel made it.
@@ -45,6 +42,7 @@ Result<DevArgs> parse_devargs(const char* name, const char* args);
     "iface=<NAME|/dev/vduse/NAME> " \
     "queues=<1-128> "               \
     "queue_size=<2-32768> "         \
+    "bounce=<1M-1G> "               \
     "mac=<xx:xx:xx:xx:xx:xx> "      \
     "mtu=<68-9702> "                \
     "speed=<Mbit/s> "               \

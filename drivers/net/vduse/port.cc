@@ -55,11 +55,11 @@ Result<void> Port::own() const {
 }
 
 Result<void> Port::attach() {
-    if (arguments_.attach == Attach::none)
+    if (arguments_.config.attach == Attach::none)
         return {};
     // A device that was not there before is ours to take off again, however far this comes.
     attached_ = !device::vdpa_exists(name());
-    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.attach)); !done)
+    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.config.attach)); !done)
         return done;
     attached_ = true;
     if (arguments_.netdev.empty() && arguments_.netns.empty())
