@@ -19,6 +19,7 @@
 #include <optional>
 #include <thread>
 
+#include "base/rights.h"
 #include "device/netlink.h"
 
 namespace vduse::device {
@@ -61,7 +62,7 @@ Result<netlink::Socket> open_socket_in(const UniqueFd& netns) {
     std::optional<Result<netlink::Socket>> socket;
     std::thread([&] {
         if (::setns(netns.get(), CLONE_NEWNET) != 0)
-            socket = Error{errno, "enter the network namespace"};
+            socket = with_rights(Error{errno, "enter the network namespace"}, kNeedsSysAdmin);
         else
             socket = netlink::Socket::open(NETLINK_ROUTE);
     }).join();
@@ -139,7 +140,7 @@ Result<UniqueFd> open_netns(const std::string& netns) {
     const std::string path = netns.find('/') == std::string::npos ? "/run/netns/" + netns : netns;
     UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (!file)
-        return Error{errno, "network namespace " + path};
+        return with_rights(Error{errno, "network namespace " + path}, kNeedsFile);
     if (::ioctl(file.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
         return Error{EINVAL, path + " is no network namespace"};
     return file;

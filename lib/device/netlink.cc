@@ -4,6 +4,8 @@
 
 #include <cerrno>
 
+#include "base/rights.h"
+
 namespace vduse::device::netlink {
 namespace {
 
@@ -35,7 +37,7 @@ Result<void> outcome(const nlmsghdr* header, const std::string& what) {
     const auto* const error = static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(header));
     if (error->error == 0)
         return {};
-    return Error{-error->error, what + extended_ack(header)};
+    return with_rights(Error{-error->error, what + extended_ack(header)}, kNeedsNetAdmin);
 }
 
 }  // namespace

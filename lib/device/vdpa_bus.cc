@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/fd.h"
+#include "base/rights.h"
 #include "device/netlink.h"
 #include "uapi/kernel.h"
 
@@ -88,7 +89,7 @@ fs::path driver_path(const std::string& driver) {
 Result<void> write_file(const fs::path& path, const std::string& text) {
     const UniqueFd file(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!file || ::write(file.get(), text.data(), text.size()) < 0)
-        return Error{errno, "write '" + text + "' to " + path.string()};
+        return with_rights(Error{errno, "write '" + text + "' to " + path.string()}, kNeedsFile);
     return {};
 }
 
