@@ -245,7 +245,11 @@ Result<void> Device::set_mac(const std::array<uint8_t, 6>& mac) {
 }
 
 void Device::set_lcore(uint16_t pair, unsigned lcore) {
-    session_->set_node(pair, memory::node_of_lcore(lcore));
+    set_node(pair, memory::node_of_lcore(lcore));
+}
+
+void Device::set_node(uint16_t pair, int numa_node) {
+    session_->set_node(pair, numa_node);
 }
 
 DeviceInfo Device::info() const {
@@ -268,11 +272,24 @@ bool Device::broken() const noexcept {
 }
 
 Result<void> Device::let_go() {
-    control_.loop_->forget(*session_);
-    auto gone = session_->let_go();
-    if (!gone)
-        (void)control_.loop_->add(*session_);
-    return gone;
+    Device* const self = this;
+    return control_.let_go({&self, 1});
+}
+
+Result<void> Control::let_go(std::span<Device* const> devices) {
+    for (size_t i = 0; i < devices.size(); ++i) {
+        auto ready = devices[i]->session_->prepare_to_let_go();
+        if (ready)
+            continue;
+        for (Device* const device : devices.first(i))
+            device->session_->serve_on();
+        return Error{ready.error().code, devices[i]->name() + ": " + ready.error().what};
+    }
+    for (Device* const device : devices) {
+        loop_->forget(*device->session_);
+        device->session_->let_go();
+    }
+    return {};
 }
 
 Result<void> Device::destroy() {

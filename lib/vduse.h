@@ -272,9 +272,10 @@ class Device {
     /// sees it after its next reset. Code EINVAL: a multicast address. Code ENOTSUP: the device was
     /// made without one.
     Result<void> set_mac(const std::array<uint8_t, 6>& mac);
-    /// Control thread: the lcore that will serve `pair`; lookup tables made from now on are
-    /// near it.
+    /// Control thread: the lcore that will serve `pair`, or the NUMA node of the thread that will.
+    /// Lookup tables are put near it, those that are there as well.
     void set_lcore(uint16_t pair, unsigned lcore);
+    void set_node(uint16_t pair, int numa_node);
     [[nodiscard]] DeviceInfo info() const;
     /// Control thread: virtqueue `index` in virtio's numbering; nothing when there is none.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
@@ -288,10 +289,7 @@ class Device {
     /// it.
     Result<void> destroy();
 
-    /// Control thread: closes the node and leaves the kernel's device, on the vDPA bus or not, to a
-    /// process that adds one with the same configuration; the driver notices a pause. Nothing may
-    /// be called afterwards. Code ENOTSUP: nothing was written down for such a process (neither
-    /// `persist` nor `survive_crash`, or the journal cannot be written); the device goes on.
+    /// Control thread: Control::let_go of this one alone.
     Result<void> let_go();
 
   private:
@@ -313,6 +311,14 @@ class Control {
     /// Control thread: a new device. Errors say in words what is wrong with `config` or the kernel.
     /// The device must be gone before this object.
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
+
+    /// Control thread: closes the nodes and leaves the kernel's devices, on the vDPA bus or not, to
+    /// a process that adds some with the same configurations; their drivers notice a pause. All or
+    /// none: an error names the device that cannot be left, and all of them are served on. Nothing
+    /// else may be called for them afterwards. Code ENOTSUP: nothing was written down for such a
+    /// process (neither `persist` nor `survive_crash`, or the journal cannot be written). Code
+    /// ETIMEDOUT: a data thread does not leave a queue.
+    Result<void> let_go(std::span<Device* const> devices);
 
     /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
     /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after

@@ -271,10 +271,14 @@ void Session::config_interrupt() {
 Result<void> Session::close() {
     if (!stop_all())
         return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    close_node();
+    return {};
+}
+
+void Session::close_node() {
     for (auto& view : views_)
         view = memory::View();
     node_.reset();
-    return {};
 }
 
 Result<void> Session::destroy() {

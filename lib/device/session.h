@@ -120,13 +120,18 @@ class Session {
     // Control's callers.
     void set_link(bool up);
     Result<void> set_mac(const net::MacAddress& mac);
-    void set_node(uint16_t pair, int numa_node) { numa_nodes_[pair] = numa_node; }
+    void set_node(uint16_t pair, int numa_node);
     [[nodiscard]] DeviceInfo info() const;
     /// Without `stats`.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
     [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
     Result<void> destroy();
-    Result<void> let_go();
+    /// Stops all queues, if another process can go on from the journal; else it serves on.
+    Result<void> prepare_to_let_go();
+    /// Goes on after that.
+    void serve_on();
+    /// Closes the node, after that.
+    void let_go();
 
     // Any thread.
     [[nodiscard]] uint16_t active_pairs() const noexcept {
@@ -190,6 +195,8 @@ class Session {
     std::optional<uint16_t> position(uint32_t index);
     /// Stops all queues, and leaves the kernel's device.
     Result<void> close();
+    /// All queues are stopped.
+    void close_node();
 
     // session_queues.cc: queues and their memory
     bool stop_for(const Step& step);
@@ -252,6 +259,7 @@ class Session {
 
     State state_;
     std::vector<memory::View> views_;      ///< of each space
+    std::vector<int> view_nodes_;          ///< where their tables were put
     std::vector<memory::View> lingering_;  ///< a data thread may still be inside
     uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
     std::unique_ptr<Queue[]> queues_;

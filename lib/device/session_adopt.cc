@@ -219,15 +219,25 @@ void Session::go_on() {
     reconcile();
 }
 
-Result<void> Session::let_go() {
+Result<void> Session::prepare_to_let_go() {
     if (journal_)
         remember();
     if (!journal_ || !journal_good_)
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
-    auto closed = close();
-    if (closed)
-        journal_.reset();
-    return closed;
+    if (stop_all())
+        return {};
+    serve_on();
+    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+}
+
+void Session::serve_on() {
+    // A queue whose data thread is still inside starts in a later turn of the loop.
+    reconcile();
+}
+
+void Session::let_go() {
+    close_node();
+    journal_.reset();
 }
 
 void Session::resume(uint32_t index) {

@@ -39,7 +39,7 @@ Session::Session(
           remember(state);
           return true;
       }) {
-    numa_nodes_.fill(-1);
+    numa_nodes_.fill(memory::any_node());
 }
 
 Session::~Session() {
@@ -126,6 +126,7 @@ Result<void> Session::open_node() {
         if (!(queues_[i].kick = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))))
             return Error{errno, "eventfd"};
     views_ = std::vector<memory::View>(shape_.spaces);
+    view_nodes_.assign(shape_.spaces, memory::any_node());
     return {};
 }
 

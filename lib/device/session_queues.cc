@@ -367,7 +367,16 @@ void Session::remap(uint32_t asid) {
     auto view = memory::build_view(*node_, asid, views_[asid], placer_, node_of(asid));
     if (!view)
         log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
+    view_nodes_[asid] = node_of(asid);
     retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
+}
+
+void Session::set_node(uint16_t pair, int numa_node) {
+    numa_nodes_[pair] = numa_node;
+    const uint32_t space = space_of(shape_, state_, 2U * pair);
+    // An adopted device has its tables before anybody says who will read them.
+    if (views_[space].table() != nullptr && view_nodes_[space] != node_of(space))
+        open(look_again(space, {}));
 }
 
 int Session::node_of(uint32_t space) const {

@@ -54,6 +54,10 @@ Placer& default_placer() {
     return plain;
 }
 
+int any_node() {
+    return numa_available() < 0 || numa_max_node() > 0 ? -1 : 0;
+}
+
 int node_of_lcore(unsigned lcore) {
     return numa_available() < 0 ? -1
                                 : numa_node_of_cpu(rte_lcore_to_cpu_id(static_cast<int>(lcore)));

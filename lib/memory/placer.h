@@ -19,6 +19,9 @@ class Placer {
 /// Hugepages when the EAL has them; otherwise plain pages bound by libnuma, which is said once.
 Placer& default_placer();
 
+/// The node of memory that may be on any: -1, or the only one that there is.
+int any_node();
+
 /// The NUMA node of lcore `lcore`'s CPU, or -1.
 int node_of_lcore(unsigned lcore);
 

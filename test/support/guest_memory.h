@@ -32,7 +32,8 @@ inline constexpr uint8_t kReadWrite = kRead | kWrite;
 /// Tables on the heap, where AddressSanitizer watches them. Counts what is not released yet.
 class HeapPlacer final : public memory::Placer {
   public:
-    void* allocate(size_t bytes, int /*node*/) override {
+    void* allocate(size_t bytes, int node) override {
+        last_node = node;
         if (exhausted)
             return nullptr;
         ++live;
@@ -45,6 +46,7 @@ class HeapPlacer final : public memory::Placer {
 
     bool exhausted = false;
     int live = 0;
+    int last_node = -1;
 };
 
 /// Zeroed memory in a memfd, right-aligned against a page that traps.

@@ -19,6 +19,7 @@
 #include "net/stats.h"
 #include "support/fetch_ledger.h"
 #include "support/session_rig.h"
+#include "support/temporary_folder.h"
 
 namespace vduse::test {
 namespace {
@@ -618,6 +619,75 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
     EXPECT_FALSE(session->broken());
     plain_start();
     EXPECT_EQ(burst().size(), 0U);
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+/// The same, with a journal from which another process could go on.
+class LastingSession : public BareSession {
+  protected:
+    TemporaryFolder folder;
+    DeviceConfig config = two_pairs();
+
+    void SetUp() override {
+        config.persist = true;
+        config.journal_folder = folder.path();
+        make();
+    }
+    void make() {
+        auto made = device::Session::create(kernel, config, placer, wake.get(), kPatience);
+        ASSERT_TRUE(made);
+        session = std::move(*made);
+        vd0 = kernel.device("vd0");
+        vd0->pump = [&] {
+            session->handle_messages();
+            session->tick();
+        };
+    }
+};
+
+// A hand-over that times out leaves the device in service, and at once: no message need come.
+TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
+    plain_start();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    ledger.after(4, [&] {
+        const auto ready = session->prepare_to_let_go();
+        ASSERT_FALSE(ready);
+        EXPECT_EQ(ready.error().code, ETIMEDOUT);
+    });
+    EXPECT_EQ(burst().size(), 1U);
+    session->tick();
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U) << "served again, without a word from the kernel";
+    EXPECT_TRUE(session->prepare_to_let_go());
+}
+
+// Of several devices one cannot be left: those that were stopped already go on.
+TEST_F(LastingSession, HandOverThatIsCalledOff) {
+    plain_start();
+    ASSERT_TRUE(session->prepare_to_let_go());
+    offer_from_guest(0);
+    EXPECT_TRUE(burst().empty());
+    session->serve_on();
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+// An adopted device has its tables before anybody says which lcores will read them.
+TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
+    plain_start();
+    vd0->on_bus = true;
+    ASSERT_TRUE(session->destroy());
+    session.reset();
+    make();
+    const int node = memory::any_node() + 1;
+    EXPECT_NE(placer.last_node, node);
+    session->set_node(0, node);
+    EXPECT_EQ(placer.last_node, node);
+    placer.last_node = -2;
+    session->set_node(1, node);
+    session->set_node(0, node);
+    EXPECT_EQ(placer.last_node, -2) << "it is there already";
     offer_from_guest(0);
     EXPECT_EQ(burst().size(), 1U);
 }

@@ -460,6 +460,25 @@ TEST_F(PersistTest, LetGo) {
     EXPECT_TRUE(device->destroy().error().code == EBUSY) << "it is on the bus";
 }
 
+TEST_F(PersistTest, AllAreLetGoOrNone) {
+    start(lasting());
+    DeviceConfig passing = two_pairs();
+    passing.name = "vd1";
+    auto second = control->add(passing);
+    ASSERT_TRUE(second);
+    const std::array<Device*, 2> both = {device.get(), second->get()};
+    const auto gone = control->let_go(both);
+    ASSERT_FALSE(gone);
+    EXPECT_EQ(gone.error().code, ENOTSUP);
+    EXPECT_TRUE(gone.error().what.starts_with("vd1: ")) << gone.error().what;
+    EXPECT_TRUE(vd0->open);
+    EXPECT_TRUE(traffic(0)) << "the first one goes on";
+    ASSERT_TRUE((*second)->destroy());
+    second->reset();
+    ASSERT_TRUE(control->let_go({both.data(), 1}));
+    EXPECT_FALSE(vd0->open);
+}
+
 TEST_F(PersistTest, NotLetGoWithoutAJournal) {
     ASSERT_EQ(create(two_pairs()), "");
     const auto gone = device->let_go();
