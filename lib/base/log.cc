@@ -6,6 +6,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "base/lines.h"
+
 namespace vduse {
 namespace {
 
@@ -26,7 +28,18 @@ void log(Severity severity, const char* format, ...) {
     va_start(arguments, format);
     std::vsnprintf(line.data(), line.size(), format, arguments);
     va_end(arguments);
-    rte_log(log_level(severity), static_cast<uint32_t>(log_type), "VDUSE: %s\n", line.data());
+    log_line(
+        log_level(severity), static_cast<uint32_t>(log_type), std::string("VDUSE: ") + line.data()
+    );
+}
+
+void log_line(uint32_t level, uint32_t type, std::string line) {
+    if (!rte_log_can_log(type, level))
+        return;
+    const auto write = [](uint64_t tag, const std::string& text) {
+        rte_log(static_cast<uint32_t>(tag >> 32), static_cast<uint32_t>(tag), "%s", text.c_str());
+    };
+    lines::post(write, uint64_t{level} << 32 | type, line + "\n");
 }
 
 }  // namespace vduse

@@ -4,16 +4,20 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace vduse {
 
 enum class Severity : uint8_t { error, warning, notice, info, debug };
 
-/// Writes `VDUSE: ` and the formatted line to DPDK's log. Any thread; may block: control only.
+/// Writes `VDUSE: ` and the formatted line to DPDK's log, by way of lines.h. Any thread but data
+/// threads.
 [[gnu::format(printf, 2, 3)]] void log(Severity severity, const char* format, ...);
 
 /// DPDK's level, RTE_LOG_*.
 uint32_t log_level(Severity severity);
+/// The same for a line and a log type of the caller's.
+void log_line(uint32_t level, uint32_t type, std::string line);
 
 /// Lines that somebody else can cause as often as he likes: one a second. One thread.
 class LinePace {

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/lines.h"
 #include "compat.h"
 
 namespace vduse::pmd {
@@ -79,6 +80,7 @@ void Loop::run(const std::function<void(Control&)>& what) {
 
 Result<ControlThread> ControlThread::share(uapi::Kernel* kernel) {
     const std::lock_guard lock(life);
+    lines::start();
     if (!loop) {
         auto fresh = std::make_unique<Loop>();
         auto control = Control::create(kernel);

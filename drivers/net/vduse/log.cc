@@ -23,7 +23,7 @@ void log(Topic topic, Severity severity, const char* format, ...) {
     std::vsnprintf(line.data(), line.size(), format, arguments);
     va_end(arguments);
     const auto type = static_cast<uint32_t>(types[static_cast<size_t>(topic)]);
-    rte_log(log_level(severity), type, "net_vduse: %s\n", line.data());
+    log_line(log_level(severity), type, std::string("net_vduse: ") + line.data());
 }
 
 }  // namespace vduse::pmd
