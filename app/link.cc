@@ -58,9 +58,9 @@ void LinkFollower::poll() {
         tell(side, true);
 }
 
-void LinkFollower::all_down() {
-    const auto down = [](Side& side) {
-        if (side.endpoint->device != nullptr && !side.endpoint->persist)
+void LinkFollower::all_down(const std::function<bool(const Endpoint&)>& stays) {
+    const auto down = [&](Side& side) {
+        if (side.endpoint->device != nullptr && !stays(*side.endpoint))
             tell(side, false);
     };
     for (Pair& pair : pairs_) {

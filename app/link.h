@@ -13,6 +13,7 @@
 // port_links.h.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -26,9 +27,9 @@ class LinkFollower {
     /// Whatever happens elsewhere, the link of this one is up, if it is a device.
     void keep_up(Endpoint& endpoint);
     void poll();
-    /// At exit: no device has a link any more, unless it is to stay. `poll` must not be called
+    /// At exit: no device has a link any more, but for those that stay. `poll` must not be called
     /// after it.
-    void all_down();
+    void all_down(const std::function<bool(const Endpoint&)>& stays);
 
   private:
     struct Side {

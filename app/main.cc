@@ -96,6 +96,10 @@ std::string bad_lcore(const Options& options) {
 
 /// The EAL is up.
 int check_and_serve(const Options& options, Start start) {
+    if (signalled()) {
+        print_error("interrupted");
+        return kFailure;
+    }
     if (rte_lcore_count() < 2)
         return bad_input("needs the main lcore and at least one worker lcore, for example -l 0-1");
     if (const std::string line = bad_lcore(options); !line.empty())

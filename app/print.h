@@ -1,41 +1,35 @@
-// The application's own lines: reports on stdout, complaints and notes on stderr.
+// The application's own lines: reports on stdout, complaints and notes on stderr. From Service on
+// they are written by a thread (base/lines.h), so that whoever prints never waits for a reader.
 //
 // stdout is line buffered (main sets it), so that a script that waits for a line gets it at once.
-// Threads: any. Reports come from the main lcore, to which others hand their lines.
+// Threads: any.
 #pragma once
 
-#include <poll.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <cstdio>
 #include <string>
-#include <string_view>
+#include <utility>
+
+#include "base/lines.h"
 
 namespace vduse::app {
 
+/// Whole lines, to stdout.
+inline void print(std::string text) {
+    const auto write = [](uint64_t /*tag*/, const std::string& lines) {
+        std::fputs(lines.c_str(), stdout);
+    };
+    lines::post(write, 0, std::move(text));
+}
+
 inline void print_error(const std::string& line) {
-    std::fprintf(stderr, "vduse-dp: %s\n", line.c_str());
+    const auto write = [](uint64_t /*tag*/, const std::string& text) {
+        std::fputs(text.c_str(), stderr);
+    };
+    lines::post(write, 0, "vduse-dp: " + line + "\n");
 }
 
 inline void print_note(const std::string& line) {
-    std::fprintf(stderr, "vduse-dp: note: %s\n", line.c_str());
-}
-
-/// Prints lines of `text` for as long as stdout takes them without making us wait, and returns how
-/// much that was: the kernel gives up a device whose control thread is stuck in a pipe that nobody
-/// reads.
-inline size_t print_unless_blocked(std::string_view text) {
-    size_t printed = 0;
-    while (printed < text.size()) {
-        pollfd out{STDOUT_FILENO, POLLOUT, 0};
-        if (::poll(&out, 1, 0) == 0)
-            break;
-        const size_t end = std::min(text.find('\n', printed), text.size() - 1) + 1;
-        std::fwrite(text.data() + printed, 1, end - printed, stdout);
-        printed = end;
-    }
-    return printed;
+    print_error("note: " + line);
 }
 
 }  // namespace vduse::app

@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "device/vdpa_bus.h"
@@ -69,9 +68,12 @@ Result<void> Service::start() {
     control_ = std::move(*control);
     helper_ = std::make_unique<Helper>(*control_);
     watch_signals(*control_);
+    lines::start();
     const auto begin = Clock::now();
     if (auto done = add_devices(); !done)
         return done;
+    if (signalled())
+        return Error{ECANCELED, "interrupted"};
     const auto devices_there = Clock::now();
     if (auto done = beside(&Service::add_ports); !done)
         return done;
@@ -81,9 +83,11 @@ Result<void> Service::start() {
         return done;
     running_ = true;
     start_telemetry();
-    say("vduse-dp: ready (EAL " + std::to_string(start_.eal_took.count()) + " ms, devices " +
+    print(
+        "vduse-dp: ready (EAL " + std::to_string(start_.eal_took.count()) + " ms, devices " +
         milliseconds(devices_there - begin) + " ms, ports " +
-        milliseconds(Clock::now() - devices_there) + " ms)\n");
+        milliseconds(Clock::now() - devices_there) + " ms)\n"
+    );
     start_attach();
     return {};
 }
@@ -133,13 +137,17 @@ PortNeeds Service::needs_for(EndpointOption other) const {
 }
 
 Result<void> Service::beside(Result<void> (Service::*work)()) {
-    Result<void> result;
-    helper_->start({[&] {
-        result = (this->*work)();
+    helper_->start({[this, work] {
+        beside_ = (this->*work)();
         return Report{};
     }});
-    wait_for_helper();
-    return result;
+    while (helper_->busy()) {
+        if (!finishing_ && signalled())
+            return Error{ECANCELED, "interrupted"};
+        control_->run_once(kLinkPeriod.count());
+    }
+    print_reports();
+    return beside_;
 }
 
 Result<void> Service::add_ports() {
@@ -214,7 +222,7 @@ Result<void> Service::connect() {
     auto plan = switch_->place();
     if (!plan)
         return plan.error();
-    say(*plan);
+    print(*plan);
     for (auto& device : devices_)
         for (uint16_t pair = 0; pair < device->queues; ++pair)
             if (device->lcores[pair] != LCORE_ID_ANY)
@@ -268,12 +276,14 @@ void Service::start_attach() {
 }
 
 void Service::print_commands(const std::string& name) {
-    say(name +
+    print(
+        name +
         ": to attach it to a driver, type:\n"
         "  modprobe virtio_vdpa   (a netdev of this host), or\n"
         "  modprobe vhost_vdpa    (/dev/vhost-vdpa-N for QEMU), and then\n"
         "  vdpa dev add name " +
-        name + " mgmtdev vduse\n");
+        name + " mgmtdev vduse\n"
+    );
 }
 
 void Service::run() {
@@ -291,38 +301,29 @@ void Service::run() {
 
 void Service::hand_over() {
     const std::string last = stats();
-    for (const auto& device : owned_) {
-        const auto gone = device->let_go();
-        if (gone)
-            given_away_ = true;
-        else if (!given_away_)
-            return print_note("does not hand over: " + gone.error().text());
-        else
-            print_error(device->name() + ": " + gone.error().text());
-    }
+    std::vector<Device*> all;
+    for (const auto& device : owned_)
+        all.push_back(device.get());
+    if (const auto gone = control_->let_go(all); !gone)
+        return print_note("does not hand over: " + gone.error().text());
+    given_away_ = true;
     stop_ = true;
-    say(last + "vduse-dp: handed over\n");
+    print(last + "vduse-dp: handed over\n");
 }
 
 void Service::tick() {
     look_for_broken();
     print_reports();
-    say({});
     const auto now = Clock::now();
     if (now >= next_links_) {
         links_.poll();
         next_links_ = now + kLinkPeriod;
     }
     if (options_.stats_seconds != 0 && now >= next_stats_) {
-        if (unsaid_.empty())  // else nobody reads: not more of it
-            say(stats());
+        if (lines::waiting() == 0)  // else nobody reads: not more of it
+            print(stats());
         next_stats_ += std::chrono::seconds(options_.stats_seconds);
     }
-}
-
-void Service::say(std::string_view text) {
-    unsaid_ += text;
-    unsaid_.erase(0, print_unless_blocked(unsaid_));
 }
 
 void Service::look_for_broken() {
@@ -347,7 +348,7 @@ void Service::print_reports() {
             fail();
             stop_ = true;
         } else if (!report.line.empty()) {
-            say(report.line + "\n");
+            print(report.line + "\n");
         }
     }
 }
@@ -367,16 +368,21 @@ std::string Service::stats() const {
 
 int Service::finish() {
     start_exit_watchdog();
+    finishing_ = true;
+    if (helper_ != nullptr) {
+        exit_step("waiting for ports that are being made");
+        helper_->cancel();
+        wait_for_helper();
+    }
     if (!running_) {
         fail();
-        keep_adopted();
     } else if (!given_away_) {
-        say(stats());
+        print(stats());
     }
     telemetry_.reset();
     if (control_ != nullptr && !given_away_) {
         exit_step("setting links down");
-        links_.all_down();
+        links_.all_down([this](const Endpoint& device) { return stays(device); });
         detach_devices();
     }
     exit_step("stopping the workers");
@@ -391,13 +397,16 @@ int Service::finish() {
     helper_.reset();
     control_.reset();
     exit_step("printing what nobody reads");
-    std::fputs(unsaid_.c_str(), stdout);
+    (void)lines::flush(std::chrono::hours(1));  // the watchdog is sooner
     return status_;
 }
 
-void Service::keep_adopted() {
-    for (const auto& device : devices_)
-        device->persist = device->persist || went_on(*device);
+bool Service::stays(const Endpoint& device) const {
+    return device.persist || left_alone(device);
+}
+
+bool Service::left_alone(const Endpoint& device) const {
+    return !running_ && went_on(device);
 }
 
 Result<void> Service::close_ports() {
@@ -407,14 +416,14 @@ Result<void> Service::close_ports() {
 }
 
 void Service::detach_devices() {
-    exit_step("waiting for 'vdpa dev add'");
-    helper_->cancel();
-    wait_for_helper();
     exit_step("taking the devices off the vDPA bus");
     std::vector<Step> steps;
     for (const auto& device : devices_)
-        if (!device->persist || device->device->broken())
-            steps.emplace_back([name = device->name] { return detach(name); });
+        if (!left_alone(*device))
+            steps.emplace_back([name = device->name,
+                                keep = device->persist && !device->device->broken()] {
+                return leave(name, keep);
+            });
     helper_->start(std::move(steps));
     wait_for_helper();
 }
@@ -432,8 +441,7 @@ void Service::destroy_devices() {
     for (size_t i = 0; i < owned_.size(); ++i) {
         auto& device = owned_[i];
         const std::string name = device->name();
-        const bool kept = !running_ && went_on(*devices_[i]);
-        auto done = kept ? device->let_go() : device->destroy();
+        auto done = left_alone(*devices_[i]) ? device->let_go() : device->destroy();
         device.reset();
         if (done || std::ranges::find(staying_, name) != staying_.end())
             continue;

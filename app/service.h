@@ -7,7 +7,7 @@
 //
 // What may wait for the kernel (ports, the vDPA bus) is done by the helper thread, while the main
 // lcore answers the kernel's questions to the devices. A start that fails leaves the devices with
-// which it went on to the next one.
+// which it went on to the next one. A signal interrupts a start, too.
 //
 // Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
 // touching them.
@@ -24,7 +24,6 @@
 #include <chrono>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "bridge.h"
@@ -71,7 +70,8 @@ class Service {
 
     // start
     Result<void> add_devices();
-    /// `work`, in the helper thread.
+    /// `work`, in the helper thread. Code ECANCELED: a signal came during the start, and `work` is
+    /// not done yet.
     Result<void> beside(Result<void> (Service::*work)());
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
@@ -88,12 +88,13 @@ class Service {
     void print_reports();
     /// Leaves the devices to another process, if they can be left.
     void hand_over();
-    /// To stdout, now or as soon as it takes it.
-    void say(std::string_view text);
     [[nodiscard]] std::string stats() const;
 
     // finish
-    void keep_adopted();
+    /// The device is there after us, and its driver.
+    [[nodiscard]] bool stays(const Endpoint& device) const;
+    /// The start failed, and the next process goes on with the device as it is.
+    [[nodiscard]] bool left_alone(const Endpoint& device) const;
     void detach_devices();
     Result<void> close_ports();
     void wait_for_helper();
@@ -120,10 +121,11 @@ class Service {
     PortLinks port_links_;
     std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<Helper> helper_;
-    std::string unsaid_;                ///< what stdout did not take yet
     std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us
     Clock::time_point next_links_;
     Clock::time_point next_stats_;
+    Result<void> beside_;  ///< what came of the last `beside`
+    bool finishing_ = false;
     bool running_ = false;
     bool given_away_ = false;
     bool stop_ = false;

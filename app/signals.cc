@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
@@ -17,6 +18,7 @@
 namespace vduse::app {
 namespace {
 
+constexpr std::array<int, 3> kEnds = {SIGINT, SIGTERM, SIGHUP};
 constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR2};
 constexpr int64_t kNever = std::numeric_limits<int32_t>::min();
 
@@ -49,9 +51,10 @@ void mask_signals(int how) {
 }
 
 /// nohup(1) and its like have set SIGHUP to be ignored, and mean it.
-bool ignored(int signal) {
+bool means_us(int signal) {
     struct sigaction current {};
-    return ::sigaction(signal, nullptr, &current) == 0 && current.sa_handler == SIG_IGN;
+    return signal != SIGHUP || ::sigaction(signal, nullptr, &current) != 0 ||
+           current.sa_handler != SIG_IGN;
 }
 
 }  // namespace
@@ -67,7 +70,7 @@ void watch_signals(Control& control) {
     action.sa_handler = handle;
     action.sa_flags = SA_RESTART;
     for (const int signal : kSignals)
-        if (signal != SIGHUP || !ignored(signal))
+        if (means_us(signal))
             ::sigaction(signal, &action, nullptr);
     mask_signals(SIG_UNBLOCK);
 }
@@ -78,7 +81,11 @@ void forget_signals() {
 }
 
 bool signalled() {
-    return seen.load();
+    sigset_t pending;
+    return seen.load() ||
+           (::sigpending(&pending) == 0 && std::ranges::any_of(kEnds, [&](int signal) {
+                return sigismember(&pending, signal) == 1 && means_us(signal);
+            }));
 }
 
 bool asked_to_hand_over() {

@@ -22,7 +22,7 @@ void watch_signals(Control& control);
 /// Blocks them again, before `control` goes away.
 void forget_signals();
 
-/// One of the first three has come.
+/// One of the first three has come, also while they are blocked. Any thread.
 bool signalled();
 
 /// The last one has come since this was last asked, and who sent it is still waiting.

@@ -13,6 +13,8 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "base/fd.h"
@@ -23,15 +25,21 @@ namespace vduse::app {
 /// How long a process that asks for the devices waits for each step of the other one.
 inline constexpr std::chrono::seconds kHandOverPatience{10};
 
-/// A process that gave its devices away and may still have ports, by a descriptor that no other
-/// process can come behind.
+/// A process that gave its devices away and may still have ports. `process` is a pidfd: it means
+/// that process, whoever gets its number later.
 struct Predecessor {
     int pid = 0;
     UniqueFd process;
 };
 
-/// Returns when the devices are free. An error leaves them where they are.
-Result<std::vector<Predecessor>> take_over(const Options& options);
+/// As vduse::holder_of.
+using HolderOf = std::function<std::optional<DeviceHolder>(const DeviceConfig&)>;
+
+/// Returns when the devices are free. An error leaves them where they are. Code ECANCELED: a signal
+/// came that wants this process to end.
+Result<std::vector<Predecessor>> take_over(
+    const Options& options, const HolderOf& holder_of = vduse::holder_of
+);
 
 /// What one process has, a second one cannot probe: returns when the ports are free.
 Result<void> await_end(const std::vector<Predecessor>& predecessors);

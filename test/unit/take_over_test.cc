@@ -60,6 +60,7 @@ class Holder {
     Holder(const Holder&) = delete;
     Holder& operator=(const Holder&) = delete;
 
+    [[nodiscard]] int number() const { return pid_; }
     [[nodiscard]] std::string pid() const { return "pid " + std::to_string(pid_); }
 
   private:
@@ -84,6 +85,22 @@ TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
     const auto done = app::take_over(options());
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, ENOENT);
+}
+
+// Between the question who holds the device and the descriptor of that process it ended, and its
+// number went to another one, which SIGUSR2 would end.
+TEST_F(TakeOverTest, AStrangerWithThePidIsNotSignalled) {
+    const Holder stranger(folder.path(), true);
+    int asked = 0;
+    const auto holder = [&](const DeviceConfig&) -> std::optional<DeviceHolder> {
+        if (++asked > 1)
+            return std::nullopt;
+        return DeviceHolder{stranger.number(), true};
+    };
+    const auto done = app::take_over(options(), holder);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, EAGAIN) << done.error().text();
+    EXPECT_EQ(asked, 2);
 }
 
 TEST_F(TakeOverTest, TheEndOfAPredecessorIsAwaited) {

@@ -59,7 +59,8 @@ Result<void> Port::attach() {
         return {};
     // A device that was not there before is ours to take off again, however far this comes.
     attached_ = !device::vdpa_exists(name());
-    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.config.attach)); !done)
+    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.config.attach));
+        !done)
         return done;
     attached_ = true;
     if (arguments_.netdev.empty() && arguments_.netns.empty())
@@ -75,8 +76,10 @@ Port::~Port() {
         rte_eal_alarm_cancel(call_back, this);
     }
     bool said = false;
-    if (attached_ && !arguments_.config.persist)
-        if (const auto done = device::vdpa_detach(name()); !done) {
+    // What was on the bus before a probe that failed stays there for the next try.
+    if (dev_ != nullptr || attached_)
+        if (const auto done = device::vdpa_leave(name(), !attached_ || arguments_.config.persist);
+            !done) {
             log(Topic::driver,
                 Severity::warning,
                 "%s: %s",
