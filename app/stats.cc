@@ -134,6 +134,8 @@ std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
     append_spaces(text, info);
     append_pairs(text, endpoint);
     append_control(text, info);
+    for (const std::string& problem : info.problems)
+        append(text, "  problem: %s\n", problem.c_str());
     return text;
 }
 

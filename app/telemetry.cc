@@ -180,6 +180,7 @@ int tell_info(const Shared& shared, const Endpoint& endpoint, Text rest, rte_tel
     dict.number("unicast", info.unicast);
     dict.number("multicast", info.multicast);
     dict.number("vlans", info.vlans);
+    dict.strings("problems", info.problems);
     put_groups(dict.dict("groups"), info, endpoint, shared.control_lcore);
     put_spaces(dict.dict("spaces"), info);
     return 0;
@@ -192,6 +193,7 @@ void put_stats(Dict dict, const QueueStats& stats) {
     for (size_t i = 0; i < net::kDropReasons; ++i)
         dict.number(text("dropped_%s", net::kDropNames[i]).c_str(), stats.drops[i]);
     dict.number("no_mbuf", stats.no_mbuf);
+    dict.number("no_buffer", stats.no_buffer);
     dict.number("interrupts", stats.interrupts);
     dict.number("misses", stats.misses);
 }
@@ -203,6 +205,7 @@ void add_to(QueueStats& sum, const QueueStats& more) {
     for (size_t i = 0; i < sum.drops.size(); ++i)
         sum.drops[i] += more.drops[i];
     sum.no_mbuf += more.no_mbuf;
+    sum.no_buffer += more.no_buffer;
     sum.interrupts += more.interrupts;
     sum.misses += more.misses;
 }

@@ -34,6 +34,7 @@ void add_to(const net::QueueCounters& counters, QueueStats& stats) {
         stats.dropped += stats.drops[i];
     }
     stats.no_mbuf = counters.no_mbuf.read();
+    stats.no_buffer = counters.no_buffer.read();
     stats.interrupts = counters.interrupts.read();
     stats.misses = counters.misses.read();
 }

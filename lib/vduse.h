@@ -133,6 +133,7 @@ struct QueueStats {
     uint64_t dropped = 0;             ///< the sum of `drops`
     std::array<uint64_t, 6> drops{};  ///< by net::Drop; names: net::kDropNames
     uint64_t no_mbuf = 0;
+    uint64_t no_buffer = 0;  ///< to_guest: bursts of which frames were left for want of buffers
     uint64_t interrupts = 0;
     uint64_t misses = 0;
 };
@@ -174,6 +175,8 @@ struct DeviceInfo {
     uint64_t refused = 0;
     std::vector<GroupInfo> groups;
     std::vector<std::vector<RegionInfo>> spaces;
+    /// Why it may carry no frames though its driver is ready, a line each (device/health.h).
+    std::vector<std::string> problems;
 };
 
 enum class QueueUse : uint8_t { to_guest, from_guest, control };

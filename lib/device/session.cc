@@ -122,12 +122,14 @@ void Session::handle(const uapi::abi::Request& request) {
         queues_[ready->queue].stalled = false;
         queues_[ready->queue].adopted = false;  // the driver's side says where it starts
     }
-    if (before.driver_ok() != state_.driver_ok())
+    if (before.driver_ok() != state_.driver_ok()) {
+        health_.restart();
         log(Severity::info,
             "%s: driver %s, features 0x%llx",
             name(),
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
+    }
     remember();
     const bool ok = answer(request, done);
     events_.record(request, ok, begin, std::chrono::steady_clock::now() - begin);
@@ -309,6 +311,7 @@ DeviceInfo Session::info() const {
     info.vlans = filter.vlans.count();
     info.commands = control_.counters().commands;
     info.refused = control_.counters().refused;
+    info.problems = health_.problems();
     const uint32_t control = control_queue(shape_, state_.features).value_or(2U * shape_.pairs);
     for (uint32_t group = 0; group < shape_.data_groups(); ++group) {
         uint32_t first = 2 * group;

@@ -38,6 +38,7 @@
 #include "base/log.h"
 #include "device/capabilities.h"
 #include "device/events.h"
+#include "device/health.h"
 #include "device/journal.h"
 #include "device/state.h"
 #include "memory/address_space.h"
@@ -226,6 +227,7 @@ class Session {
     /// Takes the queues out of service whose driver cut its memory off.
     void look_for_lost_memory();
     [[nodiscard]] bool gates_quiet() const;
+    void look_after_health();
 
     // configuration space
     void refresh_link();
@@ -256,6 +258,7 @@ class Session {
     bool journal_good_ = true;  ///< what it should hold it does
     Capabilities capabilities_;
     EventLog events_;
+    Health health_;
 
     State state_;
     std::vector<memory::View> views_;      ///< of each space

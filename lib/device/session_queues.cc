@@ -274,12 +274,35 @@ bool Session::tick() {
     }
     if (owes_config_interrupt_ && state_.driver_ok() && !state_.suspended)
         config_interrupt();
+    look_after_health();
     if (start_pending_ || unready_)
         reconcile();
     if (!lingering_.empty() && gates_quiet())
         lingering_.clear();
     const bool config = owes_config_interrupt_ && !state_.suspended;
     return again || config || start_pending_ || !lingering_.empty();
+}
+
+void Session::look_after_health() {
+    if (active_pairs() == 0 || state_.suspended || config_status_ == 0)
+        return health_.restart();
+    const auto now = Health::Clock::now();
+    if (!health_.due(now))
+        return;
+    std::vector<PairSample> pairs;
+    for (uint32_t i = 0; i < 2U * active_pairs(); i += 2) {
+        const Queue& to_guest = queues_[i];
+        // One that does not run has its own line.
+        if (to_guest.running)
+            pairs.push_back(
+                {to_guest.counters.frames.read(),
+                 to_guest.counters.no_buffer.read(),
+                 queues_[i + 1].counters.frames.read(),
+                 to_guest.ring.offered()}
+            );
+    }
+    for (const std::string& line : health_.look(now, pairs))
+        log(Severity::notice, "%s: %s", name(), line.c_str());
 }
 
 void Session::attend(uint32_t index) {

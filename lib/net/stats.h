@@ -37,7 +37,8 @@ struct QueueCounters {
     Counter frames;
     Counter bytes;  ///< without the virtio-net header
     std::array<Counter, kDropReasons> drops;
-    Counter no_mbuf;  ///< bursts put off because the mempool was empty: nothing is lost
+    Counter no_buffer;  ///< to_guest: bursts of which frames were left for want of buffers
+    Counter no_mbuf;    ///< bursts put off because the mempool was empty: nothing is lost
     Counter interrupts;
     Counter misses;  ///< chains that waited for control to look for their memory
 

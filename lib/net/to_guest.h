@@ -208,6 +208,8 @@ uint16_t to_guest(
         bytes += frame->pkt_len;
         ++done;
     }
+    if (done < frames.size() && done < ring::kMaxBurst)
+        counters.no_buffer.add(1);
     if (used != 0)
         ring.complete(std::span<const uint32_t>(lengths).first(used));
     if (done != 0)

@@ -318,6 +318,13 @@ void SplitRing::complete(std::span<const uint32_t> lengths) noexcept {
     guest::store_release(used_ + kIdxOffset, next_used_);
 }
 
+uint32_t SplitRing::offered() const noexcept {
+    const auto offered = static_cast<uint16_t>(
+        guest::load_hint(avail_ + kIdxOffset) - guest::load_hint(used_ + kIdxOffset)
+    );
+    return std::min<uint32_t>(offered, size_);
+}
+
 uint32_t SplitRing::waiting() const noexcept {
     if (fault_ != RingFault::none)
         return 0;

@@ -98,6 +98,8 @@ class SplitRing {
 
     /// Chains that the driver has published and that were not completed yet; none after a fault.
     [[nodiscard]] uint32_t waiting() const noexcept;
+    /// The same without the thread inside: control may ask while another one works on the ring.
+    [[nodiscard]] uint32_t offered() const noexcept;
 
     [[nodiscard]] RingFault fault() const noexcept { return fault_; }
 

@@ -134,6 +134,8 @@ int priv_dump(rte_eth_dev* dev, FILE* file) {
                 region.writable ? "w" : "",
                 region.node
             );
+    for (const std::string& problem : info.problems)
+        std::fprintf(file, "  problem: %s\n", problem.c_str());
     return 0;
 }
 

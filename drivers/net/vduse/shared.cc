@@ -12,6 +12,7 @@ void subtract(QueueStats& stats, const QueueStats& before) {
     for (size_t i = 0; i < stats.drops.size(); ++i)
         stats.drops[i] -= before.drops[i];
     stats.no_mbuf -= before.no_mbuf;
+    stats.no_buffer -= before.no_buffer;
     stats.interrupts -= before.interrupts;
     stats.misses -= before.misses;
 }

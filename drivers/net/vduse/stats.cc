@@ -43,6 +43,7 @@ constexpr std::array kXStats = {
     XStat{"tx", "too_short_errors", lost_to_guest<Drop::too_short>},
     XStat{"tx", "too_long_dropped", lost_to_guest<Drop::too_long>},
     XStat{"tx", "no_room_dropped", lost_to_guest<Drop::no_room>},
+    XStat{"tx", "no_buffer", [](const PairStats& s) { return s.to_guest.no_buffer; }},
     XStat{"tx", "filtered_dropped", lost_to_guest<Drop::filtered>},
     XStat{"tx", "iotlb_misses", [](const PairStats& s) { return s.to_guest.misses; }},
     XStat{"tx", "interrupts", [](const PairStats& s) { return s.to_guest.interrupts; }},
