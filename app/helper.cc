@@ -16,8 +16,8 @@ Report attach(const std::string& name, const std::string& driver) {
     return {name, name + ": attached, driver " + driver};
 }
 
-Report leave(const std::string& name, bool keep) {
-    const auto done = device::vdpa_leave(name, keep);
+Report detach(const std::string& name) {
+    const auto done = device::vdpa_detach(name);
     if (done)
         return {name, {}};
     // That somebody holds it is all right.

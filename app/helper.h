@@ -29,9 +29,8 @@ using Step = std::function<Report()>;
 /// Puts a device on the vDPA bus and binds it to `driver`.
 Report attach(const std::string& name, const std::string& driver);
 
-/// Takes a device off the vDPA bus, unless somebody holds it. With `keep` it stays there, unless it
-/// is a netdev of this host (lib/device/vdpa_bus.h).
-Report leave(const std::string& name, bool keep);
+/// Takes a device off the vDPA bus, unless somebody holds it.
+Report detach(const std::string& name);
 
 class Helper {
   public:

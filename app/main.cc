@@ -71,6 +71,9 @@ int print_about(const Options& options) {
 void print_notes(const Options& options) {
     for (const auto& name : unused_endpoints(options))
         print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
+    for (const DeviceOptions& device : options.devices)
+        if (device.config.persist && device.config.attach == Attach::virtio)
+            print_note(device.config.name + ": " + device::kPersistentNetdev);
     for (const auto& line : qemu_limits(options))
         print_note(line);
 }

@@ -381,6 +381,9 @@ int Service::finish() {
     }
     telemetry_.reset();
     if (control_ != nullptr && !given_away_) {
+        for (const auto& device : devices_)
+            device->persist =
+                device->persist && !device->device->broken() && device::vdpa_may_stay(device->name);
         exit_step("setting links down");
         links_.all_down([this](const Endpoint& device) { return stays(device); });
         detach_devices();
@@ -419,11 +422,8 @@ void Service::detach_devices() {
     exit_step("taking the devices off the vDPA bus");
     std::vector<Step> steps;
     for (const auto& device : devices_)
-        if (!left_alone(*device))
-            steps.emplace_back([name = device->name,
-                                keep = device->persist && !device->device->broken()] {
-                return leave(name, keep);
-            });
+        if (!device->persist && !left_alone(*device))
+            steps.emplace_back([name = device->name] { return detach(name); });
     helper_->start(std::move(steps));
     wait_for_helper();
 }
@@ -441,7 +441,9 @@ void Service::destroy_devices() {
     for (size_t i = 0; i < owned_.size(); ++i) {
         auto& device = owned_[i];
         const std::string name = device->name();
-        auto done = left_alone(*devices_[i]) ? device->let_go() : device->destroy();
+        auto done = left_alone(*devices_[i]) ? device->let_go()
+                    : devices_[i]->persist   ? device->destroy()
+                                             : device->remove();
         device.reset();
         if (done || std::ranges::find(staying_, name) != staying_.end())
             continue;

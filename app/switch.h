@@ -72,7 +72,7 @@ struct Endpoint {
     uint16_t port = 0;         ///< its DPDK number
     uint16_t queues = 0;       ///< pairs of the device; rx queues, and as many tx queues, of a port
     bool group_per_pair = false;                ///< of the device
-    bool persist = false;                       ///< of the device: persist=1
+    bool persist = false;                       ///< of the device: it stays when we end
     int node = -1;                              ///< the port's NUMA node
     std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
     std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs

@@ -132,7 +132,7 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
     if (!session)
         return session.error();
     if (auto added = loop_->add(**session); !added) {
-        (void)(*session)->destroy();  // nothing is left behind that was not there
+        (void)(*session)->destroy(config.persist);  // nothing is left behind that was not there
         return added.error();
     }
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
@@ -295,7 +295,12 @@ Result<void> Control::let_go(std::span<Device* const> devices) {
 
 Result<void> Device::destroy() {
     control_.loop_->forget(*session_);
-    return session_->destroy();
+    return session_->destroy(session_->config().persist);
+}
+
+Result<void> Device::remove() {
+    control_.loop_->forget(*session_);
+    return session_->destroy(false);
 }
 
 }  // namespace vduse

@@ -292,6 +292,9 @@ class Device {
     /// it.
     Result<void> destroy();
 
+    /// Control thread: the same for good, with `persist`, too.
+    Result<void> remove();
+
     /// Control thread: Control::let_go of this one alone.
     Result<void> let_go();
 

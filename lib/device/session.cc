@@ -283,8 +283,8 @@ void Session::close_node() {
     node_.reset();
 }
 
-Result<void> Session::destroy() {
-    if (auto closed = close(); !closed || (config_.persist && !broken_))
+Result<void> Session::destroy(bool keep) {
+    if (auto closed = close(); !closed || (keep && !broken_))
         return closed;
     auto destroyed = control_node_->destroy(config_.name);
     if (destroyed)

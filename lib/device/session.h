@@ -126,7 +126,8 @@ class Session {
     /// Without `stats`.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
     [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
-    Result<void> destroy();
+    /// `keep`: the kernel's device stays, unless it is broken.
+    Result<void> destroy(bool keep);
     /// Stops all queues, if another process can go on from the journal; else it serves on.
     Result<void> prepare_to_let_go();
     /// Goes on after that.

@@ -253,10 +253,8 @@ Result<void> vdpa_detach(const std::string& name) {
             ": stays on the vDPA bus; when its user has ended, type: vdpa dev del " + name};
 }
 
-Result<void> vdpa_leave(const std::string& name, bool keep) {
-    if (keep && vdpa_driver(name) != kVirtioVdpa)
-        return {};
-    return vdpa_detach(name);
+bool vdpa_may_stay(const std::string& name) {
+    return vdpa_driver(name) != kVirtioVdpa;
 }
 
 }  // namespace vduse::device

@@ -47,11 +47,16 @@ Result<void> vdpa_attach(const std::string& name, const std::string& driver);
 /// words say who, and what to type when he has ended.
 Result<void> vdpa_detach(const std::string& name);
 
-/// What a process does with its device when it ends in an orderly way: vdpa_detach. With `keep` the
-/// device stays on the bus for the next process, but not under virtio_vdpa: while nobody serves it,
-/// whoever changes its netdev, or removes its network namespace, waits for the control queue with
-/// the kernel's RTNL lock held, and with him every other user of the host's network.
-Result<void> vdpa_leave(const std::string& name, bool keep);
+/// Whether a process that ends in an orderly way may leave its device on the bus, for the next one.
+/// Not a netdev of this host: while nobody serves it, whoever changes it, or removes its network
+/// namespace, waits for the control queue with the kernel's RTNL lock held, and with him every
+/// other user of the host's network.
+bool vdpa_may_stay(const std::string& name);
+/// What that means for persist=1 with attach=virtio, for people.
+inline constexpr const char* kPersistentNetdev =
+    "persist=1 adds nothing to attach=virtio: the netdev outlives a crash in any case, and an "
+    "orderly "
+    "end takes it away";
 
 /// The device is on the vDPA bus.
 bool vdpa_exists(const std::string& name);

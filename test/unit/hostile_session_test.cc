@@ -677,7 +677,7 @@ TEST_F(LastingSession, HandOverThatIsCalledOff) {
 TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
     plain_start();
     vd0->on_bus = true;
-    ASSERT_TRUE(session->destroy());
+    ASSERT_TRUE(session->destroy(true));
     session.reset();
     make();
     const int node = memory::any_node() + 1;

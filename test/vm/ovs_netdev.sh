@@ -115,11 +115,7 @@ tail -2 flood.txt
 [ "$(indices)" = "$index" ] || fail "they are other netdevs"
 driver_is_content
 
-step "a port with persist=1 is removed for good, and one without"
-ovs del-port br0 vd1
-in_other test -e /sys/class/net/other0 || fail "the interface of persist=1 is gone"
-ovs add-port br0 vd1 -- set interface vd1 type=dpdk options:dpdk-devargs="$(guide_block ovs ports | grep -oP 'devargs=\Knet_vduse1.*')"
-pings "after a port with persist=1 was deleted and added"
+step "ports are removed, and their interfaces with them"
 in_guide ovs remove
 ! in_other test -e /sys/class/net/other0 || fail "the interface is still there"
 in_netns ping -c 5 -i 0.1 -W 5 -q "$tap_ip" | grep -q ' 5 received' || fail "vd0 suffers"

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "devargs.h"
+#include "device/vdpa_bus.h"
 #include "log.h"
 #include "ops.h"
 #include "port.h"
@@ -74,6 +75,8 @@ int probe(rte_vdev_device* vdev) {
         return refuse(name, arguments.error());
     for (const std::string& key : arguments->ignored)
         log(Topic::init, Severity::info, "%s: %s has no meaning here", name, key.c_str());
+    if (arguments->config.persist && arguments->config.attach == Attach::virtio)
+        log(Topic::init, Severity::notice, "%s: %s", name, device::kPersistentNetdev);
     auto control = ControlThread::share();
     if (!control)
         return refuse(name, control.error());

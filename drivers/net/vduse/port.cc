@@ -75,11 +75,12 @@ Port::~Port() {
         control_.run([this](Control& /*library*/) { ControlThread::forget(*this); });
         rte_eal_alarm_cancel(call_back, this);
     }
-    bool said = false;
+    const bool keep = (!attached_ || arguments_.config.persist) && device::vdpa_may_stay(name());
     // What was on the bus before a probe that failed stays there for the next try.
-    if (dev_ != nullptr || attached_)
-        if (const auto done = device::vdpa_leave(name(), !attached_ || arguments_.config.persist);
-            !done) {
+    const bool leaves = !keep && (dev_ != nullptr || attached_);
+    bool said = false;
+    if (leaves)
+        if (const auto done = device::vdpa_detach(name()); !done) {
             log(Topic::driver,
                 Severity::warning,
                 "%s: %s",
@@ -89,7 +90,8 @@ Port::~Port() {
         }
     control_.run([&](Control& /*library*/) {
         // EBUSY: it is on the bus, and stays there without us.
-        if (const auto done = device->destroy(); !done && !(said && done.error().code == EBUSY))
+        if (const auto done = leaves ? device->remove() : device->destroy();
+            !done && !(said && done.error().code == EBUSY))
             log(Topic::driver, Severity::warning, "%s", done.error().text().c_str());
         device.reset();
     });
