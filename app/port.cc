@@ -165,6 +165,15 @@ uint16_t port_mtu(uint16_t port) {
     return rte_eth_dev_get_mtu(port, &mtu) == 0 ? mtu : uint16_t{RTE_ETHER_MTU};
 }
 
+std::optional<net::MacAddress> port_mac(uint16_t port) {
+    rte_ether_addr address{};
+    if (rte_eth_macaddr_get(port, &address) != 0 || rte_is_zero_ether_addr(&address) != 0)
+        return std::nullopt;
+    net::MacAddress mac;
+    std::copy_n(address.addr_bytes, mac.size(), mac.begin());
+    return mac;
+}
+
 bool port_link_up(uint16_t port) {
     rte_eth_link link{};
     if (rte_eth_link_get_nowait(port, &link) != 0)

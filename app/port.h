@@ -4,13 +4,16 @@
 // `plan_port` reads what the port can do and decides, `start_port` does it.
 //
 // Threads: the helper; the two functions of links, the thread of PortLinks. Control, which is the
-// main lcore, calls `port_mtu` only: all others may wait for who waits for our devices.
+// main lcore, calls `port_mtu` and `port_mac` only: all others may wait for who waits for our
+// devices.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
+#include "net/filter.h"
 
 struct rte_mempool;
 
@@ -54,6 +57,9 @@ void stop_port(uint16_t port);
 
 /// Of a port that is started.
 uint16_t port_mtu(uint16_t port);
+
+/// Its own, of a port that is started. Nothing where it has none.
+std::optional<net::MacAddress> port_mac(uint16_t port);
 
 /// A port that does not tell is taken for up.
 bool port_link_up(uint16_t port);

@@ -54,6 +54,23 @@ uint32_t segments(uint16_t mtu) {
     return (frame_bytes(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
 }
 
+BridgeMember device_member(const Endpoint& endpoint, const std::optional<net::MacAddress>& given) {
+    BridgeMember member;
+    member.device = true;
+    member.mac = [device = endpoint.device] { return device->mac(); };
+    member.given_mac = given;
+    return member;
+}
+
+/// Nobody changes the address of a port that is started, so it is asked once.
+BridgeMember port_member(const Endpoint& endpoint) {
+    BridgeMember member;
+    member.longest = net::max_frame(port_mtu(endpoint.port));
+    member.given_mac = port_mac(endpoint.port);
+    member.mac = [own = member.given_mac] { return own; };
+    return member;
+}
+
 }  // namespace
 
 Service::Service(const Options& options, Start start)
@@ -229,7 +246,10 @@ Result<void> Service::make_bridge(const BridgeOption& option) {
     std::vector<Endpoint*> endpoints;
     for (const EndpointOption member : option.members) {
         Endpoint& place = endpoint(member);
-        members.push_back({!member.port, member.port ? net::max_frame(port_mtu(place.port)) : 0U});
+        members.push_back(
+            member.port ? port_member(place)
+                        : device_member(place, options_.devices[member.index].config.mac)
+        );
         endpoints.push_back(&place);
         links_.keep_up(place);
     }

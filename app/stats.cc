@@ -165,7 +165,7 @@ std::string bridge_line(const Bridge& bridge) {
         text,
         ": %" PRIu64 " stations, %" PRIu64 " flooded, %" PRIu64 " returned, %" PRIu64
         " moved, %" PRIu64 " not learned, %" PRIu64 " too short, %" PRIu64 " too long, %" PRIu64
-        " no mbuf\n",
+        " no mbuf, %" PRIu64 " link local, %" PRIu64 " bad source, %" PRIu64 " not own\n",
         bridge.stations(),
         counters.flooded.read(),
         counters.returned.read(),
@@ -173,7 +173,10 @@ std::string bridge_line(const Bridge& bridge) {
         counters.not_learned.read(),
         counters.too_short.read(),
         counters.too_long.read(),
-        counters.no_mbuf.read()
+        counters.no_mbuf.read(),
+        counters.link_local.read(),
+        counters.bad_source.read(),
+        counters.not_own.read()
     );
     return text;
 }

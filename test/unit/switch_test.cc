@@ -136,7 +136,7 @@ TEST_F(SwitchTest, APatchCarriesBothWays) {
 }
 
 TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
-    constexpr std::array<BridgeMember, kPorts> kMembers = {
+    const std::array<BridgeMember, kPorts> kMembers = {
         {{false, net::max_frame(kMtu)}, {false, net::max_frame(kMtu)}, {false, 100}}};
     auto bridge = Bridge::create("bridge-test", kMembers, 300 * rte_get_tsc_hz());
     ASSERT_TRUE(bridge);
@@ -169,7 +169,7 @@ TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
 }
 
 TEST_F(SwitchTest, AWorkerForgetsSilentStationsByItself) {
-    constexpr std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
+    const std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
     auto bridge = Bridge::create("bridge-age", kMembers, rte_get_tsc_hz() / 1000);
     ASSERT_TRUE(bridge);
     const std::array<Endpoint*, 2> members = {&cables[0].endpoint, &cables[1].endpoint};
