@@ -8,7 +8,8 @@
 // A section may come as often as its option. It becomes the words of that option, which the parser
 // of the command line reads (options.cc): the same keys, values and complaints. Here only what an
 // INI file has of its own is checked: sections, and keys of those that are not devices. Comments
-// begin with ';'.
+// begin with ';'. FILE may be a pipe. What cannot be read to its end, is larger than 1 MiB, or has a
+// NUL byte is an error, and nothing starts.
 //
 // Called by main through parse_options, before the EAL starts.
 #pragma once
