@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "net/header.h"
 #include "print.h"
 
 namespace vduse::app {
@@ -58,7 +59,7 @@ Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_
         return Error{
             ENOTSUP,
             plan.name + ": cannot send frames of several segments, so the device's mtu must be " +
-                std::to_string(RTE_MBUF_DEFAULT_DATAROOM - frame_bytes(0)) + " at most"};
+                std::to_string(RTE_MBUF_DEFAULT_DATAROOM - net::max_frame(0)) + " at most"};
     plan.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     plan.rx_offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
     return {};
@@ -136,7 +137,7 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
         std::max<uint16_t>(1, std::min({needs.queues, info.max_rx_queues, info.max_tx_queues}));
     plan.rss = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
     plan_mtu(plan, info, needs.mtu);
-    if (auto done = plan_segments(plan, info, frame_bytes(needs.mtu)); !done)
+    if (auto done = plan_segments(plan, info, net::max_frame(needs.mtu)); !done)
         return done.error();
     const int status =
         rte_eth_dev_adjust_nb_rx_tx_desc(port, &plan.rx_descriptors, &plan.tx_descriptors);

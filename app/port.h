@@ -39,11 +39,6 @@ struct PortPlan {
     bool rx_interrupts = false;
 };
 
-/// Bytes of a frame with Ethernet header and one VLAN tag.
-constexpr uint32_t frame_bytes(uint16_t mtu) {
-    return mtu + 18U;
-}
-
 /// The DPDK number of a port. Code EINVAL: `what` lists those that exist.
 Result<uint16_t> find_port(const std::string& name);
 

@@ -51,7 +51,7 @@ std::string milliseconds(std::chrono::nanoseconds time) {
 
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {
-    return (frame_bytes(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
+    return (net::max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
 }
 
 BridgeMember device_member(const Endpoint& endpoint, const std::optional<net::MacAddress>& given) {
