@@ -51,16 +51,20 @@ Error complain(const Section& section, const std::string& line) {
     return Error{EINVAL, "[" + section.title + "]: " + line};
 }
 
-/// "--device NAME,key=value,...": that the keys are known and given once, its reader finds out.
-Words device_words(const Section& section) {
+/// "NAME,key=value,...": that the keys are known and given once, the option's reader finds out.
+std::string name_and_keys(const Section& section) {
     std::string value = section.name;
     for (const auto& entry : section.entries)
         value.append(",").append(entry.name).append("=").append(entry.value);
-    return {"--device", value};
+    return value;
+}
+
+Words device_words(const Section& section) {
+    return {"--device", name_and_keys(section)};
 }
 
 Words port_words(const Section& section) {
-    return {"--port", section.name};
+    return {"--port", name_and_keys(section)};
 }
 
 Words patch_words(const Section& section) {
@@ -111,7 +115,7 @@ struct Kind {
 
 constexpr std::array<Kind, 7> kKinds = {
     {{"device", true, true, false, {}, device_words},
-     {"port", true, false, false, {}, port_words},
+     {"port", true, true, false, {}, port_words},
      {"patch", false, false, false, {{{"a", true}, {"b", true}}}, patch_words},
      {"reflect", false, false, false, {{{"endpoint", true}}}, reflect_words},
      {"bridge", false, false, true, {{{"members", true}, {"age", false}}}, bridge_words},

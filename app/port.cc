@@ -2,6 +2,7 @@
 // necessary: frames longer than one mbuf are chains of mbufs, for receiving as for sending.
 #include "port.h"
 
+#include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -36,6 +37,21 @@ uint32_t largest_mtu(const rte_eth_dev_info& info) {
     const uint32_t overhead = knows_both ? info.max_rx_pktlen - info.max_mtu : 18;
     const uint32_t by_length = std::max(info.max_rx_pktlen, overhead) - overhead;
     return std::min<uint32_t>(info.max_mtu, by_length);
+}
+
+void plan_queues(PortPlan& plan, const rte_eth_dev_info& info, uint16_t wanted) {
+    const uint16_t has = std::min(info.max_rx_queues, info.max_tx_queues);
+    const std::string_view driver = info.driver_name != nullptr ? info.driver_name : "";
+    const uint16_t safe = safe_queues(driver);
+    plan.queues = std::max<uint16_t>(1, std::min({wanted, has, safe}));
+    if (plan.queues < wanted)
+        print_note(
+            plan.name + ": gets " + std::to_string(plan.queues) + " of the " +
+            std::to_string(wanted) + " queues that are wanted, " +
+            (has <= safe
+                 ? "its driver has no more"
+                 : "as more end the process with the " + std::string(driver) + " of this DPDK")
+        );
 }
 
 void plan_mtu(PortPlan& plan, const rte_eth_dev_info& info, uint16_t mtu) {
@@ -117,6 +133,13 @@ Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool) {
 
 }  // namespace
 
+uint16_t safe_queues(std::string_view driver) {
+    // At its start it sends the descriptors of its queues to other processes, two for each queue,
+    // in one message. DPDK before 24.11 writes behind the end of that when there are more.
+    constexpr unsigned kOfMessage = RTE_MP_MAX_FD_NUM / 2;
+    return driver == "net_tap" || driver == "net_tun" ? kOfMessage : UINT16_MAX;
+}
+
 Result<uint16_t> find_port(const std::string& name) {
     uint16_t port = 0;
     if (rte_eth_dev_get_port_by_name(name.c_str(), &port) != 0)
@@ -133,8 +156,7 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
     rte_eth_dev_info info{};
     if (const int told = rte_eth_dev_info_get(port, &info); told != 0)
         return failed(plan, "information about it", told);
-    plan.queues =
-        std::max<uint16_t>(1, std::min({needs.queues, info.max_rx_queues, info.max_tx_queues}));
+    plan_queues(plan, info, needs.queues);
     plan.rss = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
     plan_mtu(plan, info, needs.mtu);
     if (auto done = plan_segments(plan, info, net::max_frame(needs.mtu)); !done)

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "net/filter.h"
@@ -44,6 +45,9 @@ Result<uint16_t> find_port(const std::string& name);
 
 /// Says on stderr what the port cannot do and we can do without.
 Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNeeds& needs);
+
+/// Queues that a port of `driver` may get: with more, this DPDK is known to end the process.
+uint16_t safe_queues(std::string_view driver);
 
 /// Configures and starts it, in promiscuous mode.
 Result<void> start_port(const PortPlan& plan, rte_mempool* pool);

@@ -163,7 +163,10 @@ Result<void> Service::add_ports() {
     if (!start_.vdevs.empty() || !options_.ports.empty())
         if (auto done = await_end(start_.predecessors); !done)
             return done;
-    const auto ports = probe_ports(start_.vdevs, options_.ports, !start_.predecessors.empty());
+    std::vector<std::string> names;
+    for (const PortOptions& port : options_.ports)
+        names.push_back(port.name);
+    const auto ports = probe_ports(start_.vdevs, names, !start_.predecessors.empty());
     if (!ports) {
         if (ports.error().code == EINVAL)
             fail(kBadInput);
@@ -175,9 +178,12 @@ Result<void> Service::add_ports() {
 Result<void> Service::start_ports(const std::vector<uint16_t>& ports) {
     std::vector<PortPlan> plans;
     for (size_t i = 0; i < ports.size(); ++i) {
+        const PortOptions& option = options_.ports[i];
         PortNeeds needs = needs_of(i);
         needs.rx_interrupts = options_.idle_us != 0;
-        auto plan = plan_port(options_.ports[i], ports[i], needs);
+        if (option.queues != 0)
+            needs.queues = option.queues;
+        auto plan = plan_port(option.name, ports[i], needs);
         if (!plan)
             return plan.error();
         plans.push_back(std::move(*plan));

@@ -85,6 +85,7 @@ TEST(Config, EverythingAtOnce) {
         "profile=full\n"
         "[device vd2]\n"
         "[port 0000:03:00.0]\n"
+        "queues_of_port = 2\n"
         "[port p1]\n"
         "[reflect]\n"
         "endpoint=vd1\n"
@@ -104,7 +105,11 @@ TEST(Config, EverythingAtOnce) {
     EXPECT_EQ(vd0.attach, Attach::virtio);
     EXPECT_EQ(options->devices[1].config.profile, Profile::full);
     EXPECT_EQ(options->devices[2].config.mtu, 1500);
-    EXPECT_EQ(options->ports, (std::vector<std::string>{"0000:03:00.0", "p1"}));
+    ASSERT_EQ(options->ports.size(), 2U);
+    EXPECT_EQ(options->ports[0].name, "0000:03:00.0");
+    EXPECT_EQ(options->ports[0].queues, 2);
+    EXPECT_EQ(options->ports[1].name, "p1");
+    EXPECT_EQ(options->ports[1].queues, 0);
     ASSERT_EQ(options->patches.size(), 1U);
     EXPECT_EQ(options->patches[0].b, (EndpointOption{true, 0}));
     EXPECT_EQ(options->reflects, (std::vector<EndpointOption>{{false, 1}}));
@@ -166,7 +171,7 @@ TEST(Config, KeysOfOtherSections) {
     expect_refused(known + "[reflect]\n", {"[reflect]: endpoint is missing"});
     expect_refused(known + "[bridge]\nage=5\n", {"[bridge]: members is missing"});
     expect_refused(
-        known + "[port p1]\nmtu=5\n", {"[port p1]: unknown key 'mtu', valid keys: none"}
+        known + "[port p1]\nmtu=5\n", {"--port p1: unknown key 'mtu', valid keys: queues_of_port"}
     );
     expect_refused(
         known + "[group-lcore]\ndevice=vd0\ngroup=0\n", {"[group-lcore]: lcore is missing"}
@@ -281,7 +286,7 @@ TEST(Config, AKeyWithoutAName) {
     expect_refused(known + "[reflect]\nendpoint=vd0\n =5\n", {"[reflect]: unknown key ''"});
     expect_refused(known + "[bridge]\nmembers=vd0,vd1\n=5\n", {"[bridge]: unknown key ''"});
     expect_refused(known + "[vduse-dp]\n=5\n", {"[vduse-dp]: unknown key ''"});
-    expect_refused(known + "[port p1]\n=\n", {"[port p1]: unknown key ''"});
+    expect_refused(known + "[port p1]\n=\n", {"--port p1: unknown key ''"});
     expect_refused("[device vd0]\n=5\n", {"--device vd0: unknown key ''"});
     expect_refused(known + "[group-lcore]\ndevice=vd0\ngroup=0\nlcore=1\n=5\n", {"unknown key ''"});
 }
