@@ -1,5 +1,6 @@
-// How it works: see port.h. No offload is asked for beyond what the length of frames makes
-// necessary: frames longer than one mbuf are chains of mbufs, for receiving as for sending.
+// How it works: see port.h; port_start.cc does what is planned here. No offload is asked for beyond
+// what the length of frames makes necessary: frames longer than one mbuf are chains of mbufs, for
+// receiving as for sending.
 #include "port.h"
 
 #include <rte_eal.h>
@@ -78,56 +79,11 @@ Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_
                 std::to_string(RTE_MBUF_DEFAULT_DATAROOM - net::max_frame(0)) + " at most"};
     plan.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     plan.rx_offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-    return {};
-}
-
-rte_eth_conf configuration(const PortPlan& plan) {
-    rte_eth_conf conf{};
-    conf.rxmode.mtu = plan.mtu;
-    conf.rxmode.offloads = plan.rx_offloads;
-    conf.txmode.offloads = plan.tx_offloads;
-    conf.intr_conf.rxq = plan.rx_interrupts ? 1 : 0;
-    if (plan.queues > 1 && plan.rss != 0) {
-        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf.rss_hf = plan.rss;
-    }
-    return conf;
-}
-
-Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
-    const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(plan.port));
-    for (uint16_t queue = 0; queue < plan.queues; ++queue) {
-        const int rx =
-            rte_eth_rx_queue_setup(plan.port, queue, plan.rx_descriptors, socket, nullptr, pool);
-        if (rx != 0)
-            return failed(plan, "set-up of an rx queue", rx);
-        const int tx =
-            rte_eth_tx_queue_setup(plan.port, queue, plan.tx_descriptors, socket, nullptr);
-        if (tx != 0)
-            return failed(plan, "set-up of a tx queue", tx);
-    }
-    return {};
-}
-
-/// What a port may be unable to do without being useless.
-void set_extras(const PortPlan& plan) {
-    if (plan.mtu != 0)
-        if (const int status = rte_eth_dev_set_mtu(plan.port, plan.mtu); status != 0)
-            print_note(failed(plan, "its MTU cannot be set", status).text());
-    if (const int status = rte_eth_promiscuous_enable(plan.port); status != 0)
-        print_note(failed(plan, "has no promiscuous mode", status).text());
-}
-
-Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool) {
-    const rte_eth_conf conf = configuration(plan);
-    const int configured = rte_eth_dev_configure(plan.port, plan.queues, plan.queues, &conf);
-    if (configured != 0)
-        return failed(plan, "configuration", configured);
-    if (auto done = set_up_queues(plan, pool); !done)
-        return done;
-    set_extras(plan);
-    if (const int status = rte_eth_dev_start(plan.port); status != 0)
-        return failed(plan, "start", status);
+    if (plan.rx_offloads == 0)
+        print_note(
+            plan.name + ": cannot receive frames of several segments: those longer than " +
+            std::to_string(RTE_MBUF_DEFAULT_DATAROOM) + " bytes may be lost"
+        );
     return {};
 }
 
@@ -166,16 +122,6 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
     if (status != 0)
         return failed(plan, "number of descriptors", status);
     return plan;
-}
-
-Result<void> start_port(const PortPlan& plan, rte_mempool* pool) {
-    auto started = try_to_start(plan, pool);
-    if (started || !plan.rx_interrupts)
-        return started;
-    // Some drivers do not start at all where interrupts cannot be had.
-    PortPlan plain = plan;
-    plain.rx_interrupts = false;
-    return try_to_start(plain, pool);
 }
 
 void stop_port(uint16_t port) {
