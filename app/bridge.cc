@@ -1,6 +1,7 @@
 // How it works: see bridge.h. A set of members is a 64-bit word, bit i for member i.
 #include "bridge.h"
 
+#include <rte_byteorder.h>
 #include <rte_ether.h>
 #include <rte_mbuf.h>
 
@@ -20,6 +21,16 @@ unsigned pop(uint64_t& set) {
     const auto lowest = static_cast<unsigned>(std::countr_zero(set));
     set &= set - 1;
     return lowest;
+}
+
+/// For the other end of a cable only. BPDUs, to :00, pass.
+bool is_link_local(const rte_ether_hdr& header) {
+    constexpr net::MacAddress kFirst = {0x01, 0x80, 0xc2, 0, 0, 0};
+    constexpr uint16_t kMacControl = 0x8808;
+    const uint8_t* const to = header.dst_addr.addr_bytes;
+    const bool reserved =
+        std::equal(kFirst.begin(), kFirst.end() - 1, to) && to[5] != 0 && (to[5] & 0xf0) == 0;
+    return reserved || header.ether_type == rte_cpu_to_be_16(kMacControl);
 }
 
 net::MacAddress address(const rte_ether_addr& bytes) {
@@ -67,6 +78,29 @@ void Bridge::sort(
         deliver(frame, targets(from, frame, now), pool);
 }
 
+bool Bridge::belongs_to_another(const net::MacAddress& source, unsigned from) const noexcept {
+    const auto owns = [&](const BridgeMember& member) {
+        return member.mac != nullptr && member.mac() == source;
+    };
+    const BridgeMember& sender = members_[from];
+    const auto guarded = [&](const BridgeMember& member) {
+        return owns(member) && (sender.device || member.given_mac == source);
+    };
+    return std::any_of(members_.begin(), members_.end(), guarded) && !owns(sender);
+}
+
+void Bridge::learn(const net::MacAddress& source, unsigned from, uint64_t now) noexcept {
+    if (stations_->refresh(source, from, now))
+        return;
+    if (belongs_to_another(source, from)) {
+        counters_.not_own.add(1);
+        return;
+    }
+    const Learned learned = stations_->learn(source, from, now);
+    counters_.moved.add(learned == Learned::moved ? 1 : 0);
+    counters_.not_learned.add(learned == Learned::full ? 1 : 0);
+}
+
 uint64_t Bridge::targets(unsigned from, const rte_mbuf* frame, uint64_t now) noexcept {
     rte_ether_hdr scratch;
     const void* const head = rte_pktmbuf_read(frame, 0, sizeof scratch, &scratch);
@@ -75,9 +109,15 @@ uint64_t Bridge::targets(unsigned from, const rte_mbuf* frame, uint64_t now) noe
         return 0;
     }
     const auto* const header = static_cast<const rte_ether_hdr*>(head);
-    const Learned learned = stations_->learn(address(header->src_addr), from, now);
-    counters_.moved.add(learned == Learned::moved ? 1 : 0);
-    counters_.not_learned.add(learned == Learned::full ? 1 : 0);
+    if (rte_is_valid_assigned_ether_addr(&header->src_addr) == 0) {
+        counters_.bad_source.add(1);
+        return 0;
+    }
+    if (is_link_local(*header)) {
+        counters_.link_local.add(1);
+        return 0;
+    }
+    learn(address(header->src_addr), from, now);
 
     const auto member = stations_->find(address(header->dst_addr), now);
     if (!member) {

@@ -3,10 +3,22 @@
 // It knows its members by number only and sends nothing itself: `sort` puts the frames of a burst
 // into one output for each member, and the worker (switch.cc) sends the outputs, in `order`.
 //
+//     link-local        nowhere: 01:80:C2:00:00:01 to :0F (IEEE 802.1Q, table 8-1), and MAC control
+//                       (EtherType 0x8808) to any address. PAUSE, LACP, LLDP and the like are meant
+//                       for the other end of one cable, and a guest's would stop or mislead that
+//                       of another member
 //     known address     to its member; nowhere when that is where the frame came from
 //     everything else   a copy to every member but the one it came from: unknown addresses,
-//                       multicast (that of bridge protocols too, so that bridges around us can see
-//                       loops), broadcast
+//                       multicast, broadcast; 01:80:C2:00:00:00 too, so that bridges around us can
+//                       see loops
+//
+// A frame whose source is a group address or all zero is dropped, as the kernel's bridge does.
+//
+// A member may have an address of its own (BridgeMember::mac). A frame from elsewhere with that
+// source goes where it should, but nothing is learned from it: else a guest could draw its
+// neighbour's frames, or a loop behind a port could. Members that have the same one (a bond in a
+// guest, a migration on this host) may all use it. It is looked at only when an address would be
+// learned or would move, so known stations pay nothing.
 //
 // A device only reads what it is sent and is done with it at once, so its copy of a frame is the
 // same mbuf with one more reference. A port's driver may keep an mbuf and may write into it, so
@@ -18,18 +30,23 @@
 //
 // What a hostile guest could try: see stations.h. Broadcasts cost at most one copy for each port,
 // in mbufs that the pool has anyway for ports' tx queues; when it has none, the copy is left out
-// and counted.
+// and counted. Take another's address for its own, by a command of its control queue: it gets
+// nothing that it could not draw by sending from it, but it would keep it. So what only a guest
+// says is its own counts against other guests, not against who is behind a port.
 //
 // Threads: `create` on the main lcore, counters for any thread, the rest for the bridge's worker.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "net/filter.h"
 #include "net/stats.h"
 #include "stations.h"
 
@@ -41,6 +58,10 @@ namespace vduse::app {
 struct BridgeMember {
     bool device = false;
     uint32_t longest = 0;  ///< frame in bytes, of a port
+    /// The member's own address now, if it has one. Called by the worker: it must not wait.
+    std::function<std::optional<net::MacAddress>()> mac = {};
+    /// The one that it was given by who runs us, and not by a guest.
+    std::optional<net::MacAddress> given_mac = {};
 };
 
 struct BridgeCounters {
@@ -51,6 +72,9 @@ struct BridgeCounters {
     net::Counter too_short;    ///< no Ethernet header
     net::Counter too_long;     ///< copies not sent to a port because of its MTU
     net::Counter no_mbuf;      ///< copies not sent to a port because the pool was empty
+    net::Counter link_local;   ///< for the other end of a cable only: dropped
+    net::Counter bad_source;   ///< from a group address or none: dropped
+    net::Counter not_own;      ///< frames whose source is another member's own address
 };
 
 class Bridge {
@@ -90,6 +114,9 @@ class Bridge {
     Bridge(
         std::string name, std::span<const BridgeMember> members, std::unique_ptr<Stations> stations
     );
+    void learn(const net::MacAddress& source, unsigned from, uint64_t now) noexcept;
+    [[nodiscard]] bool belongs_to_another(const net::MacAddress& source, unsigned from)
+        const noexcept;
     [[nodiscard]] uint64_t targets(unsigned from, const rte_mbuf* frame, uint64_t now) noexcept;
     void to_ports(rte_mbuf* frame, uint64_t ports, rte_mempool* pool) noexcept;
     void deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexcept;

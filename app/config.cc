@@ -1,22 +1,32 @@
-// How it works: see config.h. rte_cfgfile reads the file; each kind of section is a row of a table.
-// Lines that rte_cfgfile would pass over in silence are looked for first: a typing error is one.
+// How it works: see config.h. The file is read once. In what was read, lines are looked for that
+// rte_cfgfile would pass over in silence, as a typing error is one; then rte_cfgfile gets the same
+// bytes, in a file in memory. Each kind of section is a row of a table.
 #include "config.h"
 
 #include <rte_cfgfile.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <string_view>
+
+#include "base/fd.h"
+#include "whole_file.h"
 
 namespace vduse::app {
 namespace {
 
 using Text = std::string_view;
 using Words = std::vector<std::string>;
+
+/// Many times what thousands of devices need: who names a disk gets an answer soon.
+constexpr size_t kMostBytes = 1024 * 1024;
+/// Of a line, comment included: rte_cfgfile's buffer.
+constexpr size_t kLongestLine = CFG_NAME_LEN + CFG_VALUE_LEN + 2;
 
 struct Close {
     void operator()(rte_cfgfile* file) const { rte_cfgfile_close(file); }
@@ -41,16 +51,20 @@ Error complain(const Section& section, const std::string& line) {
     return Error{EINVAL, "[" + section.title + "]: " + line};
 }
 
-/// "--device NAME,key=value,...": that the keys are known and given once, its reader finds out.
-Words device_words(const Section& section) {
+/// "NAME,key=value,...": that the keys are known and given once, the option's reader finds out.
+std::string name_and_keys(const Section& section) {
     std::string value = section.name;
     for (const auto& entry : section.entries)
         value.append(",").append(entry.name).append("=").append(entry.value);
-    return {"--device", value};
+    return value;
+}
+
+Words device_words(const Section& section) {
+    return {"--device", name_and_keys(section)};
 }
 
 Words port_words(const Section& section) {
-    return {"--port", section.name};
+    return {"--port", name_and_keys(section)};
 }
 
 Words patch_words(const Section& section) {
@@ -101,7 +115,7 @@ struct Kind {
 
 constexpr std::array<Kind, 7> kKinds = {
     {{"device", true, true, false, {}, device_words},
-     {"port", true, false, false, {}, port_words},
+     {"port", true, true, false, {}, port_words},
      {"patch", false, false, false, {{{"a", true}, {"b", true}}}, patch_words},
      {"reflect", false, false, false, {{{"endpoint", true}}}, reflect_words},
      {"bridge", false, false, true, {{{"members", true}, {"age", false}}}, bridge_words},
@@ -130,7 +144,8 @@ Result<void> check_keys(const Section& section, const Kind& kind) {
     for (const auto& entry : section.entries) {
         const Text name = entry.name;
         const auto same = [&](const auto& other) { return name == other.name; };
-        if (std::ranges::none_of(kind.keys, same))
+        // Rows that a kind does not use have no name, and are no key.
+        if (name.empty() || std::ranges::none_of(kind.keys, same))
             return complain(
                 section, "unknown key '" + std::string(name) + "', valid keys: " + valid_keys(kind)
             );
@@ -178,6 +193,10 @@ bool blank(Text text) {
 
 /// What rte_cfgfile passes over or cuts off without a word. "" when it does not.
 std::string trouble_with(Text line) {
+    if (line.find('\0') != Text::npos)
+        return "has a NUL byte";
+    if (line.size() > kLongestLine)
+        return "is too long: at most " + std::to_string(kLongestLine) + " characters";
     line = line.substr(0, line.find(';'));
     if (blank(line))
         return {};
@@ -196,25 +215,47 @@ std::string trouble_with(Text line) {
     return {};
 }
 
-Result<void> check_lines(const std::string& name) {
-    errno = 0;
-    std::ifstream file(name);
-    if (!file)
-        return Error{EINVAL, std::strerror(errno)};
-    std::string line;
-    for (unsigned number = 1; std::getline(file, line); ++number)
+Result<void> check_lines(Text content) {
+    for (unsigned number = 1; !content.empty(); ++number) {
+        const Text line = content.substr(0, content.find('\n'));
+        content.remove_prefix(std::min(line.size() + 1, content.size()));
         if (const std::string trouble = trouble_with(line); !trouble.empty())
             return Error{EINVAL, "line " + std::to_string(number) + " " + trouble};
+    }
     return {};
 }
 
-Result<File> open(const std::string& name) {
-    if (auto good = check_lines(name); !good)
-        return good.error();
+Error system_error(const std::string& what) {
+    return Error{EINVAL, what + ": " + std::strerror(errno)};
+}
+
+/// rte_cfgfile reads files that have a name.
+Result<File> load(Text content) {
+    const UniqueFd memory(::memfd_create("vduse-dp-config", MFD_CLOEXEC));
+    if (!memory)
+        return system_error("a file in memory");
+    while (!content.empty()) {
+        const ssize_t bytes = ::write(memory.get(), content.data(), content.size());
+        if (bytes < 0)
+            return system_error("a file in memory");
+        content.remove_prefix(static_cast<size_t>(bytes));
+    }
+    const std::string name = "/proc/self/fd/" + std::to_string(memory.get());
+    if (::access(name.c_str(), R_OK) != 0)
+        return system_error(name);
     File file(rte_cfgfile_load(name.c_str(), CFG_FLAG_EMPTY_VALUES));
     if (file == nullptr)
         return Error{EINVAL, "it is not made of [sections] with lines key=value in them"};
     return file;
+}
+
+Result<File> open(const std::string& name) {
+    const auto content = read_whole_file(name, kMostBytes);
+    if (!content)
+        return Error{EINVAL, content.error().what};
+    if (auto good = check_lines(*content); !good)
+        return good.error();
+    return load(*content);
 }
 
 Section section_at(rte_cfgfile* file, int index) {

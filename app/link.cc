@@ -35,7 +35,9 @@ void LinkFollower::tell(Side& side, bool up) {
 void LinkFollower::follow_port(Side& device, Side& port) {
     const bool driver = has_driver(*device.endpoint);
     tell(port, driver);
-    tell(device, !driver || port.endpoint->link.now().value_or(true));
+    // The link of a port that cannot be had is not down because we set it down.
+    const bool served = port.endpoint->in_service.load(std::memory_order_relaxed);
+    tell(device, (served && !driver) || port.endpoint->link.now().value_or(true));
 }
 
 void LinkFollower::follow(Pair& pair) {

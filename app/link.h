@@ -7,7 +7,7 @@
 //                       followed, and each would wait for the other
 //
 // For the same reason a device without a driver is told that its link is up: the port's is down
-// then because we set it down.
+// then because we set it down. Only the link of a port that is out of service is down in any case.
 //
 // Threads: the main lcore, which calls `poll` about every 100 ms. It asks no port itself:
 // port_links.h.

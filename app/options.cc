@@ -1,8 +1,8 @@
 // How it works: the words are read once, left to right, into an Options and a list of --patch,
 // --reflect and --bridge arguments; those are resolved at the end, so that they may precede the
 // endpoints that they name. --config puts words of a file (config.h) in its place; what is wrong
-// with them is said with the name of the file. Each option and each key of --device is a row of a
-// table: what is valid is listed in error messages from the same rows that are searched.
+// with them is said with the name of the file. Each option and each key of --device and --port is a
+// row of a table: what is valid is listed in error messages from the same rows that are searched.
 #include "options.h"
 
 #include <algorithm>
@@ -38,17 +38,20 @@ const char* const kUsage =
                                 the same options goes on with it
       attach=none|virtio|vhost  put it on the vDPA bus, for a netdev of this host or for QEMU;
                                 none (default) prints the commands to type
-  --port ETHDEV                 a DPDK port of the EAL options, by its name; repeatable
+  --port ETHDEV[,key=value...]  a DPDK port of the EAL options, by its name; repeatable
+      queues_of_port=N          rx queues, and as many tx queues, 1 to 1024 (default: as many as
+                                the devices have that it is joined with); never more than its
+                                driver has
   --patch A:B                   join two devices or ports; a device's link follows the other side
   --reflect A                   send every frame back with its MAC addresses swapped
   --bridge A,B,...[,age=N]      a learning switch between devices and ports; stations that
                                 are silent for N seconds (default 300) are forgotten
   --group-lcore NAME:G=LCORE    the worker lcore for data group G of a device; else those with
                                 the least to do, on the NUMA node of the port if possible
-  --config FILE                 read options from an INI file as well: sections [device NAME],
-                                [port NAME], [patch] (a=, b=), [reflect] (endpoint=),
-                                [bridge] (members=, age=), [group-lcore] (device=, group=,
-                                lcore=), [vduse-dp] (stats=, idle_us=)
+  --config FILE                 read options from an INI file as well: sections [device NAME] and
+                                [port NAME] with the keys above, [patch] (a=, b=), [reflect]
+                                (endpoint=), [bridge] (members=, age=), [group-lcore] (device=,
+                                group=, lcore=), [vduse-dp] (stats=, idle_us=)
   --stats SECONDS               print counters every SECONDS, not only at exit
   --idle-us N                   an lcore that found nothing to do for N microseconds sleeps until
                                 something comes; 0 (default): it polls for ever
@@ -84,8 +87,7 @@ Complaint of_config(DeviceOptions& device, Text value) {
     return set(device.config, value);
 }
 
-using Key = parse::Key<DeviceOptions>;
-constexpr std::array<Key, 12> kKeys = {
+constexpr std::array<parse::Key<DeviceOptions>, 12> kDeviceKeys = {
     {{"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
      {"bounce", of_config<keys::bounce>},
@@ -99,24 +101,46 @@ constexpr std::array<Key, 12> kKeys = {
      {"persist", of_config<keys::persist>},
      {"attach", of_config<keys::attach>}}};
 
+/// Not "queues": what else stands behind a port's name is for its own driver to understand.
+Complaint set_queues_of_port(PortOptions& port, Text value) {
+    constexpr uint32_t kMostQueues = 1024;  // RTE_MAX_QUEUES_PER_PORT
+    return store_number(value, 1, kMostQueues, port.queues);
+}
+
+constexpr std::array<parse::Key<PortOptions>, 1> kPortKeys = {
+    {{"queues_of_port", set_queues_of_port}}};
+
 // Entries of QEMU's rings (doc/guide-migration.md).
 constexpr uint16_t kQemuLeastRing = 256;
 constexpr uint16_t kQemu10Ring = 1024;
 
 /// Sets the key of `item`, "key=value"; `given` are the keys seen before.
-Complaint set_key(DeviceOptions& device, Text item, std::vector<Text>& given) {
+template <class Keys, class Target>
+Complaint set_key(const Keys& keys, Target& target, Text item, std::vector<Text>& given) {
     Text value = item;
     const Text name = cut(value, '=');
-    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
-    if (key == kKeys.end())
-        return "unknown key " + quoted(name) + ", valid keys: " + joined(names_of(kKeys));
+    const auto* const key = std::ranges::find(keys, name, &parse::Key<Target>::name);
+    if (key == keys.end())
+        return "unknown key " + quoted(name) + ", valid keys: " + joined(names_of(keys));
     if (std::ranges::find(given, name) != given.end())
         return std::string(name) + " is given twice";
     given.push_back(name);
     if (name.size() == item.size())
         return std::string(name) + " needs a value, " + std::string(name) + "=...";
-    if (const auto complaint = key->set(device, value))
+    if (const auto complaint = key->set(target, value))
         return parse::refused(name, value, *complaint);
+    return {};
+}
+
+/// The ",key=value..." behind a name.
+template <class Keys, class Target>
+Complaint set_keys(const Keys& keys, Target& target, Text items) {
+    std::vector<Text> given;
+    for (bool more = true; more;) {
+        more = items.find(',') != Text::npos;
+        if (const auto complaint = set_key(keys, target, cut(items, ','), given))
+            return complaint;
+    }
     return {};
 }
 
@@ -148,7 +172,7 @@ struct Reader {
         for (const auto& device : options.devices)
             result.emplace_back(device.config.name);
         for (const auto& port : options.ports)
-            result.emplace_back(port);
+            result.emplace_back(port.name);
         return result;
     }
     [[nodiscard]] bool known(Text name) const {
@@ -179,12 +203,9 @@ Complaint read_device(Reader& reader, Text text) {
     // The next vduse-dp goes on, whatever becomes of this one.
     device.config.survive_crash = true;
     device.config.hands_over = true;
-    std::vector<Text> given;
-    for (bool more = has_keys; more;) {
-        more = text.find(',') != Text::npos;
-        if (const auto complaint = set_key(device, cut(text, ','), given))
+    if (has_keys)
+        if (const auto complaint = set_keys(kDeviceKeys, device, text))
             return "--device " + std::string(name) + ": " + *complaint;
-    }
     // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
     if (!device.config.mac && device.config.attach == Attach::virtio)
         device.config.mac = mac_from_name(device.config.name);
@@ -196,11 +217,17 @@ Complaint read_device(Reader& reader, Text text) {
 }
 
 Complaint read_port(Reader& reader, Text text) {
-    if (text.empty())
+    PortOptions port;
+    const bool has_keys = text.find(',') != Text::npos;
+    port.name = cut(text, ',');
+    if (port.name.empty())
         return "--port: the name is empty";
-    if (reader.known(text))
-        return "--port " + std::string(text) + ": this name is given twice";
-    reader.options.ports.emplace_back(text);
+    if (reader.known(port.name))
+        return "--port " + port.name + ": this name is given twice";
+    if (has_keys)
+        if (const auto complaint = set_keys(kPortKeys, port, text))
+            return "--port " + port.name + ": " + *complaint;
+    reader.options.ports.push_back(std::move(port));
     return {};
 }
 
@@ -459,7 +486,7 @@ Result<Options> parse_options(std::span<const char* const> words) {
 }
 
 const std::string& endpoint_name(const Options& options, EndpointOption endpoint) {
-    return endpoint.port ? options.ports[endpoint.index]
+    return endpoint.port ? options.ports[endpoint.index].name
                          : options.devices[endpoint.index].config.name;
 }
 

@@ -24,6 +24,11 @@ struct DeviceOptions {
     std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by the group
 };
 
+struct PortOptions {
+    std::string name;
+    uint16_t queues = 0;  ///< rx queues, and as many tx queues; 0: as many as its devices have
+};
+
 /// A device or a port, by its position in `Options::devices` or `Options::ports`.
 struct EndpointOption {
     bool port = false;
@@ -46,7 +51,7 @@ struct BridgeOption {
 
 struct Options {
     std::vector<DeviceOptions> devices;
-    std::vector<std::string> ports;
+    std::vector<PortOptions> ports;
     std::vector<PatchOption> patches;
     std::vector<EndpointOption> reflects;
     std::vector<BridgeOption> bridges;

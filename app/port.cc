@@ -1,7 +1,9 @@
-// How it works: see port.h. No offload is asked for beyond what the length of frames makes
-// necessary: frames longer than one mbuf are chains of mbufs, for receiving as for sending.
+// How it works: see port.h; port_start.cc does what is planned here. No offload is asked for beyond
+// what the length of frames makes necessary: frames longer than one mbuf are chains of mbufs, for
+// receiving as for sending.
 #include "port.h"
 
+#include <rte_eal.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 
@@ -9,6 +11,7 @@
 #include <array>
 #include <cerrno>
 
+#include "net/header.h"
 #include "print.h"
 
 namespace vduse::app {
@@ -37,6 +40,21 @@ uint32_t largest_mtu(const rte_eth_dev_info& info) {
     return std::min<uint32_t>(info.max_mtu, by_length);
 }
 
+void plan_queues(PortPlan& plan, const rte_eth_dev_info& info, uint16_t wanted) {
+    const uint16_t has = std::min(info.max_rx_queues, info.max_tx_queues);
+    const std::string_view driver = info.driver_name != nullptr ? info.driver_name : "";
+    const uint16_t safe = safe_queues(driver);
+    plan.queues = std::max<uint16_t>(1, std::min({wanted, has, safe}));
+    if (plan.queues < wanted)
+        print_note(
+            plan.name + ": gets " + std::to_string(plan.queues) + " of the " +
+            std::to_string(wanted) + " queues that are wanted, " +
+            (has <= safe
+                 ? "its driver has no more"
+                 : "as more end the process with the " + std::string(driver) + " of this DPDK")
+        );
+}
+
 void plan_mtu(PortPlan& plan, const rte_eth_dev_info& info, uint16_t mtu) {
     if (mtu == 0)
         return;
@@ -58,63 +76,25 @@ Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_
         return Error{
             ENOTSUP,
             plan.name + ": cannot send frames of several segments, so the device's mtu must be " +
-                std::to_string(RTE_MBUF_DEFAULT_DATAROOM - frame_bytes(0)) + " at most"};
+                std::to_string(RTE_MBUF_DEFAULT_DATAROOM - net::max_frame(0)) + " at most"};
     plan.tx_offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
     plan.rx_offloads |= info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER;
-    return {};
-}
-
-rte_eth_conf configuration(const PortPlan& plan) {
-    rte_eth_conf conf{};
-    conf.rxmode.mtu = plan.mtu;
-    conf.rxmode.offloads = plan.rx_offloads;
-    conf.txmode.offloads = plan.tx_offloads;
-    conf.intr_conf.rxq = plan.rx_interrupts ? 1 : 0;
-    if (plan.queues > 1 && plan.rss != 0) {
-        conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-        conf.rx_adv_conf.rss_conf.rss_hf = plan.rss;
-    }
-    return conf;
-}
-
-Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
-    const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(plan.port));
-    for (uint16_t queue = 0; queue < plan.queues; ++queue) {
-        const int rx =
-            rte_eth_rx_queue_setup(plan.port, queue, plan.rx_descriptors, socket, nullptr, pool);
-        if (rx != 0)
-            return failed(plan, "set-up of an rx queue", rx);
-        const int tx =
-            rte_eth_tx_queue_setup(plan.port, queue, plan.tx_descriptors, socket, nullptr);
-        if (tx != 0)
-            return failed(plan, "set-up of a tx queue", tx);
-    }
-    return {};
-}
-
-/// What a port may be unable to do without being useless.
-void set_extras(const PortPlan& plan) {
-    if (plan.mtu != 0)
-        if (const int status = rte_eth_dev_set_mtu(plan.port, plan.mtu); status != 0)
-            print_note(failed(plan, "its MTU cannot be set", status).text());
-    if (const int status = rte_eth_promiscuous_enable(plan.port); status != 0)
-        print_note(failed(plan, "has no promiscuous mode", status).text());
-}
-
-Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool) {
-    const rte_eth_conf conf = configuration(plan);
-    const int configured = rte_eth_dev_configure(plan.port, plan.queues, plan.queues, &conf);
-    if (configured != 0)
-        return failed(plan, "configuration", configured);
-    if (auto done = set_up_queues(plan, pool); !done)
-        return done;
-    set_extras(plan);
-    if (const int status = rte_eth_dev_start(plan.port); status != 0)
-        return failed(plan, "start", status);
+    if (plan.rx_offloads == 0)
+        print_note(
+            plan.name + ": cannot receive frames of several segments: those longer than " +
+            std::to_string(RTE_MBUF_DEFAULT_DATAROOM) + " bytes may be lost"
+        );
     return {};
 }
 
 }  // namespace
+
+uint16_t safe_queues(std::string_view driver) {
+    // At its start it sends the descriptors of its queues to other processes, two for each queue,
+    // in one message. DPDK before 24.11 writes behind the end of that when there are more.
+    constexpr unsigned kOfMessage = RTE_MP_MAX_FD_NUM / 2;
+    return driver == "net_tap" || driver == "net_tun" ? kOfMessage : UINT16_MAX;
+}
 
 Result<uint16_t> find_port(const std::string& name) {
     uint16_t port = 0;
@@ -132,27 +112,16 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
     rte_eth_dev_info info{};
     if (const int told = rte_eth_dev_info_get(port, &info); told != 0)
         return failed(plan, "information about it", told);
-    plan.queues =
-        std::max<uint16_t>(1, std::min({needs.queues, info.max_rx_queues, info.max_tx_queues}));
+    plan_queues(plan, info, needs.queues);
     plan.rss = info.flow_type_rss_offloads & (RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP);
     plan_mtu(plan, info, needs.mtu);
-    if (auto done = plan_segments(plan, info, frame_bytes(needs.mtu)); !done)
+    if (auto done = plan_segments(plan, info, net::max_frame(needs.mtu)); !done)
         return done.error();
     const int status =
         rte_eth_dev_adjust_nb_rx_tx_desc(port, &plan.rx_descriptors, &plan.tx_descriptors);
     if (status != 0)
         return failed(plan, "number of descriptors", status);
     return plan;
-}
-
-Result<void> start_port(const PortPlan& plan, rte_mempool* pool) {
-    auto started = try_to_start(plan, pool);
-    if (started || !plan.rx_interrupts)
-        return started;
-    // Some drivers do not start at all where interrupts cannot be had.
-    PortPlan plain = plan;
-    plain.rx_interrupts = false;
-    return try_to_start(plain, pool);
 }
 
 void stop_port(uint16_t port) {
@@ -163,6 +132,15 @@ void stop_port(uint16_t port) {
 uint16_t port_mtu(uint16_t port) {
     uint16_t mtu = 0;
     return rte_eth_dev_get_mtu(port, &mtu) == 0 ? mtu : uint16_t{RTE_ETHER_MTU};
+}
+
+std::optional<net::MacAddress> port_mac(uint16_t port) {
+    rte_ether_addr address{};
+    if (rte_eth_macaddr_get(port, &address) != 0 || rte_is_zero_ether_addr(&address) != 0)
+        return std::nullopt;
+    net::MacAddress mac;
+    std::copy_n(address.addr_bytes, mac.size(), mac.begin());
+    return mac;
 }
 
 bool port_link_up(uint16_t port) {

@@ -15,6 +15,8 @@ namespace {
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 
 void look_after(Endpoint& port) {
+    if (!port.in_service.load(std::memory_order_relaxed))
+        return;
     PortLink& link = port.link;
     const LinkWish wish = link.wish.load(std::memory_order_relaxed);
     if (wish != LinkWish::none && wish != link.set) {

@@ -15,6 +15,7 @@
 
 #include "device/vdpa_bus.h"
 #include "net/header.h"
+#include "port_endpoint.h"
 #include "ports.h"
 #include "print.h"
 #include "signals.h"
@@ -30,15 +31,6 @@ static_assert(kMaxBridgeMembers == kMaxMembers);
 constexpr unsigned kPoolCache = 256;
 constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
 
-std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
-    auto endpoint = std::make_unique<Endpoint>();
-    endpoint->name = std::move(name);
-    endpoint->queues = queues;
-    endpoint->lcores.assign(queues, LCORE_ID_ANY);
-    endpoint->dropped = std::make_unique<net::Counter[]>(queues);
-    return endpoint;
-}
-
 /// With a device that was there, and can still be left to another process.
 bool went_on(const Endpoint& endpoint) {
     return endpoint.device->info().adopted && !endpoint.device->broken();
@@ -50,7 +42,27 @@ std::string milliseconds(std::chrono::nanoseconds time) {
 
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {
-    return (frame_bytes(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
+    return (net::max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
+}
+
+BridgeMember device_member(const Endpoint& endpoint, const std::optional<net::MacAddress>& given) {
+    BridgeMember member;
+    member.device = true;
+    member.mac = [device = endpoint.device] { return device->mac(); };
+    member.given_mac = given;
+    return member;
+}
+
+/// Nobody changes the address of a port that is started, so it is asked once.
+BridgeMember port_member(const Endpoint& endpoint) {
+    BridgeMember member;
+    member.longest = UINT32_MAX;
+    if (!endpoint.in_service.load(std::memory_order_relaxed))
+        return member;  // what is sent to it is dropped as it is
+    member.longest = net::max_frame(port_mtu(endpoint.port));
+    member.given_mac = port_mac(endpoint.port);
+    member.mac = [own = member.given_mac] { return own; };
+    return member;
 }
 
 }  // namespace
@@ -154,7 +166,10 @@ Result<void> Service::add_ports() {
     if (!start_.vdevs.empty() || !options_.ports.empty())
         if (auto done = await_end(start_.predecessors); !done)
             return done;
-    const auto ports = probe_ports(start_.vdevs, options_.ports, !start_.predecessors.empty());
+    std::vector<std::string> names;
+    for (const PortOptions& port : options_.ports)
+        names.push_back(port.name);
+    const auto ports = probe_ports(start_.vdevs, names, !start_.predecessors.empty());
     if (!ports) {
         if (ports.error().code == EINVAL)
             fail(kBadInput);
@@ -164,35 +179,33 @@ Result<void> Service::add_ports() {
 }
 
 Result<void> Service::start_ports(const std::vector<uint16_t>& ports) {
-    std::vector<PortPlan> plans;
+    std::vector<Result<PortPlan>> plans;
     for (size_t i = 0; i < ports.size(); ++i) {
+        const PortOptions& option = options_.ports[i];
         PortNeeds needs = needs_of(i);
         needs.rx_interrupts = options_.idle_us != 0;
-        auto plan = plan_port(options_.ports[i], ports[i], needs);
-        if (!plan)
-            return plan.error();
-        plans.push_back(std::move(*plan));
+        if (option.queues != 0)
+            needs.queues = option.queues;
+        plans.push_back(plan_port(option.name, ports[i], needs));
     }
     if (auto done = create_pool(plans); !done)
         return done;
-    for (const PortPlan& plan : plans) {
-        auto endpoint = make_endpoint(plan.name, plan.queues);
-        endpoint->port = plan.port;
-        endpoint->node = rte_eth_dev_socket_id(plan.port);
-        ports_.push_back(std::move(endpoint));
-        if (auto done = start_port(plan, pool_); !done)
-            return done;
+    for (size_t i = 0; i < ports.size(); ++i) {
+        ports_.push_back(make_port_endpoint(options_.ports[i].name, ports[i], plans[i], pool_));
+        if (!ports_.back()->in_service.load(std::memory_order_relaxed))
+            fail();
     }
     return {};
 }
 
-Result<void> Service::create_pool(const std::vector<PortPlan>& plans) {
+Result<void> Service::create_pool(const std::vector<Result<PortPlan>>& plans) {
     uint32_t longest = 1;
     for (const DeviceOptions& device : options_.devices)
         longest = std::max(longest, segments(device.config.mtu));
     uint32_t count = kWorkerMbufs * longest * rte_lcore_count();
-    for (const PortPlan& plan : plans)
-        count += plan.queues * (plan.rx_descriptors + plan.tx_descriptors * longest);
+    for (const auto& plan : plans)
+        if (plan)
+            count += plan->queues * (plan->rx_descriptors + plan->tx_descriptors * longest);
     pool_ = rte_pktmbuf_pool_create(
         "vduse-dp",
         count,
@@ -237,7 +250,10 @@ Result<void> Service::make_bridge(const BridgeOption& option) {
     std::vector<Endpoint*> endpoints;
     for (const EndpointOption member : option.members) {
         Endpoint& place = endpoint(member);
-        members.push_back({!member.port, member.port ? net::max_frame(port_mtu(place.port)) : 0U});
+        members.push_back(
+            member.port ? port_member(place)
+                        : device_member(place, options_.devices[member.index].config.mac)
+        );
         endpoints.push_back(&place);
         links_.keep_up(place);
     }

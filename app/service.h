@@ -12,8 +12,9 @@
 // Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
 // touching them.
 //
-// A device that the kernel gave up is taken out of service; the others go on, and the exit status
-// will be 1. An attach that fails, or the last device that goes, ends the process with that status.
+// A device that the kernel gave up is taken out of service, and so is a port that cannot be had
+// from the start on (port_endpoint.h); the others go on, and the exit status will be 1. An attach
+// that fails, or the last device that goes, ends the process with that status.
 //
 // Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
 //
@@ -75,7 +76,7 @@ class Service {
     Result<void> beside(Result<void> (Service::*work)());
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
-    Result<void> create_pool(const std::vector<PortPlan>& plans);
+    Result<void> create_pool(const std::vector<Result<PortPlan>>& plans);
     Result<void> connect();
     Result<void> make_bridge(const BridgeOption& option);
     void start_telemetry();

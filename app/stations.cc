@@ -53,6 +53,18 @@ Stations::~Stations() {
     rte_hash_free(table_);
 }
 
+bool Stations::refresh(const net::MacAddress& mac, unsigned member, uint64_t now) noexcept {
+    const uint64_t key = key_of(mac);
+    const int32_t position = rte_hash_lookup(table_, &key);
+    if (position < 0)
+        return false;
+    Slot& slot = slots_[static_cast<size_t>(position)];
+    if (slot.member != member || is_old(slot, now))
+        return false;
+    slot.heard = now;
+    return true;
+}
+
 Learned Stations::learn(const net::MacAddress& mac, unsigned member, uint64_t now) noexcept {
     if (!is_source(mac))
         return Learned::no_source;

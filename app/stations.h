@@ -10,7 +10,8 @@
 // learned: each member may fill only its share of the table, the rest is counted and flooded to.
 // Send from addresses that collide: the hash is seeded anew for each table. Send from another
 // station's address and so draw its frames: a learning bridge cannot tell that from a station that
-// moved; it is counted.
+// moved; it is counted. What a member may not have is for the bridge to say (bridge.h), between
+// `refresh`, which tells that there is something to learn, and `learn`.
 //
 // Threads: the worker of the bridge, but for `size`, which any thread may call.
 #pragma once
@@ -56,6 +57,8 @@ class Stations {
     Stations& operator=(const Stations&) = delete;
     ~Stations();
 
+    /// Heard again where it was. false: nothing is done, it is for `learn`.
+    bool refresh(const net::MacAddress& mac, unsigned member, uint64_t now) noexcept;
     Learned learn(const net::MacAddress& mac, unsigned member, uint64_t now) noexcept;
     /// The member that leads to `mac`, if that is known.
     [[nodiscard]] std::optional<unsigned> find(const net::MacAddress& mac, uint64_t now)

@@ -140,8 +140,10 @@ std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
 }
 
 std::string port_line(const Endpoint& endpoint) {
-    rte_eth_stats stats{};
-    (void)rte_eth_stats_get(endpoint.port, &stats);  // zeros where the driver has none
+    rte_eth_stats stats{};  // zeros where the driver has none
+    const bool in_service = endpoint.in_service.load(std::memory_order_relaxed);
+    if (in_service)
+        (void)rte_eth_stats_get(endpoint.port, &stats);
     uint64_t dropped = 0;
     for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
         dropped += endpoint.dropped[queue].read();
@@ -149,13 +151,14 @@ std::string port_line(const Endpoint& endpoint) {
     append(
         text,
         ": link %s, rx %" PRIu64 " frames %" PRIu64 " bytes, tx %" PRIu64 " frames %" PRIu64
-        " bytes %" PRIu64 " dropped\n",
+        " bytes %" PRIu64 " dropped%s\n",
         up_or_down(endpoint.link.up.load(std::memory_order_relaxed)),
         stats.ipackets,
         stats.ibytes,
         stats.opackets,
         stats.obytes,
-        dropped
+        dropped,
+        in_service ? "" : ", out of service"
     );
     return text;
 }
@@ -167,7 +170,7 @@ std::string bridge_line(const Bridge& bridge) {
         text,
         ": %" PRIu64 " stations, %" PRIu64 " flooded, %" PRIu64 " returned, %" PRIu64
         " moved, %" PRIu64 " not learned, %" PRIu64 " too short, %" PRIu64 " too long, %" PRIu64
-        " no mbuf\n",
+        " no mbuf, %" PRIu64 " link local, %" PRIu64 " bad source, %" PRIu64 " not own\n",
         bridge.stations(),
         counters.flooded.read(),
         counters.returned.read(),
@@ -175,7 +178,10 @@ std::string bridge_line(const Bridge& bridge) {
         counters.not_learned.read(),
         counters.too_short.read(),
         counters.too_long.read(),
-        counters.no_mbuf.read()
+        counters.no_mbuf.read(),
+        counters.link_local.read(),
+        counters.bad_source.read(),
+        counters.not_own.read()
     );
     return text;
 }

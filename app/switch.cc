@@ -183,6 +183,15 @@ void share(Endpoint& endpoint) {
 
 }  // namespace
 
+std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
+    auto endpoint = std::make_unique<Endpoint>();
+    endpoint->name = std::move(name);
+    endpoint->queues = queues;
+    endpoint->lcores.assign(queues, LCORE_ID_ANY);
+    endpoint->dropped = std::make_unique<net::Counter[]>(queues);
+    return endpoint;
+}
+
 /// A job, and what the worker that gets it has to do.
 struct Switch::Duty {
     Job job;
@@ -307,6 +316,9 @@ struct Switch::Worker {
             return created.error();
         for (const Lane& lane : lanes) {
             const Endpoint& from = *lane.from;
+            // A port that could not be had is never polled.
+            if (from.device == nullptr && !from.in_service.load(std::memory_order_relaxed))
+                continue;
             auto watched = from.device != nullptr
                                ? (*created)->watch_pair(*from.device, lane.queue, from.in_service)
                                : (*created)->watch_port(from.port, lane.queue);

@@ -88,6 +88,9 @@ struct Endpoint {
     }
 };
 
+/// In service, without workers yet.
+std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues);
+
 /// How a worker that may sleep did.
 struct WorkerInfo {
     unsigned lcore = 0;

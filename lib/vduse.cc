@@ -205,6 +205,10 @@ uint16_t Device::active_pairs() const noexcept {
     return session_->active_pairs();
 }
 
+std::optional<std::array<uint8_t, 6>> Device::mac() const noexcept {
+    return session_->driver_mac();
+}
+
 QueueStats Device::from_guest_stats(uint16_t pair) const noexcept {
     QueueStats stats;
     add_to(session_->queue(2U * pair + 1).counters, stats);

@@ -259,6 +259,9 @@ class Device {
     [[nodiscard]] uint16_t active_pairs() const noexcept;
     /// Any thread: a driver is there and has finished its set-up.
     [[nodiscard]] bool driver_ok() const noexcept { return active_pairs() != 0; }
+    /// Any thread: the MAC address that the driver receives under, as its filter has it. Nothing
+    /// while there is no driver or it is suspended, or when the device was never told of one.
+    [[nodiscard]] std::optional<std::array<uint8_t, 6>> mac() const noexcept;
     /// Any thread.
     [[nodiscard]] QueueStats from_guest_stats(uint16_t pair) const noexcept;
     [[nodiscard]] QueueStats to_guest_stats(uint16_t pair) const noexcept;

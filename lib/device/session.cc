@@ -55,7 +55,7 @@ void Session::set_broken(const char* why) {
     if (!broken_)
         log(Severity::error, "%s: out of service: %s", name(), why);
     broken_ = true;
-    active_pairs_.store(0, std::memory_order_relaxed);
+    show_driver();
 }
 
 void Session::handle_messages() {

@@ -139,6 +139,7 @@ class Session {
     [[nodiscard]] uint16_t active_pairs() const noexcept {
         return active_pairs_.load(std::memory_order_relaxed);
     }
+    [[nodiscard]] std::optional<net::MacAddress> driver_mac() const noexcept;
     [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
     [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
     [[nodiscard]] const Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
@@ -217,7 +218,8 @@ class Session {
     void quarantine(uint32_t index);
     void serve_control();
     bool publish(const net::ControlState& state);
-    void count_active_pairs();
+    /// Tells any thread what the driver uses now: pairs, MAC address.
+    void show_driver();
     /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
     /// open.
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
@@ -280,6 +282,7 @@ class Session {
     net::ToGuestRules to_guest_rules_{};
     net::Filter filter_;
     std::atomic<uint16_t> active_pairs_ = 0;
+    std::atomic<uint64_t> driver_mac_ = 0;  ///< its six bytes, the first the lowest; 0: none
 };
 
 }  // namespace vduse::device

@@ -126,7 +126,7 @@ bool Session::publish(const net::ControlState& state) {
     if (idle) {
         filter_ = state.filter;
         driver_pairs_ = state.active_pairs;
-        count_active_pairs();
+        show_driver();
     }
     for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
         if (queues_[i].running && !is_control(i))
@@ -136,16 +136,32 @@ bool Session::publish(const net::ControlState& state) {
     return idle;
 }
 
-void Session::count_active_pairs() {
-    const uint16_t pairs = state_.driver_ok() && !broken_ ? driver_pairs_ : uint16_t{0};
-    active_pairs_.store(pairs, std::memory_order_relaxed);
+void Session::show_driver() {
+    const bool driver = state_.driver_ok() && !broken_;
+    active_pairs_.store(driver ? driver_pairs_ : uint16_t{0}, std::memory_order_relaxed);
+    // A guest that is suspended may be about to be heard elsewhere.
+    uint64_t mac = 0;
+    if (driver && !state_.suspended)
+        for (size_t i = 0; i < filter_.mac.size(); ++i)
+            mac |= uint64_t{filter_.mac[i]} << 8 * i;
+    driver_mac_.store(mac, std::memory_order_relaxed);
+}
+
+std::optional<net::MacAddress> Session::driver_mac() const noexcept {
+    const uint64_t word = driver_mac_.load(std::memory_order_relaxed);
+    if (word == 0)
+        return std::nullopt;
+    net::MacAddress mac;
+    for (size_t i = 0; i < mac.size(); ++i)
+        mac[i] = static_cast<uint8_t>(word >> 8 * i);
+    return mac;
 }
 
 // --- starting
 
 void Session::reconcile() {
     start_pending_ = false;
-    count_active_pairs();
+    show_driver();
     if (!capabilities_.queue_ready())
         ask_ready();
     for (uint32_t i = 0; i < shape_.queues(); ++i) {

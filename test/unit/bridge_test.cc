@@ -23,6 +23,8 @@ constexpr uint64_t kLifetime = 1000;
 constexpr MacAddress kA = {2, 0, 0, 0, 0, 0xa};
 constexpr MacAddress kB = {2, 0, 0, 0, 0, 0xb};
 constexpr MacAddress kC = {2, 0, 0, 0, 0, 0xc};
+constexpr MacAddress kPort0 = {2, 0, 0, 0, 1, 0};    ///< port 0's own address
+constexpr MacAddress kDevice1 = {2, 0, 0, 0, 1, 1};  ///< what device 1 was given
 constexpr MacAddress kBroadcast = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 constexpr MacAddress kMulticast = {1, 0, 0x5e, 0, 0, 1};
 
@@ -66,6 +68,19 @@ TEST(Stations, AStationThatMovesIsFoundAtItsNewPlace) {
     EXPECT_EQ(stations->learn(kA, 2, 1), Learned::moved);
     EXPECT_EQ(stations->find(kA, 1), 2U);
     EXPECT_EQ(stations->size(), 1U);
+}
+
+TEST(Stations, OnlyWhatIsKnownToBeThereIsRefreshed) {
+    const auto stations = make_stations(64, 2);
+    EXPECT_FALSE(stations->refresh(kA, 0, 0));
+    EXPECT_EQ(stations->size(), 0U);
+    stations->learn(kA, 0, 0);
+    EXPECT_FALSE(stations->refresh(kA, 1, 5));
+    EXPECT_EQ(stations->find(kA, 5), 0U);
+    EXPECT_TRUE(stations->refresh(kA, 0, kLifetime));
+    EXPECT_EQ(stations->find(kA, 2 * kLifetime), 0U);
+    EXPECT_FALSE(stations->refresh(kA, 0, 2 * kLifetime + 1)) << "it is a new one";
+    EXPECT_FALSE(stations->find(kA, 2 * kLifetime + 1));
 }
 
 TEST(Stations, MulticastAndZeroAreNeverLearned) {
@@ -137,9 +152,16 @@ class BridgeTest : public testing::Test {
     uint64_t now = 0;
     std::array<std::vector<rte_mbuf*>, 4> sent;
 
+    /// What members' own addresses are now.
+    std::array<std::optional<MacAddress>, 4> own = {kPort0};
+
     BridgeTest() {
-        const std::array<BridgeMember, 4> members = {
+        std::array<BridgeMember, 4> members = {
             {{false, kLongest}, {true, 0}, {false, kShorter}, {true, 0}}};
+        for (size_t i = 0; i < members.size(); ++i)
+            members[i].mac = [this, i] { return own[i]; };
+        members[0].given_mac = kPort0;
+        members[1].given_mac = kDevice1;
         auto made = Bridge::create(unique_name(), members, kLifetime);
         EXPECT_TRUE(made);
         bridge = std::move(*made);
@@ -152,10 +174,16 @@ class BridgeTest : public testing::Test {
             frames.clear();
         }
     }
+    static MacAddress link_local_address(uint8_t last) { return {0x01, 0x80, 0xc2, 0, 0, last}; }
+    /// With an EtherType if it is not 0.
     static std::vector<uint8_t> bytes(
-        const MacAddress& to, const MacAddress& from, size_t length = 60
+        const MacAddress& to, const MacAddress& from, size_t length = 60, uint16_t type = 0
     ) {
         auto result = pattern(length);
+        if (type != 0) {
+            result[12] = static_cast<uint8_t>(type >> 8);
+            result[13] = static_cast<uint8_t>(type);
+        }
         std::ranges::copy(to, result.begin());
         std::ranges::copy(from, result.begin() + 6);
         return result;
@@ -171,9 +199,13 @@ class BridgeTest : public testing::Test {
     }
     /// One frame; returns the members that it goes to.
     std::vector<unsigned> receive(
-        unsigned member, const MacAddress& to, const MacAddress& from, size_t length = 60
+        unsigned member,
+        const MacAddress& to,
+        const MacAddress& from,
+        size_t length = 60,
+        uint16_t type = 0
     ) {
-        receive_all(member, {pool.frame(bytes(to, from, length))});
+        receive_all(member, {pool.frame(bytes(to, from, length, type))});
         std::vector<unsigned> members;
         for (unsigned i = 0; i < sent.size(); ++i)
             if (!sent[i].empty())
@@ -212,10 +244,123 @@ TEST_F(BridgeTest, MovesAreFollowedAndCounted) {
     EXPECT_EQ(receive(3, kA, kB), (Members{1}));
 }
 
-TEST_F(BridgeTest, AMulticastSourceIsForwardedButNotLearned) {
-    EXPECT_EQ(receive(0, kB, kMulticast), (Members{1, 2, 3}));
+TEST_F(BridgeTest, SourcesThatNobodyHasAreDroppedAndCounted) {
+    for (const MacAddress& source : {kMulticast, kBroadcast, MacAddress{}, MacAddress{1}}) {
+        EXPECT_EQ(receive(0, kB, source), (Members{}));
+        EXPECT_EQ(receive(1, kBroadcast, source), (Members{}));
+    }
+    EXPECT_EQ(bridge->counters().bad_source.read(), 8U);
+    EXPECT_EQ(bridge->counters().flooded.read(), 0U);
+    EXPECT_EQ(bridge->stations(), 0U);
+    EXPECT_EQ(pool.in_use(), 0U);
+}
+
+// IEEE 802.1Q, table 8-1: PAUSE and OAM's neighbours, LACP, 802.1X, LLDP and all others.
+TEST_F(BridgeTest, LinkLocalAddressesAreNotPassedOn) {
+    for (uint8_t last = 0x01; last <= 0x0f; ++last)
+        EXPECT_EQ(receive(1, link_local_address(last), kB), (Members{})) << unsigned{last};
+    EXPECT_EQ(bridge->counters().link_local.read(), 15U);
+    EXPECT_EQ(bridge->counters().flooded.read(), 0U);
+    EXPECT_EQ(bridge->stations(), 0U) << "nothing is learned from them";
+    EXPECT_EQ(pool.in_use(), 0U);
+    // LACP and LLDP as they are sent.
+    EXPECT_EQ(receive(1, link_local_address(0x02), kB, 124, 0x8809), (Members{}));
+    EXPECT_EQ(receive(1, link_local_address(0x0e), kB, 60, 0x88cc), (Members{}));
+    EXPECT_EQ(bridge->counters().link_local.read(), 17U);
+}
+
+TEST_F(BridgeTest, OtherGroupAddressesThatLookLikeThemAreFlooded) {
+    EXPECT_EQ(receive(1, link_local_address(0x00), kB), (Members{0, 2, 3})) << "BPDU";
+    EXPECT_EQ(receive(1, link_local_address(0x10), kB), (Members{0, 2, 3}));
+    EXPECT_EQ(receive(1, link_local_address(0x20), kB), (Members{0, 2, 3})) << "GMRP";
+    EXPECT_EQ(receive(1, {0x01, 0x80, 0xc2, 0, 1, 1}, kB), (Members{0, 2, 3}));
     EXPECT_EQ(receive(1, kMulticast, kB), (Members{0, 2, 3}));
-    EXPECT_EQ(bridge->stations(), 1U);
+    EXPECT_EQ(bridge->counters().link_local.read(), 0U);
+    EXPECT_EQ(bridge->counters().flooded.read(), 5U);
+}
+
+TEST_F(BridgeTest, PauseIsNotPassedOnWhateverItsAddress) {
+    constexpr uint16_t kMacControl = 0x8808;
+    receive(0, kBroadcast, kA);
+    for (const MacAddress& to : {link_local_address(0x01), kA, kC, kBroadcast})
+        EXPECT_EQ(receive(3, to, kB, 60, kMacControl), (Members{}));
+    EXPECT_EQ(bridge->counters().link_local.read(), 4U);
+    EXPECT_EQ(receive(3, kA, kB, 60, 0x0800), (Members{0}));
+}
+
+TEST_F(BridgeTest, ANeighboursOwnAddressCannotBeDrawn) {
+    own[3] = kC;
+    EXPECT_EQ(receive(1, kBroadcast, kC), (Members{0, 2, 3})) << "it goes where it should";
+    EXPECT_EQ(bridge->counters().not_own.read(), 1U);
+    EXPECT_EQ(bridge->stations(), 0U);
+    EXPECT_EQ(receive(0, kC, kA), (Members{1, 2, 3})) << "not to the one that pretended";
+    receive(3, kBroadcast, kC);
+    EXPECT_EQ(receive(1, kA, kC), (Members{0}));
+    EXPECT_EQ(bridge->counters().not_own.read(), 2U);
+    EXPECT_EQ(bridge->counters().moved.read(), 0U);
+    EXPECT_EQ(receive(0, kC, kA), (Members{3}));
+}
+
+TEST_F(BridgeTest, AnOwnAddressThatAnotherHadBeforeComesBack) {
+    receive(1, kBroadcast, kC);
+    own[3] = kC;
+    receive(3, kBroadcast, kC);
+    EXPECT_EQ(bridge->counters().moved.read(), 1U);
+    receive(1, kBroadcast, kC);
+    EXPECT_EQ(receive(0, kC, kA), (Members{3}));
+    // And silence gives it to nobody.
+    now = kLifetime + 1;
+    receive(1, kBroadcast, kC);
+    EXPECT_EQ(receive(0, kC, kA), (Members{1, 2, 3}));
+    EXPECT_EQ(bridge->counters().not_own.read(), 2U);
+}
+
+TEST_F(BridgeTest, WithoutADriverAnAddressIsAsAnyOther) {
+    own[3] = kC;
+    receive(3, kBroadcast, kC);
+    own[3].reset();
+    receive(1, kBroadcast, kC);
+    EXPECT_EQ(receive(0, kC, kA), (Members{1}));
+    EXPECT_EQ(bridge->counters().not_own.read(), 0U);
+}
+
+TEST_F(BridgeTest, MembersWithTheSameOwnAddressMayAllUseIt) {
+    own[1] = kC;
+    own[3] = kC;
+    receive(1, kBroadcast, kC);
+    EXPECT_EQ(receive(0, kC, kA), (Members{1}));
+    receive(3, kBroadcast, kC);
+    EXPECT_EQ(receive(0, kC, kA), (Members{3}));
+    EXPECT_EQ(bridge->counters().moved.read(), 1U);
+    EXPECT_EQ(bridge->counters().not_own.read(), 0U);
+}
+
+TEST_F(BridgeTest, APortsOwnAddressIsKeptFromAll) {
+    receive(1, kBroadcast, kPort0);
+    receive(2, kBroadcast, kPort0);
+    EXPECT_EQ(bridge->counters().not_own.read(), 2U);
+    EXPECT_EQ(receive(3, kPort0, kB), (Members{0, 1, 2}));
+    receive(0, kBroadcast, kPort0);
+    EXPECT_EQ(receive(3, kPort0, kB), (Members{0}));
+}
+
+// Frames that a loop behind a port brings back.
+TEST_F(BridgeTest, AnAddressThatADeviceWasGivenIsKeptFromPortsToo) {
+    own[1] = kDevice1;
+    receive(1, kBroadcast, kDevice1);
+    EXPECT_EQ(receive(0, kBroadcast, kDevice1), (Members{1, 2, 3}));
+    EXPECT_EQ(bridge->counters().not_own.read(), 1U);
+    EXPECT_EQ(receive(3, kDevice1, kB), (Members{1}));
+}
+
+// A guest that takes the address of a router does not keep it.
+TEST_F(BridgeTest, WhatOnlyAGuestSaysIsItsOwnIsNotKeptFromPorts) {
+    receive(0, kBroadcast, kA);
+    own[1] = kA;
+    receive(1, kBroadcast, kA);
+    receive(0, kBroadcast, kA);
+    EXPECT_EQ(receive(3, kA, kB), (Members{0}));
+    EXPECT_EQ(bridge->counters().moved.read(), 2U);
 }
 
 TEST_F(BridgeTest, SilentStationsAreFloodedToAgain) {

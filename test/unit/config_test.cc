@@ -1,16 +1,24 @@
 // --config FILE: what an INI file may say, and that complaints name the file and what is valid.
 #include "config.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <array>
+#include <cerrno>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "base/fd.h"
 #include "options.h"
+#include "whole_file.h"
 
 namespace vduse::app {
 namespace {
@@ -77,6 +85,7 @@ TEST(Config, EverythingAtOnce) {
         "profile=full\n"
         "[device vd2]\n"
         "[port 0000:03:00.0]\n"
+        "queues_of_port = 2\n"
         "[port p1]\n"
         "[reflect]\n"
         "endpoint=vd1\n"
@@ -96,7 +105,11 @@ TEST(Config, EverythingAtOnce) {
     EXPECT_EQ(vd0.config.attach, Attach::virtio);
     EXPECT_EQ(options->devices[1].config.profile, Profile::full);
     EXPECT_EQ(options->devices[2].config.mtu, 1500);
-    EXPECT_EQ(options->ports, (std::vector<std::string>{"0000:03:00.0", "p1"}));
+    ASSERT_EQ(options->ports.size(), 2U);
+    EXPECT_EQ(options->ports[0].name, "0000:03:00.0");
+    EXPECT_EQ(options->ports[0].queues, 2);
+    EXPECT_EQ(options->ports[1].name, "p1");
+    EXPECT_EQ(options->ports[1].queues, 0);
     ASSERT_EQ(options->patches.size(), 1U);
     EXPECT_EQ(options->patches[0].b, (EndpointOption{true, 0}));
     EXPECT_EQ(options->reflects, (std::vector<EndpointOption>{{false, 1}}));
@@ -158,7 +171,7 @@ TEST(Config, KeysOfOtherSections) {
     expect_refused(known + "[reflect]\n", {"[reflect]: endpoint is missing"});
     expect_refused(known + "[bridge]\nage=5\n", {"[bridge]: members is missing"});
     expect_refused(
-        known + "[port p1]\nmtu=5\n", {"[port p1]: unknown key 'mtu', valid keys: none"}
+        known + "[port p1]\nmtu=5\n", {"--port p1: unknown key 'mtu', valid keys: queues_of_port"}
     );
     expect_refused(
         known + "[group-lcore]\ndevice=vd0\ngroup=0\n", {"[group-lcore]: lcore is missing"}
@@ -200,6 +213,82 @@ TEST(Config, FilesThatCannotBeRead) {
     expect_refused(
         kDevices + ("[bridge]\nmembers=" + list + "x"), {"line 5 is too long", "values 255"}
     );
+}
+
+// An input that cannot be read is not an empty one.
+TEST(Config, ReadsThatFail) {
+    const auto complaint = [](const std::string& file) {
+        const auto options = parse({"--device", "vd0", "--config", file});
+        return options ? "accepted" : options.error().what;
+    };
+    EXPECT_EQ(complaint("/proc/self"), "/proc/self: Is a directory");
+    EXPECT_EQ(complaint("/proc/self/mem"), "/proc/self/mem: Input/output error");
+    EXPECT_EQ(complaint("/dev/zero"), "/dev/zero: it has more than 1048576 bytes");
+    EXPECT_EQ(complaint("/dev/null"), "accepted");
+}
+
+// What was read before is no file either.
+TEST(Config, AReadThatFailsHalfWay) {
+    // Of its own memory a process can read a page, and then no further.
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    void* const two =
+        ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(two, MAP_FAILED);
+    std::memset(two, '\n', page);
+    ASSERT_EQ(::munmap(static_cast<std::byte*>(two) + page, page), 0);
+    const UniqueFd memory(::open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
+    ASSERT_GE(::lseek(memory.get(), reinterpret_cast<off_t>(two), SEEK_SET), 0);
+    const auto content = read_whole_file(memory.get(), 1U << 20);
+    ASSERT_FALSE(content);
+    EXPECT_EQ(content.error().code, EIO);
+    ::munmap(two, page);
+}
+
+TEST(Config, ANulByteIsNoPartOfALine) {
+    using namespace std::string_literals;
+    expect_refused("[device vd0]\nque\0ues=2\n"s, {"line 2 has a NUL byte"});
+    expect_refused("[device vd0]\n\0\n"s, {"line 2 has a NUL byte"});
+    expect_refused("[device vd0] ; \0"s, {"line 1 has a NUL byte"});
+}
+
+TEST(Config, APipeIsReadOnce) {
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::pipe(ends.data()), 0);
+    const UniqueFd from(ends[0]);
+    {
+        const UniqueFd to(ends[1]);
+        const std::string content = "[device vd0]\nmtu=9000\n";
+        ASSERT_EQ(::write(to.get(), content.data(), content.size()), ssize_t{22});
+    }
+    const auto options = parse({"--config", "/dev/fd/" + std::to_string(from.get())});
+    ASSERT_TRUE(options) << options.error().what;
+    ASSERT_EQ(options->devices.size(), 1U);
+    EXPECT_EQ(options->devices[0].config.mtu, 9000);
+}
+
+TEST(Config, SizesAtTheirLimits) {
+    const std::string device = "[device vd0]\n";
+    const std::string blank(100, ' ');
+    std::string content = device;
+    while (content.size() + blank.size() < 1048576)
+        content += blank + "\n";
+    content.resize(1048576, '\n');
+    EXPECT_TRUE(parse_file(content));
+    expect_refused(content + "\n", {"more than 1048576 bytes"});
+    const auto comment = [&](size_t length) { return device + ";" + std::string(length - 1, 'x'); };
+    EXPECT_TRUE(parse_file(comment(322) + "\n"));
+    expect_refused(comment(323) + "\n", {"line 2 is too long: at most 322 characters"});
+}
+
+TEST(Config, AKeyWithoutAName) {
+    const std::string known = kDevices;
+    expect_refused(known + "[patch]\na=vd0\nb=vd1\n=5\n", {"[patch]: unknown key ''", "a, b"});
+    expect_refused(known + "[reflect]\nendpoint=vd0\n =5\n", {"[reflect]: unknown key ''"});
+    expect_refused(known + "[bridge]\nmembers=vd0,vd1\n=5\n", {"[bridge]: unknown key ''"});
+    expect_refused(known + "[vduse-dp]\n=5\n", {"[vduse-dp]: unknown key ''"});
+    expect_refused(known + "[port p1]\n=\n", {"--port p1: unknown key ''"});
+    expect_refused("[device vd0]\n=5\n", {"--device vd0: unknown key ''"});
+    expect_refused(known + "[group-lcore]\ndevice=vd0\ngroup=0\nlcore=1\n=5\n", {"unknown key ''"});
 }
 
 }  // namespace

@@ -139,6 +139,31 @@ TEST(Options, KeysAreKnownAndGivenOnce) {
     expect_refused("--device vd0,queues=2,ctrl_vq=off", {"queues", "ctrl_vq", "auto or on"});
 }
 
+TEST(Options, QueuesOfAPort) {
+    const auto options = parse("--device vd0 --port p0,queues_of_port=4 --port p1 --patch vd0:p0");
+    ASSERT_TRUE(options) << options.error().what;
+    ASSERT_EQ(options->ports.size(), 2U);
+    EXPECT_EQ(options->ports[0].name, "p0");
+    EXPECT_EQ(options->ports[0].queues, 4);
+    EXPECT_EQ(options->ports[1].queues, 0) << "as many as its devices have";
+    EXPECT_EQ(options->patches[0].b, (EndpointOption{true, 0}));
+    for (const char* good : {"queues_of_port=1", "queues_of_port=1024"})
+        EXPECT_EQ(complaint(std::string("--device vd0 --port p0,") + good), "accepted");
+    for (const char* value : {"0", "1025", "", "x", "-1"})
+        expect_refused(
+            std::string("--device vd0 --port p0,queues_of_port=") + value,
+            {"--port p0: queues_of_port=", "must be 1 to 1024"}
+        );
+    expect_refused("--port p0,queues_of_port", {"--port p0: queues_of_port needs a value"});
+    expect_refused("--port p0,queues=2", {"unknown key 'queues', valid keys: queues_of_port"});
+    expect_refused("--port p0,", {"--port p0: unknown key ''"});
+    expect_refused(
+        "--port p0,queues_of_port=1,queues_of_port=1", {"queues_of_port is given twice"}
+    );
+    expect_refused("--port ,queues_of_port=1", {"--port: the name is empty"});
+    expect_refused("--port p0 --port p0,queues_of_port=1", {"--port p0", "given twice"});
+}
+
 TEST(Options, NamesOfDevices) {
     for (const char* name : {"a/b", "control", ".hidden", "-x", "a:b", "..", ",queues=2"})
         expect_refused(std::string("--device ") + name, {"--device ", "letters"});

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <thread>
 
+#include "net/header.h"
+#include "port.h"
 #include "support/eal.h"
 
 namespace vduse::test {
@@ -45,6 +47,31 @@ TEST(Ports, AreOnTheNodeOfTheThread) {
         EXPECT_EQ(rte_eth_dev_socket_id(ports->front()), static_cast<int>(rte_socket_id()));
         EXPECT_GE(rte_eth_dev_socket_id(ports->front()), 0);
     }).join();
+}
+
+// What the library lets through at an MTU, two VLAN tags included, is what a port is set up for. An
+// mbuf has room for 2048 bytes.
+TEST(Ports, AreToldOfFramesThatNeedSeveralMbufs) {
+    const auto ports =
+        app::probe_ports({"net_ring0", "net_null_g"}, {"net_ring0", "net_null_g"}, false);
+    ASSERT_TRUE(ports) << ports.error().text();
+    for (uint16_t mtu = 2022; mtu <= 2031; ++mtu) {
+        app::PortNeeds needs;
+        needs.mtu = mtu;
+        const bool several = mtu > 2026;
+        EXPECT_EQ(net::max_frame(mtu) > 2048, several);
+        const auto able = app::plan_port("net_ring0", ports->front(), needs);
+        ASSERT_TRUE(able) << able.error().text();
+        EXPECT_EQ((able->tx_offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0, several) << mtu;
+        EXPECT_EQ((able->rx_offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0, several) << mtu;
+        const auto unable = app::plan_port("net_null_g", ports->back(), needs);
+        EXPECT_EQ(
+            unable ? "" : unable.error().what,
+            several ? "net_null_g: cannot send frames of several segments, so the device's mtu "
+                      "must be 2026 at most"
+                    : ""
+        );
+    }
 }
 
 TEST(Ports, AllAreClosed) {

@@ -942,6 +942,37 @@ TEST_F(SessionTest, MacAddressSetByTheProgramIsTheFilters) {
     EXPECT_FALSE(arrives(kMac));
 }
 
+// What any thread is told: nothing while nobody receives under that address.
+TEST_F(SessionTest, MacAddressThatTheDriverUses) {
+    using Mac = std::array<uint8_t, 6>;
+    ASSERT_EQ(create(), "");
+    EXPECT_EQ(device->mac(), std::nullopt) << "no driver";
+    qemu_until_driver_ok(kWithMq, 4);
+    EXPECT_EQ(device->mac(), kMac);
+    EXPECT_TRUE(vd0->set_ready(4));
+    EXPECT_EQ(command(4, {1, 1, 2, 0xfe, 3, 4, 5, 0xff}), 0U);
+    EXPECT_EQ(device->mac(), (Mac{2, 0xfe, 3, 4, 5, 0xff}));
+    EXPECT_TRUE(vd0->suspend());
+    EXPECT_EQ(device->mac(), std::nullopt) << "it may be about to speak elsewhere";
+    EXPECT_TRUE(vd0->set_status(0));
+    EXPECT_EQ(device->mac(), std::nullopt);
+    plain_start();
+    EXPECT_EQ(device->mac(), kMac) << "a reset brings the permanent one back";
+    vd0->give_up();
+    settle();
+    EXPECT_EQ(device->mac(), std::nullopt);
+}
+
+TEST_F(SessionTest, MacAddressThatNobodyToldOf) {
+    DeviceConfig config = two_pairs();
+    config.mac.reset();
+    ASSERT_EQ(create(config), "");
+    qemu_start();
+    EXPECT_EQ(device->mac(), std::nullopt);
+    EXPECT_EQ(command(4, {1, 1, 2, 1, 2, 3, 4, 5}), 0U);
+    EXPECT_EQ(device->mac(), (std::array<uint8_t, 6>{2, 1, 2, 3, 4, 5}));
+}
+
 TEST_F(SessionTest, MacAddressOfADeviceMadeWithoutOne) {
     DeviceConfig config = two_pairs();
     config.mac.reset();

@@ -135,8 +135,33 @@ TEST_F(SwitchTest, APatchCarriesBothWays) {
     EXPECT_EQ(cables[2].endpoint.lcores[0], LCORE_ID_ANY);
 }
 
+// A port that could not be had: what is sent to it is dropped and counted, the others go on.
+TEST_F(SwitchTest, WhatIsForAPortOutOfServiceIsDropped) {
+    const std::array<BridgeMember, kPorts> members_of_bridge = {
+        {{false, 2000}, {false, 2000}, {false, UINT32_MAX}}};
+    auto bridge = Bridge::create("bridge-dead", members_of_bridge, rte_get_tsc_hz());
+    ASSERT_TRUE(bridge);
+    auto dead = make_endpoint("dead", 1);
+    dead->port = RTE_MAX_ETHPORTS - 1;  // there is no such one
+    dead->in_service = false;
+    const std::array<Endpoint*, kPorts> members = {
+        &cables[0].endpoint, &cables[1].endpoint, dead.get()};
+    the_switch.join(**bridge, members);
+    the_switch.patch(cables[2].endpoint, *dead);
+    start();
+    give(cables[2], 2, 1, 40);
+    give(cables[0], 0, 1, 41);
+    EXPECT_EQ(cables[1].take(), 41);
+    const auto end = std::chrono::steady_clock::now() + kLimit;
+    while (dead->dropped[0].read() < 2 && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    EXPECT_EQ(dead->dropped[0].read(), 2U);
+    the_switch.stop();
+    EXPECT_EQ((*bridge)->counters().too_long.read(), 0U);
+}
+
 TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
-    constexpr std::array<BridgeMember, kPorts> kMembers = {
+    const std::array<BridgeMember, kPorts> kMembers = {
         {{false, net::max_frame(kMtu)}, {false, net::max_frame(kMtu)}, {false, 100}}};
     auto bridge = Bridge::create("bridge-test", kMembers, 300 * rte_get_tsc_hz());
     ASSERT_TRUE(bridge);
@@ -169,7 +194,7 @@ TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
 }
 
 TEST_F(SwitchTest, AWorkerForgetsSilentStationsByItself) {
-    constexpr std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
+    const std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
     auto bridge = Bridge::create("bridge-age", kMembers, rte_get_tsc_hz() / 1000);
     ASSERT_TRUE(bridge);
     const std::array<Endpoint*, 2> members = {&cables[0].endpoint, &cables[1].endpoint};
