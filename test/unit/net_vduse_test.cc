@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <rte_dev.h>
 #include <rte_epoll.h>
+#include <rte_eth_bond.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_interrupts.h>
+#include <rte_version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +32,22 @@ extern "C" const char* __tsan_default_suppressions() {  // NOLINT: its name
 
 namespace vduse::test {
 namespace {
+
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+int add_to_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_member_add(bond, port);
+}
+int take_out_of_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_member_remove(bond, port);
+}
+#else
+int add_to_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_slave_add(bond, port);
+}
+int take_out_of_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_slave_remove(bond, port);
+}
+#endif
 
 using pmd::ControlThread;
 
@@ -95,6 +113,13 @@ class NetVduse : public SessionTest {
     void start_port(uint16_t rx = 1, uint16_t tx = 1, rte_eth_conf conf = {}) {
         set_up_port(rx, tx, conf);
         ASSERT_EQ(rte_eth_dev_start(port), 0);
+    }
+    /// What `work` has the driver say.
+    template <class Work>
+    static std::string lines_of(Work work) {
+        testing::internal::CaptureStderr();
+        work();
+        return testing::internal::GetCapturedStderr();
     }
     void start_driver() {
         on_control([&] { plain_start(kBase & ~net::kFeatureMtu); });
@@ -388,6 +413,34 @@ TEST_F(NetVduse, ALinkCallbackMayWaitForWhoeverStopsThePort) {
     }
     EXPECT_TRUE(soon([] { return events == 3; }));
     rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, wait, nullptr);
+}
+
+// A port is often started once more than it is configured: what configuring left must be there.
+TEST_F(NetVduse, APortWhoseQueuesABondTookAway) {
+    ASSERT_EQ(plug(), 0);
+    const int bond = rte_eth_bond_create("net_bonding_test", 1, 0);
+    ASSERT_GE(bond, 0);
+    const auto bond_port = static_cast<uint16_t>(bond);
+    ASSERT_EQ(add_to_bond(bond_port, port), 0);
+    rte_eth_conf conf{};
+    ASSERT_EQ(rte_eth_dev_configure(bond_port, 1, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(bond_port, 0, 512, 0, nullptr, pool.get()), 0);
+    ASSERT_EQ(rte_eth_tx_queue_setup(bond_port, 0, 512, 0, nullptr), 0);
+    ASSERT_EQ(rte_eth_dev_start(bond_port), 0);
+    start_driver();
+    guest_sends(pattern(60));
+    EXPECT_EQ(receive(), Frames{pattern(60)}) << "the port runs, as a member";
+    ASSERT_EQ(rte_eth_dev_stop(bond_port), 0);
+    ASSERT_EQ(take_out_of_bond(bond_port, port), 0);
+
+    const std::string lines =
+        lines_of([&] { EXPECT_EQ(rte_eth_dev_start(port), -EINVAL) << "testpmd's port start"; });
+    EXPECT_NE(lines.find("no queues"), std::string::npos) << lines;
+    EXPECT_FALSE(carrier());
+    start_port();
+    guest_sends(pattern(60, 2));
+    EXPECT_EQ(receive(), Frames{pattern(60, 2)}) << "configured again, it works";
+    EXPECT_EQ(rte_eth_bond_free("net_bonding_test"), 0);
 }
 
 TEST_F(NetVduse, LongFramesAreLinearOrNot) {

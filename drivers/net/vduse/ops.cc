@@ -170,14 +170,27 @@ void stop_queues(void** queues, uint16_t count, uint8_t* states) {
     }
 }
 
-int start(rte_eth_dev* dev) {
-    Port& port = port_of(dev);
-    rte_eth_dev_data& data = *dev->data;
+/// Whether what the application configured is still there, and is enough.
+Result<void> may_start(const rte_eth_dev* dev) {
+    const rte_eth_dev_data& data = *dev->data;
+    // ethdev would let the application poll queues that are not there.
+    if (data.nb_rx_queues == 0 && data.nb_tx_queues == 0)
+        return Error{
+            EINVAL,
+            "start: it has no queues, as a port that was taken out of a bond: configure it again"};
     const auto is_missing = [](const void* queue) { return queue == nullptr; };
     if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
         std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))
-        return report(port, Error{EINVAL, "start: a queue was configured but not set up"});
+        return Error{EINVAL, "start: a queue was configured but not set up"};
+    return {};
+}
+
+int start(rte_eth_dev* dev) {
+    Port& port = port_of(dev);
+    rte_eth_dev_data& data = *dev->data;
     port.set_rules();
+    if (const int error = report(port, may_start(dev)); error != 0)
+        return error;
     for (uint16_t i = 0; i < data.nb_rx_queues; ++i) {
         rx_queue(dev, i).stride = data.nb_rx_queues;
         rx_queue(dev, i).next = i;
