@@ -16,6 +16,7 @@
 
 #include "device/config.h"
 #include "log.h"
+#include "mtu.h"
 #include "net/header.h"
 #include "port.h"
 #include "ring/layout.h"
@@ -137,12 +138,19 @@ int priv_dump(rte_eth_dev* dev, FILE* file) {
     return 0;
 }
 
-int burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
-    const bool mergeable = port_of(dev).mergeable();
-    rte_strscpy(
-        mode->info, mergeable ? "Split mergeable scalar" : "Split scalar", sizeof mode->info
-    );
+int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode) {
+    const char* const mergeable = port.mergeable() ? " mergeable" : "";
+    std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
     return 0;
+}
+
+int rx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    const Port& port = port_of(dev);
+    return describe_burst(port, port.scatter ? " scattered" : "", *mode);
+}
+
+int tx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    return describe_burst(port_of(dev), "", *mode);
 }
 
 // --- its life
@@ -182,7 +190,7 @@ Result<void> may_start(const rte_eth_dev* dev) {
     if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
         std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))
         return Error{EINVAL, "start: a queue was configured but not set up"};
-    return {};
+    return check_mtu(dev, data.mtu);
 }
 
 int start(rte_eth_dev* dev) {
@@ -237,6 +245,8 @@ int rx_queue_setup(
     const rte_eth_rxconf* conf,
     rte_mempool* pool
 ) {
+    if (pool == nullptr)
+        return -EINVAL;
     auto queue = std::unique_ptr<RxQueue>(new (std::nothrow) RxQueue);
     if (!queue)
         return -ENOMEM;
@@ -346,6 +356,10 @@ int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
     Port& port = port_of(dev);
     if (mtu < kMinMtu || mtu > port.max_mtu())
         return -EINVAL;
+    // Those of a port that is stopped may get other mbufs before it starts.
+    if (dev->data->dev_started != 0)
+        if (const int error = report(port, check_mtu(dev, mtu)); error != 0)
+            return error;
     port.longest = net::max_frame(mtu);
     return 0;
 }
@@ -473,8 +487,8 @@ eth_dev_ops primary_ops() {
     ops.xstats_reset = stats_reset;
     ops.rxq_info_get = rxq_info_get;
     ops.txq_info_get = txq_info_get;
-    ops.rx_burst_mode_get = burst_mode;
-    ops.tx_burst_mode_get = burst_mode;
+    ops.rx_burst_mode_get = rx_burst_mode;
+    ops.tx_burst_mode_get = tx_burst_mode;
     ops.fw_version_get = fw_version_get;
     ops.vlan_filter_set = vlan_filter_set;
     ops.vlan_offload_set = vlan_offload_set;
