@@ -118,6 +118,7 @@ struct DeviceHolder {
 std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
 /// Any process: whether `Control::add` would go on with the device of that name as its holder has
 /// written it down. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
+/// Code EPROTONOSUPPORT: its journal is of another version, and the text says what can be done.
 /// `kernel`: nullptr for the running one.
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullptr);
 

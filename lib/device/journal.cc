@@ -2,16 +2,15 @@
 #include "device/journal.h"
 
 #include <fcntl.h>
-#include <rte_jhash.h>
+#include <rte_hash_crc.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
-#include <span>
 #include <type_traits>
 #include <utility>
 
@@ -19,48 +18,110 @@ namespace vduse::device {
 namespace {
 
 constexpr uint64_t kMagic = 0x4c4e524a45535544;  // "DUSEJRNL"
-constexpr uint32_t kVersion = 2;
+constexpr uint32_t kVersion = 3;
 
-struct Slot {
-    uint64_t magic = kMagic;
-    uint32_t version = kVersion;
-    uint32_t checksum = 0;  ///< of all that follows
-    uint64_t sequence = 0;
-    Record record;
+/// Before the sections. It is so in all versions from 3 on.
+struct SlotHead {
+    uint64_t magic;
+    uint32_t version;
+    uint32_t checksum;  ///< CRC-32C of all that follows, up to the end of the sections
+    uint64_t sequence;
+    uint32_t length;  ///< of the sections
+    uint32_t unused;
 };
-static_assert(std::is_trivially_copyable_v<Slot>);
+static_assert(
+    sizeof(SlotHead) == 32 && std::has_unique_object_representations_v<SlotHead> &&
+    offsetof(SlotHead, version) == 8 && offsetof(SlotHead, sequence) == 16
+);
 
-uint32_t checksum(const Slot& slot) {
-    constexpr size_t kStart = offsetof(Slot, sequence);
-    const auto* const bytes = reinterpret_cast<const uint8_t*>(&slot);
-    return rte_jhash(bytes + kStart, sizeof slot - kStart, kVersion);
+// In all versions from 3 on, too.
+constexpr off_t kSlotRoom = 0x1'0000;
+constexpr std::array<off_t, 2> kSlots = {0x1'0000, 0x2'0000};
+
+constexpr off_t kOurs = sizeof(SlotHead) + kMaxRecordBytes;
+static_assert(kOurs <= kSlotRoom);
+
+/// Where version 2 had its slots.
+constexpr std::array<off_t, 2> kSlotsOfVersion2 = {0, 13752};
+static_assert(2 * kSlotsOfVersion2[1] <= kSlots[0]);
+
+using Bytes = std::vector<uint8_t>;
+
+/// `slot`: head and sections.
+uint32_t checksum(const Bytes& slot) {
+    constexpr size_t kStart = offsetof(SlotHead, sequence);
+    return rte_hash_crc(
+        slot.data() + kStart, static_cast<uint32_t>(slot.size() - kStart), kVersion
+    );
 }
 
-bool sane(const Record& record) {
-    const Shape& shape = record.shape;
-    const ControlRecord& control = record.control;
-    const auto in_space = [&](uint8_t asid) { return asid < shape.spaces; };
-    return shape.pairs >= 1 && shape.pairs <= kMaxPairs && shape.spaces >= 1 &&
-           shape.spaces <= kMaxSpaces && (record.state.features & ~shape.offered) == 0 &&
-           std::ranges::all_of(record.state.asid, in_space) &&
-           std::ranges::all_of(record.state.sticky_asid, in_space) &&
-           control.unicast.count <= net::kMaxMacs && control.multicast.count <= net::kMaxMacs &&
-           control.active_pairs >= 1 && control.active_pairs <= shape.pairs;
+std::optional<SlotHead> read_head(int file, off_t at) {
+    SlotHead head{};
+    if (::pread(file, &head, sizeof head, at) != ssize_t{sizeof head} || head.magic != kMagic)
+        return std::nullopt;
+    return head;
 }
 
-/// nullptr: neither slot is whole.
-std::unique_ptr<Slot> newest_slot(int file) {
-    std::unique_ptr<Slot> newest;
-    for (off_t i = 0; i < 2; ++i) {
-        auto slot = std::make_unique<Slot>();
-        const auto at = i * static_cast<off_t>(sizeof(Slot));
-        if (::pread(file, slot.get(), sizeof(Slot), at) == ssize_t{sizeof(Slot)} &&
-            slot->magic == kMagic && slot->version == kVersion &&
-            slot->checksum == checksum(*slot) && sane(slot->record) &&
-            (!newest || slot->sequence >= newest->sequence))
-            newest = std::move(slot);
+Error of_version(uint32_t version) {
+    return {
+        EPROTONOSUPPORT,
+        "is of version " + std::to_string(version) + ", and this program reads version " +
+            std::to_string(kVersion)};
+}
+
+/// Code EPROTONOSUPPORT: it is not for this program. Other codes: it is not whole.
+Result<Record> read_slot(int file, off_t at, const SlotHead& head) {
+    const Error damaged{EBADMSG, "a slot"};
+    if (head.version != kVersion)
+        return of_version(head.version);
+    if (head.length > kSlotRoom - sizeof head)
+        return damaged;
+    Bytes slot(sizeof head + head.length);
+    if (::pread(file, slot.data(), slot.size(), at) != static_cast<ssize_t>(slot.size()) ||
+        checksum(slot) != head.checksum)
+        return damaged;
+    auto record = from_bytes(std::span(slot).subspan(sizeof head));
+    if (!record && record.error().code == EPROTONOSUPPORT)
+        return Error{
+            EPROTONOSUPPORT,
+            "has " + record.error().what +
+                ", which this program does not know and must not pass over"};
+    return record;
+}
+
+/// What was saved last, and its sequence number.
+Journal::Reading read_newest(int file, uint64_t& sequence) {
+    for (const off_t at : kSlotsOfVersion2)
+        if (const auto head = read_head(file, at); head && head->version < kVersion)
+            return of_version(head->version);
+    Journal::Reading newest = std::optional<Record>();
+    for (const off_t at : kSlots) {
+        const auto head = read_head(file, at);
+        if (!head || head->sequence < sequence)
+            continue;
+        auto record = read_slot(file, at, *head);
+        if (!record && record.error().code != EPROTONOSUPPORT)
+            continue;
+        sequence = head->sequence;
+        newest = record ? Journal::Reading(std::optional(std::move(*record))) : record.error();
     }
     return newest;
+}
+
+/// The same, with the name of the file in errors.
+Journal::Reading read_newest(int file, const std::string& path, uint64_t& sequence) {
+    auto newest = read_newest(file, sequence);
+    if (!newest)
+        return Error{newest.error().code, "its journal " + path + " " + newest.error().what};
+    return newest;
+}
+
+/// Room for what will be written. 0, or an errno.
+int make_room(int file) {
+    for (const off_t at : kSlots)
+        if (const int code = ::posix_fallocate(file, at, kOurs); code != 0)
+            return code;
+    return 0;
 }
 
 /// A lock of one byte, for the question who holds it.
@@ -77,55 +138,10 @@ std::string path_of(const std::string& folder, const std::string& name) {
     return folder + "/" + name + ".journal";
 }
 
-/// In the order of ControlRecord::modes.
-constexpr std::array<bool net::Filter::*, 7> kModes = {
-    &net::Filter::promiscuous,
-    &net::Filter::all_multicast,
-    &net::Filter::all_unicast,
-    &net::Filter::no_multicast,
-    &net::Filter::no_unicast,
-    &net::Filter::no_broadcast,
-    &net::Filter::vlan_filtering};
-
-void put(const net::MacTable& table, ControlRecord::Table& record) {
-    record.count = static_cast<uint32_t>(table.addresses.size());
-    record.everything = table.everything;
-    std::ranges::copy(table.addresses, record.addresses.begin());
-}
-
-net::MacTable get(const ControlRecord::Table& record) {
-    const std::span addresses = std::span(record.addresses).first(record.count);
-    return {{addresses.begin(), addresses.end()}, record.everything};
-}
-
 }  // namespace
 
-ControlRecord to_record(const net::ControlState& state) {
-    ControlRecord record{};
-    record.mac = state.filter.mac;
-    for (size_t i = 0; i < kModes.size(); ++i)
-        record.modes[i] = state.filter.*kModes[i];
-    put(state.filter.unicast, record.unicast);
-    put(state.filter.multicast, record.multicast);
-    record.vlans = state.filter.vlans;
-    record.active_pairs = state.active_pairs;
-    return record;
-}
-
-net::ControlState from_record(const ControlRecord& record) {
-    net::ControlState state;
-    state.filter.mac = record.mac;
-    for (size_t i = 0; i < kModes.size(); ++i)
-        state.filter.*kModes[i] = record.modes[i];
-    state.filter.unicast = get(record.unicast);
-    state.filter.multicast = get(record.multicast);
-    state.filter.vlans = record.vlans;
-    state.active_pairs = record.active_pairs;
-    return state;
-}
-
 Result<Journal> Journal::open(const std::string& folder, const std::string& name, bool hands_over) {
-    const std::string path = path_of(folder, name);
+    std::string path = path_of(folder, name);
     if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST)
         return Error{errno, "journal: mkdir " + folder};
     UniqueFd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)
@@ -144,9 +160,9 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
         struct flock lock = mark(byte);
         (void)::fcntl(file.get(), F_SETLK, &lock);
     }
-    if (const int code = ::posix_fallocate(file.get(), 0, 2 * sizeof(Slot)); code != 0)
+    if (const int code = make_room(file.get()); code != 0)
         return Error{code, "journal: room for " + path};
-    return Journal(std::move(file));
+    return Journal(std::move(file), std::move(path));
 }
 
 std::optional<DeviceHolder> Journal::holder(const std::string& folder, const std::string& name) {
@@ -163,31 +179,56 @@ void Journal::forget(const std::string& folder, const std::string& name) {
     ::unlink(path_of(folder, name).c_str());
 }
 
-std::optional<Record> Journal::read(const std::string& folder, const std::string& name) {
-    const UniqueFd file(::open(path_of(folder, name).c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-    const auto slot = file ? newest_slot(file.get()) : nullptr;
-    return slot ? std::optional(slot->record) : std::nullopt;
+Journal::Reading Journal::read(const std::string& folder, const std::string& name) {
+    const std::string path = path_of(folder, name);
+    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+    if (!file)
+        return std::optional<Record>();
+    uint64_t sequence = 0;
+    return read_newest(file.get(), path, sequence);
 }
 
-std::optional<Record> Journal::load() {
-    const auto slot = newest_slot(file_.get());
-    if (!slot)
-        return std::nullopt;
-    sequence_ = slot->sequence;
-    return slot->record;
+Journal::Reading Journal::load() {
+    sequence_ = 0;
+    auto newest = read_newest(file_.get(), path_, sequence_);
+    foreign_ = !newest;
+    return newest;
 }
 
 bool Journal::save(const Record& record) {
-    auto slot = std::make_unique<Slot>();
-    slot->sequence = sequence_ + 1;
-    slot->record = record;
-    slot->checksum = checksum(*slot);
-    const auto at = static_cast<off_t>(slot->sequence % 2 * sizeof(Slot));
-    const ssize_t written = ::pwrite(file_.get(), slot.get(), sizeof(Slot), at);
-    if (written != ssize_t{sizeof(Slot)}) {
-        const int code = written < 0 ? errno : ENOSPC;
+    Bytes sections = to_bytes(record);
+    if (sections == saved_)
+        return true;
+    if (!write(sections)) {
+        const int code = errno;
+        saved_.clear();
         (void)!::ftruncate(file_.get(), 0);
         errno = code;
+        return false;
+    }
+    saved_ = std::move(sections);
+    return true;
+}
+
+bool Journal::write(const Bytes& sections) {
+    // Or what is there would still be the newest, for the next process.
+    if (std::exchange(foreign_, false)) {
+        if (::ftruncate(file_.get(), 0) != 0)
+            return false;
+        if ((errno = make_room(file_.get())) != 0)
+            return false;
+        sequence_ = 0;
+    }
+    SlotHead head{kMagic, kVersion, 0, sequence_ + 1, static_cast<uint32_t>(sections.size()), 0};
+    Bytes slot(sizeof head);
+    slot.insert(slot.end(), sections.begin(), sections.end());
+    std::memcpy(slot.data(), &head, sizeof head);
+    head.checksum = checksum(slot);
+    std::memcpy(slot.data(), &head, sizeof head);
+    const ssize_t written =
+        ::pwrite(file_.get(), slot.data(), slot.size(), kSlots[head.sequence % kSlots.size()]);
+    if (written != static_cast<ssize_t>(slot.size())) {
+        errno = written < 0 ? errno : ENOSPC;
         return false;
     }
     ++sequence_;

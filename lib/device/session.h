@@ -174,6 +174,9 @@ class Session {
     [[nodiscard]] bool outlives_us() const { return config_.persist || config_.survive_crash; }
     /// Why the options are not those of the device that is there, or "".
     [[nodiscard]] std::string differs(const Record& record) const;
+    Result<void> adopt_or_make();
+    /// Where a journal is that is not for this program: `journal` says why.
+    Result<void> make_without(const Error& journal);
     /// false: there is none that this one can go on with, as `record` has it. One that says nothing
     /// about the device that is there is taken away.
     Result<bool> adopt(std::optional<Record>& record);

@@ -24,6 +24,14 @@ namespace {
 /// No status of a link: the next one is written in any case.
 constexpr uint16_t kUnknownStatus = 0xffff;
 
+/// What a person can do about a device in use whose journal is not for this program.
+std::string ways_out(const DeviceConfig& config) {
+    return "start the program that wrote it; or end what uses the device and 'vdpa dev del " +
+           config.name +
+           "'; or, when no process serves the device, remove that file: it is adopted without a "
+           "journal then";
+}
+
 }  // namespace
 
 Result<void> Session::open_journal() {
@@ -53,7 +61,7 @@ void Session::remember(const net::ControlState& control) {
         config_.speed,
         state_,
         config_status_,
-        to_record(control),
+        control,
         {}};
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         record.ahead[i] = queues_[i].ahead;
@@ -81,7 +89,11 @@ std::string Session::differs(const Record& record) const {
 Result<void> Session::can_adopt(
     uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer
 ) {
-    const auto record = Journal::read(config.journal_folder, config.name);
+    const auto read = Journal::read(config.journal_folder, config.name);
+    if (!read)
+        return Error{
+            read.error().code, config.name + ": " + read.error().what + ": " + ways_out(config)};
+    const std::optional<Record>& record = *read;
     if (!record)
         return Error{ENOENT, config.name + ": it has no journal"};
     Session session(kernel, config, placer, -1, {});
@@ -90,6 +102,32 @@ Result<void> Session::can_adopt(
     if (const std::string why = session.differs(*record); !why.empty())
         return Error{EINVAL, config.name + ": " + why};
     return {};
+}
+
+Result<void> Session::adopt_or_make() {
+    auto record = journal_ ? journal_->load() : std::optional<Record>();
+    if (!record)
+        return make_without(record.error());
+    const auto adopted = adopt(*record);
+    if (!adopted)
+        return adopted.error();
+    if (*adopted)
+        return {};
+    auto made = make();
+    if (!made && made.error().code == EBUSY && outlives_us() && !*record && adopt_without_journal())
+        return {};
+    return made;
+}
+
+Result<void> Session::make_without(const Error& journal) {
+    // Of a device in use, the journal knows what the driver was promised. To guess at that while a
+    // program exists that can read it would be wrong.
+    auto made = make();
+    if (made)
+        log(Severity::info, "%s: made anew: %s", name(), journal.what.c_str());
+    else if (made.error().code == EBUSY)
+        return Error{journal.code, "it is in use, and " + journal.what + ": " + ways_out(config_)};
+    return made;
 }
 
 Result<bool> Session::adopt(std::optional<Record>& record) {
@@ -119,7 +157,7 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
         return false;
     }
     state_ = record->state;
-    control_.restore(state_.features, from_record(record->control));
+    control_.restore(state_.features, record->control);
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         queues_[i].ahead = record->ahead[i];
     if (was_reset) {

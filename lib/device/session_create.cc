@@ -81,14 +81,8 @@ Result<void> Session::open() {
         return opened;
     if (auto opened = open_journal(); !opened)
         return opened;
-    auto record = journal_ ? journal_->load() : std::nullopt;
-    const auto adopted = adopt(record);
-    if (!adopted)
-        return adopted.error();
-    if (!*adopted)
-        if (auto made = make(); !made && !(made.error().code == EBUSY && outlives_us() && !record &&
-                                           adopt_without_journal()))
-            return made;
+    if (auto done = adopt_or_make(); !done)
+        return done;
     if (const std::string missing = describe_missing(capabilities_); !missing.empty())
         log(Severity::info,
             "%s: VDUSE of Linux %s lacks %s",

@@ -64,7 +64,7 @@ TEST(Devargs, Defaults) {
         EXPECT_EQ(args->config.spaces, 0);
         EXPECT_FALSE(args->config.persist);
         EXPECT_FALSE(args->mtu);
-        EXPECT_TRUE(args->linear);
+        EXPECT_FALSE(args->linear);
         EXPECT_EQ(args->config.attach, Attach::none);
         EXPECT_TRUE(args->netdev.empty());
         EXPECT_TRUE(args->netns.empty());
@@ -78,7 +78,7 @@ TEST(Devargs, Defaults) {
 TEST(Devargs, EveryKey) {
     const auto args = parse(
         "iface=/dev/vduse/vd0,queues=4,queue_size=256,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
-        "duplex=half,mrg_rxbuf=0,indirect=1,event_idx=0,linear-buffer=0,ctrl_vq=on,"
+        "duplex=half,mrg_rxbuf=0,indirect=1,event_idx=0,linear-buffer=1,ctrl_vq=on,"
         "groups=per-pair,as=5,persist=1,attach=virtio,netdev=eth7,netns=blue,owner=7:8,mode=660"
     );
     ASSERT_TRUE(args) << args.error().what;
@@ -98,7 +98,7 @@ TEST(Devargs, EveryKey) {
     EXPECT_EQ(args->config.spaces, 5);
     EXPECT_TRUE(args->config.persist);
     EXPECT_EQ(args->mtu, 9000);
-    EXPECT_FALSE(args->linear);
+    EXPECT_TRUE(args->linear);
     EXPECT_EQ(args->config.attach, Attach::virtio);
     EXPECT_EQ(args->netdev, "eth7");
     EXPECT_EQ(args->netns, "blue");

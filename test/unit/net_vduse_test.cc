@@ -3,9 +3,11 @@
 #include <gtest/gtest.h>
 #include <rte_dev.h>
 #include <rte_epoll.h>
+#include <rte_eth_bond.h>
 #include <rte_ethdev.h>
 #include <rte_ether.h>
 #include <rte_interrupts.h>
+#include <rte_version.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -30,6 +32,22 @@ extern "C" const char* __tsan_default_suppressions() {  // NOLINT: its name
 
 namespace vduse::test {
 namespace {
+
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 11, 0, 0)
+int add_to_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_member_add(bond, port);
+}
+int take_out_of_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_member_remove(bond, port);
+}
+#else
+int add_to_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_slave_add(bond, port);
+}
+int take_out_of_bond(uint16_t bond, uint16_t port) {
+    return rte_eth_bond_slave_remove(bond, port);
+}
+#endif
 
 using pmd::ControlThread;
 
@@ -95,6 +113,13 @@ class NetVduse : public SessionTest {
     void start_port(uint16_t rx = 1, uint16_t tx = 1, rte_eth_conf conf = {}) {
         set_up_port(rx, tx, conf);
         ASSERT_EQ(rte_eth_dev_start(port), 0);
+    }
+    /// What `work` has the driver say.
+    template <class Work>
+    static std::string lines_of(Work work) {
+        testing::internal::CaptureStderr();
+        work();
+        return testing::internal::GetCapturedStderr();
     }
     void start_driver() {
         on_control([&] { plain_start(kBase & ~net::kFeatureMtu); });
@@ -360,6 +385,7 @@ TEST_F(NetVduse, AQueueThatWasNotSetUp) {
     ASSERT_EQ(plug(), 0);
     rte_eth_conf conf{};
     ASSERT_EQ(rte_eth_dev_configure(port, 1, 1, &conf), 0);
+    EXPECT_EQ(rte_eth_rx_queue_setup(port, 0, 512, 0, nullptr, nullptr), -EINVAL) << "no mbufs";
     ASSERT_EQ(rte_eth_rx_queue_setup(port, 0, 512, 0, nullptr, pool.get()), 0);
     EXPECT_EQ(rte_eth_dev_start(port), -EINVAL);
     ASSERT_EQ(rte_eth_tx_queue_setup(port, 0, 512, 0, nullptr), 0);
@@ -390,26 +416,144 @@ TEST_F(NetVduse, ALinkCallbackMayWaitForWhoeverStopsThePort) {
     rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, wait, nullptr);
 }
 
-TEST_F(NetVduse, LongFramesAreLinearOrNot) {
-    ASSERT_EQ(plug("linear-buffer=1"), 0);
-    rte_eth_conf scatter{};
-    scatter.rxmode.offloads = RTE_ETH_RX_OFFLOAD_SCATTER;
-    EXPECT_NE(rte_eth_dev_configure(port, 1, 1, &scatter), 0) << "not offered";
+// A port is often started once more than it is configured: what configuring left must be there.
+TEST_F(NetVduse, APortWhoseQueuesABondTookAway) {
+    ASSERT_EQ(plug(), 0);
+    const int bond = rte_eth_bond_create("net_bonding_test", 1, 0);
+    ASSERT_GE(bond, 0);
+    const auto bond_port = static_cast<uint16_t>(bond);
+    ASSERT_EQ(add_to_bond(bond_port, port), 0);
+    rte_eth_conf conf{};
+    ASSERT_EQ(rte_eth_dev_configure(bond_port, 1, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(bond_port, 0, 512, 0, nullptr, pool.get()), 0);
+    ASSERT_EQ(rte_eth_tx_queue_setup(bond_port, 0, 512, 0, nullptr), 0);
+    ASSERT_EQ(rte_eth_dev_start(bond_port), 0);
+    start_driver();
+    guest_sends(pattern(60));
+    EXPECT_EQ(receive(), Frames{pattern(60)}) << "the port runs, as a member";
+    ASSERT_EQ(rte_eth_dev_stop(bond_port), 0);
+    ASSERT_EQ(take_out_of_bond(bond_port, port), 0);
+
+    const std::string lines =
+        lines_of([&] { EXPECT_EQ(rte_eth_dev_start(port), -EINVAL) << "testpmd's port start"; });
+    EXPECT_NE(lines.find("no queues"), std::string::npos) << lines;
+    EXPECT_FALSE(carrier());
     start_port();
+    guest_sends(pattern(60, 2));
+    EXPECT_EQ(receive(), Frames{pattern(60, 2)}) << "configured again, it works";
+    EXPECT_EQ(rte_eth_bond_free("net_bonding_test"), 0);
+}
+
+TEST_F(NetVduse, AnMtuThatMbufsHaveNoRoomFor) {
+    ASSERT_EQ(plug(), 0);
+    start_port();
+    EXPECT_EQ(rte_eth_dev_stop(port), 0);
+    EXPECT_EQ(rte_eth_dev_set_mtu(port, 9000), 0) << "its queues may get other mbufs yet";
+    const std::string lines = lines_of([&] { EXPECT_EQ(rte_eth_dev_start(port), -EINVAL); });
+    for (const char* part : {"MTU 9000", "9022 bytes", "rx queue 0", "2048", "scatter"})
+        EXPECT_NE(lines.find(part), std::string::npos) << part << " is not in: " << lines;
+    EXPECT_FALSE(carrier());
+
+    // Two VLAN tags on top, the longest frame at this MTU fills an mbuf.
+    EXPECT_EQ(rte_eth_dev_set_mtu(port, 2026), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), 0);
+    start_driver();
+    EXPECT_EQ(rte_eth_dev_set_mtu(port, 2027), -EINVAL);
+    uint16_t mtu = 0;
+    EXPECT_EQ(rte_eth_dev_get_mtu(port, &mtu), 0);
+    EXPECT_EQ(mtu, 2026);
+    guest_sends(pattern(2048));
+    EXPECT_EQ(receive(), Frames{pattern(2048)});
+    EXPECT_EQ(rte_eth_dev_stop(port), 0);
+
+    const Pool large(16, 9022);
+    rte_eth_conf conf{};
+    conf.rxmode.mtu = 9000;
+    ASSERT_EQ(rte_eth_dev_configure(port, 1, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(port, 0, 512, 0, nullptr, large.get()), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), 0);
+    guest_sends(pattern(9022));
+    EXPECT_EQ(receive(), Frames{pattern(9022)});
+    EXPECT_EQ(rte_eth_dev_stop(port), 0);
+}
+
+// Also of a queue that starts later, with mbufs of its own.
+TEST_F(NetVduse, EachRxQueueNeedsRoomForTheMtu) {
+    ASSERT_EQ(plug(), 0);
+    const Pool small(16, 1521);
+    rte_eth_conf conf{};
+    ASSERT_EQ(rte_eth_dev_configure(port, 2, 1, &conf), 0);
+    ASSERT_EQ(rte_eth_rx_queue_setup(port, 0, 512, 0, nullptr, pool.get()), 0);
+    rte_eth_rxconf deferred{};
+    deferred.rx_deferred_start = 1;
+    ASSERT_EQ(rte_eth_rx_queue_setup(port, 1, 512, 0, &deferred, small.get()), 0);
+    ASSERT_EQ(rte_eth_tx_queue_setup(port, 0, 512, 0, nullptr), 0);
+    const std::string lines = lines_of([&] { EXPECT_EQ(rte_eth_dev_start(port), -EINVAL); });
+    EXPECT_NE(lines.find("rx queue 1 have room for 1521"), std::string::npos) << lines;
+    ASSERT_EQ(rte_eth_rx_queue_setup(port, 1, 512, 0, &deferred, pool.get()), 0);
+    EXPECT_EQ(rte_eth_dev_start(port), 0);
+}
+
+TEST_F(NetVduse, LongFramesComeInChainsToWhomAskedForThem) {
+    ASSERT_EQ(plug(), 0);
+    rte_eth_dev_info info{};
+    ASSERT_EQ(rte_eth_dev_info_get(port, &info), 0);
+    EXPECT_NE(info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER, 0U);
+    rte_eth_conf conf{};
+    conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_SCATTER;
+    start_port(1, 1, conf);
+    start_driver();
     ASSERT_EQ(rte_eth_dev_set_mtu(port, 9000), 0);
+    guest_sends(pattern(9022));
+    guest_sends(pattern(9023));
+    EXPECT_EQ(receive(), Frames{pattern(9022)});
+    EXPECT_EQ(xstat("rx_pair0_too_long_dropped"), 1U);
+    rte_eth_rxq_info queue{};
+    EXPECT_EQ(rte_eth_rx_queue_info_get(port, 0, &queue), 0);
+    EXPECT_EQ(queue.scattered_rx, 1);
+    EXPECT_EQ(queue.conf.offloads, conf.rxmode.offloads);
+    rte_eth_burst_mode mode{};
+    EXPECT_EQ(rte_eth_rx_burst_mode_get(port, 0, &mode), 0);
+    EXPECT_STREQ(mode.info, "Split mergeable scalar scattered");
+    EXPECT_EQ(rte_eth_tx_burst_mode_get(port, 0, &mode), 0);
+    EXPECT_STREQ(mode.info, "Split mergeable scalar");
+
+    // Whoever does not ask for chains any more gets none.
+    EXPECT_EQ(rte_eth_dev_stop(port), 0);
+    start_port();
+    EXPECT_EQ(rte_eth_dev_set_mtu(port, 9000), -EINVAL);
+    EXPECT_EQ(rte_eth_rx_queue_info_get(port, 0, &queue), 0);
+    EXPECT_EQ(queue.scattered_rx, 0);
+}
+
+// As net_vhost's: no chains for anybody, and that long frames go lost was asked for.
+TEST_F(NetVduse, LinearBuffer) {
+    ASSERT_EQ(plug("linear-buffer=1"), 0);
+    rte_eth_conf conf{};
+    conf.rxmode.offloads = RTE_ETH_RX_OFFLOAD_SCATTER;
+    EXPECT_NE(rte_eth_dev_configure(port, 1, 1, &conf), 0) << "not offered";
+    EXPECT_EQ(lines_of([&] { start_port(); }), "");
+    const std::string lines = lines_of([&] { ASSERT_EQ(rte_eth_dev_set_mtu(port, 9000), 0); });
+    EXPECT_NE(lines.find("longer than 2048 bytes are dropped"), std::string::npos) << lines;
     start_driver();
     guest_sends(pattern(3000));
     EXPECT_TRUE(receive().empty());
     EXPECT_EQ(xstat("rx_pair0_too_long_dropped"), 1U);
     EXPECT_EQ(stats().ierrors, 1U);
-    unplug();
+}
 
-    ASSERT_EQ(plug("linear-buffer=0"), 0);
-    scatter.rxmode.mtu = 9000;
-    start_port(1, 1, scatter);
-    start_driver();
-    guest_sends(pattern(3000));
-    EXPECT_EQ(receive(), (Frames{pattern(3000)}));
+// mtu= is what the guest may send; DPDK's default is what we take.
+TEST_F(NetVduse, AGuestThatWasToldALongerMtu) {
+    ASSERT_EQ(plug("mtu=9000"), 0);
+    std::string lines = lines_of([&] { start_port(); });
+    EXPECT_NE(lines.find("told mtu=9000"), std::string::npos) << lines;
+    EXPECT_NE(lines.find("MTU is 1500"), std::string::npos) << lines;
+    unplug();
+    ASSERT_EQ(plug("mtu=1400"), 0);
+    EXPECT_EQ(lines_of([&] { start_port(); }), "");
+    unplug();
+    ASSERT_EQ(plug(), 0);
+    EXPECT_EQ(lines_of([&] { start_port(); }), "") << "it was told none";
 }
 
 TEST_F(NetVduse, MtuBoundsFrames) {

@@ -1,10 +1,14 @@
 // persist=1: another Control, as of the next process, goes on with the device that is there.
+#include <rte_hash_crc.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+#include <iterator>
 
 #include "device/journal.h"
+#include "support/golden.h"
 #include "support/session_rig.h"
 #include "support/temporary_folder.h"
 
@@ -33,6 +37,27 @@ class PersistTest : public SessionTest {
         auto created = Control::create(&kernel);
         ASSERT_TRUE(created);
         control = std::move(*created);
+    }
+    [[nodiscard]] std::vector<uint8_t> journal() const {
+        std::ifstream file(folder.path() + "/vd0.journal", std::ios::binary);
+        return {std::istreambuf_iterator<char>(file), {}};
+    }
+    void write_journal(const std::vector<uint8_t>& bytes) const {
+        std::ofstream file(folder.path() + "/vd0.journal", std::ios::binary);
+        file.write(
+            reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())
+        );
+    }
+    /// Into the slot at `at` of a journal, as a newer program would, one that others pass over.
+    static void add_section(std::vector<uint8_t>& bytes, size_t at) {
+        constexpr std::array<uint8_t, 12> kSection = {0x2c, 1, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4};
+        uint32_t length = 0;
+        std::memcpy(&length, &bytes[at + 24], sizeof length);
+        std::copy(kSection.begin(), kSection.end(), &bytes[at + 32 + length]);
+        length += kSection.size();
+        std::memcpy(&bytes[at + 24], &length, sizeof length);
+        const uint32_t checksum = rte_hash_crc(&bytes[at + 16], 16 + length, 3);
+        std::memcpy(&bytes[at + 12], &checksum, sizeof checksum);
     }
     /// Anew, and on the bus, so that the device cannot be made anew.
     void start(const DeviceConfig& config) {
@@ -352,6 +377,92 @@ TEST_F(PersistTest, WhetherAnotherCouldGoOn) {
     other.mrg_rxbuf = false;
     EXPECT_EQ(can_adopt(other, &kernel).error().code, EINVAL) << "fewer features";
     EXPECT_TRUE(traffic(0));
+}
+
+// -- journals of other programs
+
+// Somebody knows what this driver was promised, and we do not: no guess is made.
+TEST_F(PersistTest, ADeviceInUseWhoseJournalIsOfAnotherVersion) {
+    start(lasting());
+    end();
+    const auto later = [this] {
+        std::vector<uint8_t> bytes = journal();
+        bytes[0x1'0000 + 8] = 4;
+        bytes[0x2'0000 + 8] = 4;
+        return bytes;
+    };
+    const std::pair<std::vector<uint8_t>, const char*> all[] = {
+        {golden("journal-2.hex"), "is of version 2, and this program reads version 3"},
+        {later(), "is of version 4, and this program reads version 3"},
+        {golden("journal-3-must.hex"), "has section 300, which this program does not know"}};
+    for (const auto& [bytes, why] : all) {
+        write_journal(bytes);
+        const auto able = can_adopt(lasting(), &kernel);
+        ASSERT_FALSE(able);
+        EXPECT_EQ(able.error().code, EPROTONOSUPPORT);
+        for (const std::string& text : {able.error().what, create(lasting())})
+            for (const std::string& part :
+                 {std::string(why),
+                  folder.path() + "/vd0.journal",
+                  std::string("start the program that wrote it"),
+                  std::string("'vdpa dev del vd0'"),
+                  std::string("remove that file")})
+                EXPECT_NE(text.find(part), std::string::npos) << part << " is not in " << text;
+        std::vector<uint8_t> after = journal();
+        after.resize(bytes.size());
+        EXPECT_EQ(after, bytes) << "it stays for the program that wrote it";
+        EXPECT_FALSE(vd0->open);
+    }
+    // The way out that this program has.
+    std::filesystem::remove(folder.path() + "/vd0.journal");
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(device->info().adopted);
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(PersistTest, ADeviceThatNothingUsesIsMadeAnewWhateverItsJournal) {
+    for (const char* name : {"journal-2.hex", "journal-3-must.hex"}) {
+        ASSERT_EQ(create(lasting()), "");
+        end();
+        write_journal(golden(name));
+        testing::internal::CaptureStderr();
+        EXPECT_EQ(create(lasting()), "");
+        const std::string lines = testing::internal::GetCapturedStderr();
+        EXPECT_NE(lines.find("vd0: made anew: its journal"), std::string::npos) << lines;
+        EXPECT_FALSE(device->info().adopted);
+        qemu_start();
+        vanish();
+        ASSERT_EQ(create(lasting()), "") << "by a journal that is ours";
+        EXPECT_TRUE(device->info().adopted);
+        EXPECT_TRUE(traffic(0));
+        qemu_start();
+        end();
+    }
+}
+
+// What it has beside is passed over, and gone from the next journal: nobody keeps it right.
+TEST_F(PersistTest, TheJournalOfANewerProgram) {
+    start(lasting());
+    ASSERT_EQ(command(4, {0, 0, 0}), 0U);
+    end();
+    std::vector<uint8_t> bytes = journal();
+    for (const size_t slot : {0x1'0000U, 0x2'0000U})
+        add_section(bytes, slot);
+    write_journal(bytes);
+    EXPECT_TRUE(can_adopt(lasting(), &kernel));
+    ASSERT_EQ(create(lasting()), "");
+    EXPECT_TRUE(device->info().adopted);
+    EXPECT_FALSE(device->info().promiscuous);
+    EXPECT_EQ(device->info().active_pairs, 2);
+    EXPECT_TRUE(frame_from_guest(1));
+
+    bytes = journal();
+    const size_t newest = bytes[0x1'0000 + 16] > bytes[0x2'0000 + 16] ? 0x1'0000 : 0x2'0000;
+    uint32_t length = 0;
+    std::memcpy(&length, &bytes[newest + 24], sizeof length);
+    const auto record = device::Journal::read(folder.path(), "vd0");
+    ASSERT_TRUE(record && *record);
+    EXPECT_EQ(length, device::to_bytes(**record).size());
 }
 
 TEST_F(PersistTest, AJournalWithoutItsDevice) {

@@ -8,9 +8,11 @@
 
 #include <cerrno>
 #include <csignal>
+#include <fstream>
 
 #include "base/fd.h"
 #include "device/journal.h"
+#include "support/golden.h"
 #include "support/temporary_folder.h"
 
 namespace vduse::test {
@@ -101,6 +103,19 @@ TEST_F(TakeOverTest, AStrangerWithThePidIsNotSignalled) {
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, EAGAIN) << done.error().text();
     EXPECT_EQ(asked, 2);
+}
+
+TEST_F(TakeOverTest, NorOneWhoseJournalIsOfAnotherVersion) {
+    const std::vector<uint8_t> bytes = golden("journal-2.hex");
+    std::ofstream(folder.path() + "/vd0.journal", std::ios::binary)
+        .write(
+            reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())
+        );
+    const Holder holder(folder.path(), true);
+    const auto done = app::take_over(options());
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().code, EPROTONOSUPPORT);
+    EXPECT_NE(done.error().what.find("version 2"), std::string::npos) << done.error().what;
 }
 
 TEST_F(TakeOverTest, TheEndOfAPredecessorIsAwaited) {

@@ -16,6 +16,7 @@
 
 #include "device/config.h"
 #include "log.h"
+#include "mtu.h"
 #include "net/header.h"
 #include "port.h"
 #include "ring/layout.h"
@@ -139,12 +140,19 @@ int priv_dump(rte_eth_dev* dev, FILE* file) {
     return 0;
 }
 
-int burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
-    const bool mergeable = port_of(dev).mergeable();
-    rte_strscpy(
-        mode->info, mergeable ? "Split mergeable scalar" : "Split scalar", sizeof mode->info
-    );
+int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode) {
+    const char* const mergeable = port.mergeable() ? " mergeable" : "";
+    std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
     return 0;
+}
+
+int rx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    const Port& port = port_of(dev);
+    return describe_burst(port, port.scatter ? " scattered" : "", *mode);
+}
+
+int tx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    return describe_burst(port_of(dev), "", *mode);
 }
 
 // --- its life
@@ -172,14 +180,27 @@ void stop_queues(void** queues, uint16_t count, uint8_t* states) {
     }
 }
 
-int start(rte_eth_dev* dev) {
-    Port& port = port_of(dev);
-    rte_eth_dev_data& data = *dev->data;
+/// Whether what the application configured is still there, and is enough.
+Result<void> may_start(const rte_eth_dev* dev) {
+    const rte_eth_dev_data& data = *dev->data;
+    // ethdev would let the application poll queues that are not there.
+    if (data.nb_rx_queues == 0 && data.nb_tx_queues == 0)
+        return Error{
+            EINVAL,
+            "start: it has no queues, as a port that was taken out of a bond: configure it again"};
     const auto is_missing = [](const void* queue) { return queue == nullptr; };
     if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
         std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))
-        return report(port, Error{EINVAL, "start: a queue was configured but not set up"});
+        return Error{EINVAL, "start: a queue was configured but not set up"};
+    return check_mtu(dev, data.mtu);
+}
+
+int start(rte_eth_dev* dev) {
+    Port& port = port_of(dev);
+    rte_eth_dev_data& data = *dev->data;
     port.set_rules();
+    if (const int error = report(port, may_start(dev)); error != 0)
+        return error;
     for (uint16_t i = 0; i < data.nb_rx_queues; ++i) {
         rx_queue(dev, i).stride = data.nb_rx_queues;
         rx_queue(dev, i).next = i;
@@ -226,6 +247,8 @@ int rx_queue_setup(
     const rte_eth_rxconf* conf,
     rte_mempool* pool
 ) {
+    if (pool == nullptr)
+        return -EINVAL;
     auto queue = std::unique_ptr<RxQueue>(new (std::nothrow) RxQueue);
     if (!queue)
         return -ENOMEM;
@@ -335,6 +358,10 @@ int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
     Port& port = port_of(dev);
     if (mtu < kMinMtu || mtu > port.max_mtu())
         return -EINVAL;
+    // Those of a port that is stopped may get other mbufs before it starts.
+    if (dev->data->dev_started != 0)
+        if (const int error = report(port, check_mtu(dev, mtu)); error != 0)
+            return error;
     port.longest = net::max_frame(mtu);
     return 0;
 }
@@ -462,8 +489,8 @@ eth_dev_ops primary_ops() {
     ops.xstats_reset = stats_reset;
     ops.rxq_info_get = rxq_info_get;
     ops.txq_info_get = txq_info_get;
-    ops.rx_burst_mode_get = burst_mode;
-    ops.tx_burst_mode_get = burst_mode;
+    ops.rx_burst_mode_get = rx_burst_mode;
+    ops.tx_burst_mode_get = tx_burst_mode;
     ops.fw_version_get = fw_version_get;
     ops.vlan_filter_set = vlan_filter_set;
     ops.vlan_offload_set = vlan_offload_set;

@@ -101,7 +101,7 @@ void Port::serve(rte_eth_dev* dev) {
     number = dev->data->port_id;
     auto* shared = static_cast<Shared*>(dev->data->dev_private);
     shared->pairs = pairs;
-    shared->linear = arguments_.linear;
+    shared->linear = linear();
     shared->max_mtu = max_mtu();
     shared->speed = speed();
     shared->full_duplex = arguments_.config.full_duplex;
@@ -225,7 +225,8 @@ void Port::reset_stats() {
 
 void Port::set_rules() {
     const uint64_t offloads = dev_->data->dev_conf.rxmode.offloads;
-    scatter = !arguments_.linear && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+    scatter = !linear() && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
+    dev_->data->scattered_rx = scatter ? 1 : 0;
     vlan_strip = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
     vlan_filter = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0;
     vlan_insert = (dev_->data->dev_conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;

@@ -21,6 +21,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/fd.h"
@@ -118,6 +119,10 @@ class Port final : public Watcher {
 
     [[nodiscard]] rte_eth_link link() const;
     [[nodiscard]] uint16_t max_mtu() const { return arguments_.config.mtu; }
+    /// The MTU that the driver on the other side is told, if it is told one.
+    [[nodiscard]] std::optional<uint16_t> guest_mtu() const { return arguments_.mtu; }
+    /// The application gets no chains, whatever it asks for.
+    [[nodiscard]] bool linear() const { return arguments_.linear; }
     [[nodiscard]] bool mergeable() const { return arguments_.config.mrg_rxbuf; }
     [[nodiscard]] uint32_t speed() const { return arguments_.config.speed; }
     [[nodiscard]] const std::string& name() const { return arguments_.config.name; }

@@ -51,7 +51,7 @@ struct Shared {
     std::atomic<uint32_t> made = 0;
     std::atomic<bool> up = false;
     uint16_t pairs = 0;
-    bool linear = true;
+    bool linear = false;
     uint16_t max_mtu = 0;
     uint32_t speed = 0;
     bool full_duplex = true;

@@ -1,0 +1,92 @@
+// Files of test/unit/golden: bytes that a format must have for ever, as text.
+//
+// Pairs of hex digits; `@10000` goes on at that offset, zeros before it; `#` begins a comment.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "device/record.h"
+
+namespace vduse::test {
+
+/// The bytes of the file `name`; none if it cannot be read.
+std::vector<uint8_t> golden(const std::string& name);
+
+/// What `journal-3.hex` has in its newest slot: no field has its default.
+inline device::Record golden_record() {
+    device::Record record;
+    record.shape = {3, 0x3'30ff'8028, true, 4, true};
+    record.queue_size = 256;
+    record.mtu = 9000;
+    record.speed = 25000;
+    record.state.status = 0x0f;
+    record.state.suspended = true;
+    record.state.features = 0x3'007e'0000;
+    record.state.asid[0] = 1;
+    record.state.asid[3] = 3;
+    record.state.sticky_asid[1] = 2;
+    record.state.sticky_asid[3] = 1;
+    record.state.ready_bits[0] = 0b101'1011;
+    record.config_status = 1;
+    net::Filter& filter = record.control.filter;
+    filter.mac = {2, 0, 0, 0, 0, 9};
+    filter.promiscuous = false;
+    filter.all_multicast = true;
+    filter.no_unicast = true;
+    filter.vlan_filtering = true;
+    filter.unicast.addresses = {{2, 0, 0, 0, 1, 1}, {2, 0, 0, 0, 1, 2}};
+    filter.multicast.addresses = {{1, 0, 0x5e, 0, 0, 1}};
+    filter.multicast.everything = true;
+    filter.vlans.set(7);
+    filter.vlans.set(100);
+    record.control.active_pairs = 2;
+    record.ahead[1] = 3;
+    record.ahead[6] = 0xfffe;
+    return record;
+}
+
+/// And in the other one: a device that has seen no driver.
+inline device::Record golden_fresh_record() {
+    device::Record record;
+    record.shape = {1, 0x3'2001'0028, false, 1, false};
+    record.queue_size = 1024;
+    record.mtu = 1500;
+    record.speed = 10000;
+    record.control.filter.mac = {2, 0, 0, 0, 0, 7};
+    return record;
+}
+
+/// Field by field.
+inline void expect_same(const device::Record& is, const device::Record& should) {
+    EXPECT_EQ(is.shape, should.shape);
+    EXPECT_EQ(is.queue_size, should.queue_size);
+    EXPECT_EQ(is.mtu, should.mtu);
+    EXPECT_EQ(is.speed, should.speed);
+    EXPECT_EQ(is.state, should.state);
+    EXPECT_EQ(is.config_status, should.config_status);
+    EXPECT_EQ(is.ahead, should.ahead);
+    EXPECT_EQ(is.control.active_pairs, should.control.active_pairs);
+    const net::Filter& a = is.control.filter;
+    const net::Filter& b = should.control.filter;
+    EXPECT_EQ(a.mac, b.mac);
+    for (const auto mode :
+         {&net::Filter::promiscuous,
+          &net::Filter::all_multicast,
+          &net::Filter::all_unicast,
+          &net::Filter::no_multicast,
+          &net::Filter::no_unicast,
+          &net::Filter::no_broadcast,
+          &net::Filter::vlan_filtering})
+        EXPECT_EQ(a.*mode, b.*mode);
+    for (const auto table : {&net::Filter::unicast, &net::Filter::multicast}) {
+        EXPECT_EQ((a.*table).addresses, (b.*table).addresses);
+        EXPECT_EQ((a.*table).everything, (b.*table).everything);
+    }
+    EXPECT_EQ(a.vlans, b.vlans);
+}
+
+}  // namespace vduse::test
