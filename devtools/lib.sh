@@ -23,6 +23,14 @@ die() {
     exit 1
 }
 
+# record PART BEGIN [PASSED FAILED SKIPPED]: notes, for the table that devtools/test ends with, that PART took from then,
+# which is what EPOCHREALTIME was, until now.
+record() {
+    [ -z "${VDUSE_DP_SPANS:-}" ] ||
+        printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\n' "$1" "${VDUSE_DP_PART:-}" "$2" "$EPOCHREALTIME" "${3:-0}" "${4:-0}" "${5:-0}" \
+            >> "$VDUSE_DP_SPANS"
+}
+
 # apt_need PACKAGE...: installs what is missing, and says what that is.
 apt_need() {
     local package missing=()
@@ -79,7 +87,7 @@ once() {
 }
 
 once_locked() {
-    local key=$2 target=$cache/$1
+    local name=$1 key=$2 target=$cache/$1 begin=$EPOCHREALTIME
     shift 2
     [ "$(cat "$target/.key" 2> /dev/null)" != "$key" ] || return 0
     step "making $target"
@@ -89,6 +97,7 @@ once_locked() {
     echo "$key" > "$target.part/.key"
     rm -rf "$target"
     mv "$target.part" "$target"
+    record "making $name" "$begin"
 }
 
 # in_root ROOT COMMAND...: chroot into one of the lab's roots, in a mount namespace of its own when
@@ -184,7 +193,7 @@ build_tree() {
 }
 
 build_tree_locked() {
-    local build=$1 log=$1.log
+    local build=$1 log=$1.log begin=$EPOCHREALTIME
     shift
     mkdir -p "$(dirname "$build")"
     step "compiling into $build"
@@ -196,6 +205,7 @@ build_tree_locked() {
     fi
     if { [ -e "$build" ] || meson setup "$@" "$build" "$repo"; } > "$log" 2>&1 &&
         ninja -C "$build" ${only:+"$only"} >> "$log" 2>&1; then
+        record "build $(basename "${build%-*}")" "$begin"
         return
     fi
     tail -40 "$log"
