@@ -144,7 +144,7 @@ TEST(Config, TheCommandLineAddsToIt) {
 TEST(Config, KeysOfDevicesAreThoseOfTheCommandLine) {
     expect_refused(
         "[device vd0]\nquues=2\n",
-        {"--device vd0", "unknown key 'quues'", "queues, queue_size, mac, mtu"}
+        {"--device vd0", "unknown key 'quues'", "queues, queue_size, bounce, mac, mtu"}
     );
     expect_refused("[device vd0]\nmtu=1\n", {"--device vd0", "mtu=1", "68 to 9702"});
     expect_refused("[device vd0]\nmtu=\n", {"mtu=", "68 to 9702"});

@@ -20,6 +20,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lines.h"
 #include "control_thread.h"
 #include "devargs.h"
 #include "net/header.h"
@@ -119,6 +120,7 @@ class NetVduse : public SessionTest {
     static std::string lines_of(Work work) {
         testing::internal::CaptureStderr();
         work();
+        (void)lines::flush(std::chrono::hours(1));
         return testing::internal::GetCapturedStderr();
     }
     void start_driver() {

@@ -55,13 +55,15 @@ TEST(Options, DefaultsOfADevice) {
 
 TEST(Options, EveryKeyOfADevice) {
     const auto options = parse(
-        "--device vd0,queues=4,queue_size=256,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
+        "--device "
+        "vd0,queues=4,queue_size=256,bounce=64M,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
         "profile=full,ctrl_vq=on,groups=per-pair,as=5,persist=1,attach=vhost"
     );
     ASSERT_TRUE(options);
     const DeviceOptions& device = options->devices[0];
     EXPECT_EQ(device.config.queue_pairs, 4);
     EXPECT_EQ(device.config.queue_size, 256);
+    EXPECT_EQ(device.config.bounce, uint64_t{64} << 20);
     EXPECT_EQ(device.config.mac, (std::array<uint8_t, 6>{2, 0xab, 0, 0, 0, 1}));
     EXPECT_EQ(device.config.mtu, 9000);
     EXPECT_EQ(device.config.speed, 25000U);
@@ -79,6 +81,10 @@ TEST(Options, LimitsAreInclusive) {
           "queues=128",
           "queue_size=2",
           "queue_size=32768",
+          "bounce=1M",
+          "bounce=1048576",
+          "bounce=1024K",
+          "bounce=1G",
           "mtu=68",
           "mtu=9702",
           "speed=1",
@@ -94,6 +100,11 @@ TEST(Options, BadValuesNameTheKeyAndTheRange) {
     expect_refused("--device vd0,queues=4294967297", {"queues=", "1 to 128"});
     expect_refused("--device vd0,queues=", {"queues=", "1 to 128"});
     expect_refused("--device vd0,queues", {"queues needs a value"});
+    for (const char* item :
+         {"1", "1048575", "1025M", "2G", "G", "-1M", "1MB", "0x100000", "99999999999"})
+        expect_refused(
+            std::string("--device vd0,bounce=") + item, {"bounce=", "bounce must be 1M to 1G"}
+        );
     expect_refused("--device vd0,queue_size=1000", {"queue_size", "power of two, 2 to 32768"});
     expect_refused("--device vd0,queue_size=1", {"queue_size", "power of two, 2 to 32768"});
     expect_refused("--device vd0,queue_size=65536", {"queue_size", "power of two, 2 to 32768"});
@@ -129,7 +140,7 @@ TEST(Options, KeysAreKnownAndGivenOnce) {
     expect_refused(
         "--device vd0,quues=2",
         {"unknown key 'quues'",
-         "queues, queue_size, mac, mtu, speed, profile, ctrl_vq, groups, as, persist, "
+         "queues, queue_size, bounce, mac, mtu, speed, profile, ctrl_vq, groups, as, persist, "
          "attach"}
     );
     expect_refused("--device vd0,", {"unknown key ''", "queues, queue_size"});

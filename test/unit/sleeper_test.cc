@@ -215,8 +215,8 @@ TEST_F(SleeperTest, DevicesOutOfServiceAreLeftAlone) {
 }
 
 TEST_F(SleeperTest, ABridgeForgetsStationsInItsSleep) {
-    constexpr std::array<BridgeMember, 2> kMembers = {{{true, 0}, {true, 0}}};
-    auto bridge = Bridge::create("bridge-sleep", kMembers, rte_get_tsc_hz() / 50);
+    const std::array<BridgeMember, 2> in_bridge = {{{true, 0}, {true, 0}}};
+    auto bridge = Bridge::create("bridge-sleep", in_bridge, rte_get_tsc_hz() / 50);
     ASSERT_TRUE(bridge);
     const std::array<Endpoint*, 2> members = {&guests[0].endpoint, &guests[1].endpoint};
     the_switch->join(**bridge, members);

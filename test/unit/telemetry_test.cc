@@ -166,7 +166,7 @@ TEST_F(TelemetryTest, Stats) {
         ask("/vduse/stats,vd0"),
         {R"("commands":0,"refused":0)",
          R"("from_guest":{"frames":0,"bytes":0,"dropped":0,"dropped_malformed":0,)",
-         R"("dropped_no_room":0,"no_mbuf":0,"interrupts":0,"misses":0},"to_guest":{)",
+         R"("dropped_no_room":0,"no_mbuf":0,"no_buffer":0,"interrupts":0,"misses":0},"to_guest":{)",
          R"("not_taken":7}})"}
     );
 }

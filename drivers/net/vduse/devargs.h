@@ -25,8 +25,8 @@ struct DevArgs {
     DeviceConfig config;
     std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
     bool linear = false;          ///< Nobody gets chains: what one mbuf cannot hold is dropped.
-    std::string netdev;  ///< what virtio_vdpa's netdev is to be called; "": as it is
-    std::string netns;   ///< where it is to be moved to: a name or a path; "": it stays
+    std::string netdev;           ///< what virtio_vdpa's netdev is to be called; "": as it is
+    std::string netns;            ///< where it is to be moved to: a name or a path; "": it stays
     // Of /dev/vduse/NAME; none: as the kernel made it.
     std::optional<uid_t> owner;
     std::optional<gid_t> group;

@@ -243,7 +243,7 @@ int rx_queue_setup(
     rte_eth_dev* dev,
     uint16_t index,
     uint16_t descriptors,
-    unsigned /*socket*/,
+    unsigned socket,
     const rte_eth_rxconf* conf,
     rte_mempool* pool
 ) {
@@ -254,6 +254,7 @@ int rx_queue_setup(
         return -ENOMEM;
     queue->port = &port_of(dev);
     queue->index = index;
+    queue->node = static_cast<int>(socket);
     queue->descriptors = descriptors;
     queue->deferred = conf->rx_deferred_start != 0;
     queue->pool = pool;

@@ -117,6 +117,13 @@ void Port::start() {
     control_.run([this](Control& /*library*/) {
         keeps_carrier_ = false;
         running = true;
+        // Lookup tables are put near who polls, those of an adopted device, too.
+        const uint16_t count = dev_->data->nb_rx_queues;
+        for (uint16_t pair = 0; pair < pairs && count != 0; ++pair) {
+            const auto& queue = *static_cast<RxQueue*>(dev_->data->rx_queues[pair % count]);
+            if (queue.node >= 0)
+                device->set_node(pair, queue.node);
+        }
         refresh_link();
     });
 }

@@ -64,6 +64,7 @@ class Locked {
 struct alignas(RTE_CACHE_LINE_SIZE) RxQueue {
     Port* port = nullptr;
     uint16_t index = 0;
+    int node = -1;             ///< of the thread that polls it, by rx_queue_setup; -1: any
     uint16_t descriptors = 0;  ///< as asked for: the rings are the driver's
     rte_mempool* pool = nullptr;
     bool deferred = false;
