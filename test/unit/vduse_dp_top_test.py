@@ -176,6 +176,13 @@ class Render(unittest.TestCase):
         self.assertEqual(line_of(lines, "  from_guest").split()[3], "3")
         self.assertEqual(line_of(lines, "  from_guest").split()[-1], "8")
 
+    def test_problems_stand_below_the_status(self):
+        problem = "pair 0: the driver offers no receive buffers"
+        sick = top.parse_device(INFO | {"problems": [problem]}, STATS, 100.0)
+        lines = top.render(None, snapshot(sick))
+        self.assertEqual(line_of(lines, "  problem"), f"  problem     {problem}")
+        self.assertFalse(any("problem" in line for line in top.render(None, snapshot(device()))))
+
     def test_regions_are_cut_short_on_request(self):
         lines = top.render(None, snapshot(device()), regions=4)
         self.assertIn("              0x3000-0x3fff rw node 1", lines)
