@@ -93,7 +93,7 @@ for persist in 0 1; do
     kill -TERM "$app_pid"
     wait_for 30 gone "$app_pid"
     wait "$app_pid" || fail "persist=$persist: it ended with status $?"
-    wait_for 10 eval '! in_netns ip link show dev "$netdev"'
+    wait_for 10 eval "! in_netns ip link show dev $netdev"
     ip -br link > /dev/null
     ip netns del guest
     [ ! -e /dev/vduse/vd0 ] || fail "persist=$persist: the device is still there"

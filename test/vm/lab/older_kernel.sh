@@ -67,6 +67,14 @@ cp /tmp/qtest/output /out/qemu.log || true
 
 stop_app
 
+step "rings that the default bounce memory is too small for"
+start_app --vdev=net_tap0,iface=dtap0 -- --port net_tap0 --device vd0,attach=virtio,queue_size=8192 --patch vd0:net_tap0
+[ "$(cat /sys/class/vduse/vd0/bounce_size)" -gt 67108864 ] || fail "it was not asked for more"
+tap_up
+driver_to_netns vd0
+pings
+stop_app
+
 step "options that need more are refused"
 refused() { # OPTIONS REASON
     local status=0
