@@ -53,6 +53,46 @@ step "8972 bytes in one piece"
 in_netns ping -M "do" -s 8972 -c 5 -i 0.2 -W 5 -q "$other_ip" | grep -q ' 5 received' ||
     fail "long pings were lost"
 
+# Frames to 01:80:C2:00:00:XX: "send DEVICE" sends five to each of these, "hear DEVICE" prints how many came for each XX
+# when it has heard the five to the last one.
+cat > /tmp/reserved.py << 'END'
+import collections, socket, sys, time
+ENDS, LAST = (0x00, 0x01, 0x02, 0x03, 0x0E), 0x20
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88B5))
+raw.bind((sys.argv[2], 0x88B5))
+if sys.argv[1] == "send":
+    source = raw.getsockname()[4]
+    for end in (*ENDS, LAST):
+        for _ in range(5):
+            raw.send(bytes([1, 0x80, 0xC2, 0, 0, end]) + source + b"\x88\xb5" + bytes(46))
+            time.sleep(0.01)
+else:
+    raw.settimeout(30)
+    open(f"/tmp/hears-{sys.argv[2]}", "w").close()
+    heard = collections.Counter()
+    while heard[LAST] < 5:
+        frame, address = raw.recvfrom(2048)
+        if address[2] != socket.PACKET_OUTGOING and frame[:5] == bytes([1, 0x80, 0xC2, 0, 0]):
+            heard[frame[5]] += 1
+    print(*(f"{end:02x}:{count}" for end, count in sorted(heard.items())))
+END
+step "frames that no bridge may pass on stay; those to 01:80:C2:00:00:00 and :20 pass"
+before=$(bridge_count 'link local')
+in_other ip link set "$other" promisc on
+in_other python3 /tmp/reserved.py hear "$other" > /tmp/heard-other &
+first=$!
+python3 /tmp/reserved.py hear dtap0 > /tmp/heard-tap &
+second=$!
+wait_for 20 test -e "/tmp/hears-$other" -a -e /tmp/hears-dtap0
+in_netns python3 /tmp/reserved.py send "$netdev"
+wait "$first" || fail "vd1 hears nothing of :20"
+wait "$second" || fail "the tap hears nothing of :20"
+for heard in /tmp/heard-other /tmp/heard-tap; do
+    [ "$(cat "$heard")" = "00:5 20:5" ] || fail "$heard: $(cat "$heard")"
+done
+[ $(($(bridge_count 'link local') - before)) = 20 ] || fail "they are not counted"
+in_other ip link set "$other" promisc off
+
 # Counts TCP frames that the tap receives until it is told to end.
 cat > /tmp/listen.py << 'END'
 import signal, socket, sys
