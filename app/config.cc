@@ -24,7 +24,7 @@ using Text = std::string_view;
 using Words = std::vector<std::string>;
 
 /// Many times what thousands of devices need: who names a disk gets an answer soon.
-constexpr size_t kMostBytes = 1024 * 1024;
+constexpr size_t kMostBytes = size_t{1024} * 1024;
 /// Of a line, comment included: rte_cfgfile's buffer.
 constexpr size_t kLongestLine = CFG_NAME_LEN + CFG_VALUE_LEN + 2;
 

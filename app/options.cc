@@ -138,7 +138,7 @@ Complaint set_keys(const Keys& keys, Target& target, Text items) {
     std::vector<Text> given;
     for (bool more = true; more;) {
         more = items.find(',') != Text::npos;
-        if (const auto complaint = set_key(keys, target, cut(items, ','), given))
+        if (auto complaint = set_key(keys, target, cut(items, ','), given))
             return complaint;
     }
     return {};

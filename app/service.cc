@@ -65,6 +65,17 @@ BridgeMember port_member(const Endpoint& endpoint) {
     return member;
 }
 
+void print_commands(const std::string& name) {
+    print(
+        name +
+        ": to attach it to a driver, type:\n"
+        "  modprobe virtio_vdpa   (a netdev of this host), or\n"
+        "  modprobe vhost_vdpa    (/dev/vhost-vdpa-N for QEMU), and then\n"
+        "  vdpa dev add name " +
+        name + " mgmtdev vduse\n"
+    );
+}
+
 }  // namespace
 
 Service::Service(const Options& options, Start start)
@@ -289,17 +300,6 @@ void Service::start_attach() {
     }
     if (!steps.empty())
         helper_->start(std::move(steps));
-}
-
-void Service::print_commands(const std::string& name) {
-    print(
-        name +
-        ": to attach it to a driver, type:\n"
-        "  modprobe virtio_vdpa   (a netdev of this host), or\n"
-        "  modprobe vhost_vdpa    (/dev/vhost-vdpa-N for QEMU), and then\n"
-        "  vdpa dev add name " +
-        name + " mgmtdev vduse\n"
-    );
 }
 
 void Service::run() {

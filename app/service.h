@@ -81,7 +81,6 @@ class Service {
     Result<void> make_bridge(const BridgeOption& option);
     void start_telemetry();
     void start_attach();
-    void print_commands(const std::string& name);
 
     // run
     void tick();
