@@ -33,7 +33,7 @@ void log(Severity severity, const char* format, ...) {
     );
 }
 
-void log_line(uint32_t level, uint32_t type, std::string line) {
+void log_line(uint32_t level, uint32_t type, const std::string& line) {
     if (!rte_log_can_log(type, level))
         return;
     const auto write = [](uint64_t tag, const std::string& text) {

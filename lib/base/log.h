@@ -17,7 +17,7 @@ enum class Severity : uint8_t { error, warning, notice, info, debug };
 /// DPDK's level, RTE_LOG_*.
 uint32_t log_level(Severity severity);
 /// The same for a line and a log type of the caller's.
-void log_line(uint32_t level, uint32_t type, std::string line);
+void log_line(uint32_t level, uint32_t type, const std::string& line);
 
 /// Lines that somebody else can cause as often as he likes: one a second. One thread.
 class LinePace {

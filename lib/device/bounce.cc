@@ -44,11 +44,12 @@ Result<uint64_t> ask(uapi::Kernel& kernel, const DeviceConfig& config, uint64_t 
         return kDefaultBounce;
     if (now && (wanted == *now || (config.bounce == 0 && wanted < *now)))
         return *now;
-    if (auto set = kernel.set_bounce_size(config.name, wanted); !set && config.bounce != 0)
-        return Error{EINVAL, "bounce=" + std::to_string(wanted) + ": " + set.error().text()};
-    else if (!set)
+    const auto set = kernel.set_bounce_size(config.name, wanted);
+    if (set)
+        return wanted;
+    if (config.bounce == 0)
         return *now;
-    return wanted;
+    return Error{EINVAL, "bounce=" + std::to_string(wanted) + ": " + set.error().text()};
 }
 
 /// What is wrong when `room` bytes in each space are too few, and what would do.

@@ -51,14 +51,18 @@ answers device "set link-up port 0" '!fail'
 pings "after link-up"
 answers device "show port info 0" '^Link status: up'
 
-answers device "port config mtu 0 9000" '!rror|fail'
-answers device "show port info 0" '^MTU: 9000'
-in_netns ip link set "$netdev" mtu 9000
-in_netns ping -M "do" -s 1472 -c 3 -i 0.1 -W 5 -q "$tap_ip" | grep -q ' 3 received' || fail "no 1500 bytes"
+# Its mbufs have room for 2048 bytes, of which an Ethernet header and two VLAN tags take 22.
+answers device "port config mtu 0 9000" 'at MTU 9000 frames have up to 9022 bytes, and mbufs .* room for 2048' 'diag=-22'
+answers device "port config mtu 0 2027" 'diag=-22'
+answers device "show port info 0" '^MTU: 1500'
+answers device "port config mtu 0 2026" '!rror|fail'
+answers device "show port info 0" '^MTU: 2026'
+in_netns ip link set "$netdev" mtu 2026
+in_netns ping -M "do" -s 1998 -c 3 -i 0.1 -W 5 -q "$tap_ip" | grep -q ' 3 received' || fail "no 2026 bytes"
 in_netns ip link set "$netdev" mtu 1500
 answers device "port config mtu 0 60" '< device min MTU \(68\)'
 answers device "port config mtu 0 9703" '> device max MTU \(9702\)'
-answers device "show port info 0" '^MTU: 9000'
+answers device "show port info 0" '^MTU: 2026'
 answers device "port config mtu 0 1500" '!rror|fail'
 
 answers device "mac_addr add 0 02:00:00:00:00:11" '!rror'
@@ -137,6 +141,28 @@ answers device "port config 0 tx_offload tcp_tso off"
 answers device "port start 0" '^Done'
 answers device "start"
 pings "after queues and the port were stopped and started"
+
+step "frames longer than an mbuf come in chains to who asked for them"
+answers device "stop"
+answers device "port stop 0" '^Done'
+answers device "port config mtu 0 9000" '!rror|fail'
+answers device "port start 0" 'room for 2048: use larger mbufs, the rx offload scatter' 'Fail to start port 0'
+answers device "port config 0 rx_offload scatter on" '!rror|fail'
+answers device "port start 0" '^Done'
+answers device "start"
+wait_for 10 carrier yes
+in_netns ip link set "$netdev" mtu 9000
+for bytes in 2020 8972; do
+    in_netns ping -M "do" -s "$bytes" -c 3 -i 0.1 -W 5 -q "$tap_ip" | grep -q ' 3 received' || fail "no pings of $bytes bytes"
+done
+in_netns ip link set "$netdev" mtu 1500
+answers device "stop"
+answers device "port stop 0" '^Done'
+answers device "port config 0 rx_offload scatter off" '!rror|fail'
+answers device "port config mtu 0 1500" '!rror|fail'
+answers device "port start 0" '^Done'
+answers device "start"
+pings "with an MTU of 1500 again"
 
 step "a mode that sends everything back with the port's own address"
 answers device "stop"
