@@ -501,8 +501,11 @@ class BareSession : public SessionTest {
     UniqueFd wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     std::unique_ptr<device::Session> session;
 
-    void SetUp() override {
-        auto made = device::Session::create(kernel, two_pairs(), placer, wake.get(), kPatience);
+    DeviceConfig config = two_pairs();
+
+    void SetUp() override { make(); }
+    void make() {
+        auto made = device::Session::create(kernel, config, placer, wake.get(), kPatience);
         ASSERT_TRUE(made);
         session = std::move(*made);
         vd0 = kernel.device("vd0");
@@ -627,22 +630,11 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
 class LastingSession : public BareSession {
   protected:
     TemporaryFolder folder;
-    DeviceConfig config = two_pairs();
 
     void SetUp() override {
         config.persist = true;
         config.journal_folder = folder.path();
         make();
-    }
-    void make() {
-        auto made = device::Session::create(kernel, config, placer, wake.get(), kPatience);
-        ASSERT_TRUE(made);
-        session = std::move(*made);
-        vd0 = kernel.device("vd0");
-        vd0->pump = [&] {
-            session->handle_messages();
-            session->tick();
-        };
     }
 };
 
