@@ -19,6 +19,11 @@ step() {
     echo "== $(cut -d. -f1 /proc/uptime) s: $*"
 }
 
+# times FEW MANY: how often something is repeated: FEW in the suite, MANY in devtools/test --long.
+times() {
+    if [ -n "${LONG:-}" ]; then echo "$2"; else echo "$1"; fi
+}
+
 # The last line that begins with FAIL: or SKIP: is the reason that devtools/vm shows.
 fail() {
     trap - ERR
@@ -306,8 +311,11 @@ guest_reboot() {
     guest_ready
 }
 
+# Its kernel has no ACPI to power off with: it reboots, which ends QEMU then.
 guest_poweroff() {
-    echo 'poweroff -f' >&"$guest_in"
+    PYTHONPATH=/src/test/vm python3 -B -c 'import sys; from qtest.qmp import Qmp
+Qmp(sys.argv[1]).command("set-action", reboot="shutdown")' "$guest_files.qmp"
+    echo 'reboot -f' >&"$guest_in"
     wait_for 60 gone "$guest_pid"
     wait "$guest_pid" || fail "QEMU ended with status $?"
     exec {guest_in}>&- {guest_out}>&-
