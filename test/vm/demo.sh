@@ -1,6 +1,7 @@
 #!/bin/bash
 # What devtools/demo shows: the kernel's netdev and a guest in QEMU exchange TCP through two devices
 # time: 900
+# needs: build=app
 #
 #   kernel's virtio-net (netns guest) ── vd0 ── vduse-dp ── vd1 ── QEMU 11.1 ── Linux guest
 #       10.9.9.1 on virtio_vdpa                          vhost-vdpa      10.9.9.3, CVQ shadowed

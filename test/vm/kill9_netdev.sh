@@ -1,6 +1,7 @@
 #!/bin/bash
-# kill -9 of vduse-dp between two netdevs under full traffic, KILLS times: a pause, and a burst lost at most
+# kill -9 of vduse-dp between two netdevs under full traffic, many times: a pause, and a burst lost at most
 # time: 500
+# long: 4000
 #
 #   netns guest ── vd0 ── vduse-dp ── vd1 ── netns other
 #
@@ -41,8 +42,9 @@ kill -KILL "$app_pid"
 wait "$app_pid" || true
 dmesg --clear
 
-step "${KILLS:=100} kills"
-in_python netdev.kill9 "$KILLS" "$app_log" vd0@guest vd1@other -- "${app[@]}" "${app_eal[@]}" -- "${devices[@]}"
+kills=${KILLS:-$(times 30 1000)}
+step "$kills kills"
+in_python netdev.kill9 "$kills" "$app_log" vd0@guest vd1@other -- "${app[@]}" "${app_eal[@]}" -- "${devices[@]}"
 
 step "neither the netdevs nor the kernel have noticed"
 carriers > after

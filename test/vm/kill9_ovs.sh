@@ -56,7 +56,7 @@ logs+=(/tmp/testpmd.log)
 /tmp/testpmd-again
 netdevs_up
 # One core forwards, with a burst in its hands.
-in_python netdev.kill9_ports 6 32 256 guest0@guest other0@other -- /tmp/testpmd-again
+in_python netdev.kill9_ports "$(times 3 6)" 32 256 guest0@guest other0@other -- /tmp/testpmd-again
 unnoticed
 ! grep -E 'VDUSE.*(rror|cannot)|Fail' /tmp/testpmd.log || fail "testpmd complains"
 kill -TERM "$(cat /tmp/testpmd.pid)"

@@ -126,7 +126,7 @@ for mtu in 9000 1500; do
     listener=$!
     wait_for 20 test -e /tmp/listens
     for reverse in '' --reverse; do
-        in_netns iperf3 --client "$other_ip" --time 8 --json $reverse > "iperf3-$mtu$reverse.json"
+        in_netns iperf3 --client "$other_ip" --time "$(times 3 8)" --json $reverse > "iperf3-$mtu$reverse.json"
         bytes=$(python3 -c 'import json, sys
 print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "iperf3-$mtu$reverse.json")
         step "$bytes bytes"

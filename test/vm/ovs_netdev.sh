@@ -61,7 +61,7 @@ wait_for 10 in_other_listens
 tcp() { # FILE IPERF3's words...
     local file=$1
     shift
-    "$@" --time 4 --json > "$file"
+    "$@" --time "$(times 2 4)" --json > "$file"
     bytes=$(python3 -c 'import json, sys
 print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "$file")
     step "$file: $bytes bytes"
@@ -72,8 +72,8 @@ tcp between-reverse.json in_netns iperf3 --client "$other_ip" --reverse
 tcp tap.json iperf3 --client "$other_ip"
 tcp tap-reverse.json iperf3 --client "$other_ip" --reverse
 
-step "another port comes and goes, ten times"
-for _ in $(seq 10); do
+step "another port comes and goes"
+for _ in $(seq "$(times 3 10)"); do
     ovs add-port br0 vd2 -- set interface vd2 type=dpdk \
         options:dpdk-devargs=net_vduse2,iface=vd2,attach=virtio
     wait_for 20 netdev_of vd2

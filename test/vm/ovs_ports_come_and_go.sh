@@ -39,7 +39,7 @@ left() { # NUMBER
 }
 
 ways=(singly together namespaces-first namespaces-meanwhile commands-meanwhile)
-for round in $(seq 20); do
+for round in $(seq "$(times 5 20)"); do
     way=${ways[$((round % ${#ways[@]}))]}
     step "round $round: $way, persist=$((round % 2))"
     add 1 0

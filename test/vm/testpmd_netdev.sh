@@ -174,11 +174,11 @@ answers device "stop"
 answers device "set fwd icmpecho" 'Set icmpecho packet forwarding mode'
 answers device "start"
 
-step "stop and start, three times, while pings come"
+step "stop and start while pings come"
 index=$(in_netns cat "/sys/class/net/$netdev/ifindex")
 in_netns ping -i 0.01 -q "$tap_ip" > flood.txt &
 flood=$!
-for _ in 1 2 3; do
+for _ in $(seq "$(times 2 3)"); do
     guide_block testpmd stop > commands
     while read -r command; do
         answers device "$command" '!rror|fail'
@@ -193,9 +193,9 @@ tail -2 flood.txt
 [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
 answers device "show port xstats 0" '!_errors: [1-9]'
 
-step "a second port comes and goes, ten times"
+step "a second port comes and goes"
 answers device "stop"
-for _ in $(seq 10); do
+for _ in $(seq "$(times 3 10)"); do
     guide_block testpmd attach > commands
     while read -r command; do
         answers device "$command" '!rror|fail'
