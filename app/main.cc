@@ -18,12 +18,13 @@
 #include <string_view>
 #include <vector>
 
-#include "options.h"
-#include "ports.h"
-#include "print.h"
-#include "service.h"
-#include "signals.h"
-#include "take_over.h"
+#include "app/control/console.h"
+#include "app/control/signals.h"
+#include "app/control/take_over.h"
+#include "app/options/options.h"
+#include "app/ports/probe.h"
+#include "app/service.h"
+#include "vduse/bus.h"
 
 namespace vduse::app {
 namespace {
@@ -73,7 +74,7 @@ void print_notes(const Options& options) {
         print_note(name + " is in no --patch, --reflect or --bridge: its frames go nowhere");
     for (const DeviceOptions& device : options.devices)
         if (device.config.persist && device.config.attach == Attach::virtio)
-            print_note(device.config.name + ": " + device::kPersistentNetdev);
+            print_note(device.config.name + ": " + bus::kPersistentNetdev);
     for (const auto& line : qemu_limits(options))
         print_note(line);
 }

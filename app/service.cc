@@ -1,7 +1,7 @@
 // How it works: see service.h. The order of `finish` matters: while devices leave the vDPA bus the
 // kernel asks them things, so they are still served; workers stop before their devices go; and the
 // devices go before Control.
-#include "service.h"
+#include "app/service.h"
 
 #include <rte_cycles.h>
 #include <rte_errno.h>
@@ -13,14 +13,15 @@
 #include <cerrno>
 #include <utility>
 
-#include "device/vdpa_bus.h"
-#include "net/header.h"
-#include "port_endpoint.h"
-#include "ports.h"
-#include "print.h"
-#include "signals.h"
-#include "stats.h"
-#include "watchdog.h"
+#include "app/control/console.h"
+#include "app/control/exit_timer.h"
+#include "app/control/signals.h"
+#include "app/ports/port_endpoint.h"
+#include "app/ports/probe.h"
+#include "app/report/stats_text.h"
+#include "vduse/bus.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
 
 namespace vduse::app {
 namespace {
@@ -42,10 +43,10 @@ std::string milliseconds(std::chrono::nanoseconds time) {
 
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {
-    return (net::max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
+    return (max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
 }
 
-BridgeMember device_member(const Endpoint& endpoint, const std::optional<net::MacAddress>& given) {
+BridgeMember device_member(const Endpoint& endpoint, const std::optional<MacAddress>& given) {
     BridgeMember member;
     member.device = true;
     member.mac = [device = endpoint.device] { return device->mac(); };
@@ -59,7 +60,7 @@ BridgeMember port_member(const Endpoint& endpoint) {
     member.longest = UINT32_MAX;
     if (!endpoint.in_service.load(std::memory_order_relaxed))
         return member;  // what is sent to it is dropped as it is
-    member.longest = net::max_frame(port_mtu(endpoint.port));
+    member.longest = max_frame(port_mtu(endpoint.port));
     member.given_mac = port_mac(endpoint.port);
     member.mac = [own = member.given_mac] { return own; };
     return member;
@@ -294,7 +295,7 @@ void Service::start_attach() {
         if (option.config.attach == Attach::none)
             print_commands(name);
         else
-            steps.emplace_back([name, driver = device::bus_driver_of(option.config.attach)] {
+            steps.emplace_back([name, driver = bus::bus_driver_of(option.config.attach)] {
                 return attach(name, driver);
             });
     }
@@ -399,7 +400,7 @@ int Service::finish() {
     if (control_ != nullptr && !given_away_) {
         for (const auto& device : devices_)
             device->persist =
-                device->persist && !device->device->broken() && device::vdpa_may_stay(device->name);
+                device->persist && !device->device->broken() && bus::vdpa_may_stay(device->name);
         exit_step("setting links down");
         links_.all_down([this](const Endpoint& device) { return stays(device); });
         detach_devices();

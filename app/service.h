@@ -27,15 +27,15 @@
 #include <string>
 #include <vector>
 
-#include "bridge.h"
-#include "helper.h"
-#include "link.h"
-#include "options.h"
-#include "port.h"
-#include "port_links.h"
-#include "switch.h"
-#include "take_over.h"
-#include "telemetry.h"
+#include "app/control/blocking_thread.h"
+#include "app/control/link_policy.h"
+#include "app/control/take_over.h"
+#include "app/datapath/bridge.h"
+#include "app/datapath/switch.h"
+#include "app/options/options.h"
+#include "app/ports/link_monitor.h"
+#include "app/ports/port.h"
+#include "app/report/telemetry.h"
 
 struct rte_mempool;
 

@@ -1,6 +1,6 @@
 // The public interface over the sessions, and control's loop: one epoll for all devices of the
 // process.
-#include "vduse.h"
+#include "vduse/device.h"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -12,6 +12,8 @@
 #include "base/fd.h"
 #include "device/session.h"
 #include "memory/lost_memory.h"
+#include "vduse/drop.h"
+#include "vduse/info.h"
 
 namespace vduse {
 namespace {
@@ -29,7 +31,7 @@ struct Watched {
 void add_to(const net::QueueCounters& counters, QueueStats& stats) {
     stats.frames = counters.frames.read();
     stats.bytes = counters.bytes.read();
-    for (size_t i = 0; i < net::kDropReasons; ++i) {
+    for (size_t i = 0; i < kDropReasons; ++i) {
         stats.drops[i] = counters.drops[i].read();
         stats.dropped += stats.drops[i];
     }
@@ -45,10 +47,10 @@ Traffic traffic_of(const net::QueueCounters& counters) {
 
 }  // namespace
 
-static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == net::kDropReasons);
+static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == kDropReasons);
 
 std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
-    return device::Journal::holder(config.journal_folder, config.name);
+    return persist::Journal::holder(config.journal_folder, config.name);
 }
 
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
@@ -205,7 +207,7 @@ uint16_t Device::active_pairs() const noexcept {
     return session_->active_pairs();
 }
 
-std::optional<std::array<uint8_t, 6>> Device::mac() const noexcept {
+std::optional<MacAddress> Device::mac() const noexcept {
     return session_->driver_mac();
 }
 
@@ -245,7 +247,7 @@ void Device::set_link(bool up) {
     session_->set_link(up);
 }
 
-Result<void> Device::set_mac(const std::array<uint8_t, 6>& mac) {
+Result<void> Device::set_mac(const MacAddress& mac) {
     return session_->set_mac(mac);
 }
 

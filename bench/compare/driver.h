@@ -16,6 +16,7 @@
 #include "net/header.h"
 #include "ring/layout.h"
 #include "ring/split.h"
+#include "vduse/limits.h"
 
 namespace vduse::bench {
 
@@ -35,14 +36,14 @@ class Frame {
     [[nodiscard]] uint32_t bytes() const noexcept { return static_cast<uint32_t>(bytes_.size()); }
     void write(std::byte* to, uint64_t number) const noexcept {
         std::memcpy(to, bytes_.data(), bytes_.size());
-        std::memcpy(to + net::kEthernetHeader, &number, sizeof number);
+        std::memcpy(to + kEthernetHeader, &number, sizeof number);
     }
     /// `whole`: compares every byte and not only the number.
     [[nodiscard]] bool matches(const std::byte* frame, uint64_t number, bool whole) const noexcept {
-        constexpr size_t kBehind = net::kEthernetHeader + sizeof number;
-        return std::memcmp(frame + net::kEthernetHeader, &number, sizeof number) == 0 &&
+        constexpr size_t kBehind = kEthernetHeader + sizeof number;
+        return std::memcmp(frame + kEthernetHeader, &number, sizeof number) == 0 &&
                (!whole ||
-                (std::memcmp(frame, bytes_.data(), net::kEthernetHeader) == 0 &&
+                (std::memcmp(frame, bytes_.data(), kEthernetHeader) == 0 &&
                  std::memcmp(frame + kBehind, bytes_.data() + kBehind, bytes_.size() - kBehind) == 0
                 ));
     }

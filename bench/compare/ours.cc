@@ -1,6 +1,7 @@
 #include "bench/compare/ours.h"
 
-#include "net/virtio_net.h"
+#include "vduse/info.h"
+#include "virtio/features.h"
 
 namespace vduse::bench {
 
@@ -22,14 +23,14 @@ Ours::Ours(const Ram& ram, Place rings) : Side(rings) {
     for (size_t i = 0; const memory::Region& region : ram.regions())
         kernel.map(0, region.first, region.last, ram.fd(), i++ * Ram::kRegionBytes, region.perm);
     kernel.set_features(
-        net::kFeatureVersion1 | net::kFeatureAccessPlatform | net::kFeatureMergeable
+        virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform | virtio::kFeatureMergeable
     );
     kernel.set_vq(0, to_guest_driver.layout());
     kernel.set_vq(1, from_guest_driver.layout());
-    constexpr uint8_t kDriver = net::kStatusAcknowledge | net::kStatusDriver;
+    constexpr uint8_t kDriver = virtio::kStatusAcknowledge | virtio::kStatusDriver;
     require(
-        good && kernel.set_status(kDriver | net::kStatusFeaturesOk) && kernel.update_iotlb(0) &&
-            kernel.set_status(kDriver | net::kStatusFeaturesOk | net::kStatusDriverOk) &&
+        good && kernel.set_status(kDriver | virtio::kStatusFeaturesOk) && kernel.update_iotlb(0) &&
+            kernel.set_status(kDriver | virtio::kStatusFeaturesOk | virtio::kStatusDriverOk) &&
             kernel.set_ready(0) && kernel.set_ready(1),
         "our device refused a message"
     );

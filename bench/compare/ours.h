@@ -6,7 +6,7 @@
 
 #include "bench/compare/side.h"
 #include "support/fake_kernel.h"
-#include "vduse.h"
+#include "vduse/device.h"
 
 namespace vduse::bench {
 

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <vector>
 
-#include "net/virtio_net.h"
+#include "virtio/features.h"
 
 namespace vduse::bench {
 namespace {
@@ -30,9 +30,9 @@ enum : uint32_t {
     kSetBackendReqFd = 21,
     kIotlbMessage = 22,
 };
-constexpr uint64_t kFeatureProtocol = net::bit(30);
-constexpr uint64_t kProtocolReplyAck = net::bit(3);
-constexpr uint64_t kProtocolBackendReq = net::bit(5);
+constexpr uint64_t kFeatureProtocol = virtio::bit(30);
+constexpr uint64_t kProtocolReplyAck = virtio::bit(3);
+constexpr uint64_t kProtocolBackendReq = virtio::bit(5);
 constexpr uint32_t kVersion1 = 1;
 constexpr uint32_t kNeedReply = 8;
 constexpr uint64_t kNoFd = 0x100;  ///< in place of an eventfd: the ring is polled
@@ -93,8 +93,8 @@ VhostUser::VhostUser(
     back_ = UniqueFd(ends[0]);
     const UniqueFd theirs(ends[1]);
 
-    constexpr uint64_t kFeatures = net::kFeatureVersion1 | net::kFeatureAccessPlatform |
-                                   net::kFeatureMergeable | kFeatureProtocol;
+    constexpr uint64_t kFeatures = virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform |
+                                   virtio::kFeatureMergeable | kFeatureProtocol;
     constexpr uint64_t kProtocol = kProtocolReplyAck | kProtocolBackendReq;
     require((get(kGetFeatures) & kFeatures) == kFeatures, "rte_vhost lacks a feature");
     require((get(kGetProtocolFeatures) & kProtocol) == kProtocol, "rte_vhost has no IOTLB");

@@ -4,8 +4,9 @@
 //   driver thread:  pause 2 ms, publish a frame, read the clock, kick if the device wishes
 //   worker thread:  the burst that takes it, read the clock; polls, or sleeps as --idle-us has it
 //
-// The worker sleeps by the application's own class (app/sleeper.h) on a real Device over the fake
-// kernel. The driver's kick is a write to the eventfd; a real one comes from inside the kernel.
+// The worker sleeps by the application's own class (app/datapath/idle.h) on a real Device over the
+// fake kernel. The driver's kick is a write to the eventfd; a real one comes from inside the
+// kernel.
 //
 // Usage: bench_wake [FRAMES]     (default 2000)
 #include <pthread.h>
@@ -24,13 +25,13 @@
 #include <rte_cycles.h>
 #include <rte_pause.h>
 
-#include "app/sleeper.h"
+#include "app/datapath/idle.h"
 #include "net/header.h"
-#include "net/virtio_net.h"
 #include "support/fake_kernel.h"
 #include "support/guest_memory.h"
 #include "support/mbufs.h"
 #include "support/mock_driver.h"
+#include "virtio/features.h"
 
 namespace vduse::bench {
 namespace {
@@ -96,7 +97,7 @@ class Bench {
         };
         bool good = vd_->set_status(0);
         vd_->map(0, memory_);
-        vd_->set_features(net::kFeatureVersion1 | net::kFeatureAccessPlatform);
+        vd_->set_features(virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform);
         good = good && vd_->set_status(0x0b);
         (void)ring(0);
         driver_ = ring(1);

@@ -4,7 +4,7 @@
 #include <cerrno>
 #include <string>
 
-#include "base/result.h"
+#include "vduse/result.h"
 
 namespace vduse {
 

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "net/header.h"
+#include "vduse/limits.h"
 
 namespace vduse::device {
 namespace {
@@ -84,8 +85,7 @@ std::string describe(
 
 uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint16_t mtu) {
     // The kernel rounds the pages of a frame up to a power of two.
-    const uint64_t frame =
-        std::bit_ceil((net::kHeaderBytes + net::max_frame(mtu) + kPage - 1) / kPage);
+    const uint64_t frame = std::bit_ceil((net::kHeaderBytes + max_frame(mtu) + kPage - 1) / kPage);
     return uint64_t{pairs} * queue_size * (1 + frame) * kPage + kReserve;
 }
 

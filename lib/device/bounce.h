@@ -15,16 +15,14 @@
 #include <cstdint>
 #include <string>
 
-#include "base/result.h"
 #include "device/state.h"
 #include "uapi/kernel.h"
-#include "vduse.h"
+#include "vduse/config.h"
+#include "vduse/result.h"
 
 namespace vduse::device {
 
 inline constexpr uint16_t kDefaultQueueSize = 1024;
-inline constexpr uint64_t kLeastBounce = uint64_t{1} << 20;
-inline constexpr uint64_t kMostBounce = uint64_t{1} << 30;
 
 /// What the rings of `pairs` may have mapped in one address space, in bytes. All receive buffers,
 /// and for each entry of a transmit ring a frame of `mtu`.

@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <string>
 
-#include "base/result.h"
 #include "uapi/kernel.h"
-#include "vduse.h"
+#include "vduse/config.h"
+#include "vduse/result.h"
 
 namespace vduse::device {
 

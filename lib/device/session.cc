@@ -11,6 +11,11 @@
 #include <utility>
 
 #include "base/log.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
+#include "virtio/config_space.h"
+#include "virtio/features.h"
 
 namespace vduse::device {
 namespace {
@@ -212,7 +217,7 @@ void Session::negotiate() {
 
 void Session::set_rules() {
     to_guest_rules_ = {
-        net::max_frame(config_.mtu), state_.negotiated(net::kFeatureMergeable), &filter_};
+        max_frame(config_.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
 }
 
 // The configuration space: the kernel has a copy, which we write by fields (its readers see no more
@@ -228,21 +233,21 @@ void Session::refresh_link() {
     bool up = link_up_;
     for (uint32_t i = 0; i < shape_.queues(); ++i)
         up = up && !queues_[i].quarantined;
-    const uint16_t status = up ? net::kConfigLinkUp : uint16_t{0};
+    const uint16_t status = up ? virtio::kConfigLinkUp : uint16_t{0};
     if (status == config_status_)
         return;
     config_status_ = status;
     std::array<uint8_t, sizeof status> bytes{};
     std::memcpy(bytes.data(), &status, sizeof status);
-    if (const auto set = node_->set_config(offsetof(net::ConfigSpace, status), bytes); !set)
+    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, status), bytes); !set)
         log(Severity::error, "%s: %s", name(), set.error().text().c_str());
     remember();
     if (state_.driver_ok() && !state_.suspended)
         config_interrupt();
 }
 
-Result<void> Session::set_mac(const net::MacAddress& mac) {
-    if ((shape_.offered & net::kFeatureMac) == 0)
+Result<void> Session::set_mac(const MacAddress& mac) {
+    if ((shape_.offered & virtio::kFeatureMac) == 0)
         return Error{ENOTSUP, config_.name + ": the device was made without a MAC address"};
     if ((mac[0] & 1) != 0)
         return Error{EINVAL, config_.name + ": a multicast address is nobody's"};
@@ -256,11 +261,11 @@ Result<void> Session::set_mac(const net::MacAddress& mac) {
     return {};
 }
 
-void Session::set_config_mac(const net::MacAddress& mac) {
+void Session::set_config_mac(const MacAddress& mac) {
     if (mac == config_mac_)
         return;
     config_mac_ = mac;
-    if (const auto set = node_->set_config(offsetof(net::ConfigSpace, mac), mac); !set)
+    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, mac), mac); !set)
         log(Severity::error, "%s: %s", name(), set.error().text().c_str());
 }
 

@@ -37,19 +37,25 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "device/capabilities.h"
-#include "device/events.h"
 #include "device/health.h"
-#include "device/journal.h"
+#include "device/requests.h"
 #include "device/state.h"
-#include "memory/address_space.h"
-#include "net/control.h"
+#include "memory/space.h"
+#include "net/control_queue.h"
 #include "net/to_guest.h"
+#include "persist/journal.h"
 #include "ring/split.h"
 #include "sched/gate.h"
 #include "uapi/kernel.h"
-#include "vduse.h"
+#include "vduse/config.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
 
 namespace vduse::device {
+
+using persist::Journal;
+using persist::Record;
 
 /// One virtqueue. Ring and counters belong to whoever is inside the gate; control reads and changes
 /// the ring while the gate is closed and idle.
@@ -120,7 +126,7 @@ class Session {
 
     // Control's callers.
     void set_link(bool up);
-    Result<void> set_mac(const net::MacAddress& mac);
+    Result<void> set_mac(const MacAddress& mac);
     void set_node(uint16_t pair, int numa_node);
     [[nodiscard]] DeviceInfo info() const;
     /// Without `stats`.
@@ -139,7 +145,7 @@ class Session {
     [[nodiscard]] uint16_t active_pairs() const noexcept {
         return active_pairs_.load(std::memory_order_relaxed);
     }
-    [[nodiscard]] std::optional<net::MacAddress> driver_mac() const noexcept;
+    [[nodiscard]] std::optional<MacAddress> driver_mac() const noexcept;
     [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
     [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
     [[nodiscard]] const Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
@@ -237,7 +243,7 @@ class Session {
 
     // configuration space
     void refresh_link();
-    void set_config_mac(const net::MacAddress& mac);
+    void set_config_mac(const MacAddress& mac);
     void config_interrupt();
 
     void finish_burst(uint32_t index) noexcept;
@@ -254,7 +260,7 @@ class Session {
     std::chrono::milliseconds patience_;
     std::array<int, kMaxPairs> numa_nodes_;  ///< of the threads that serve the pairs; -1: any
     Shape shape_;
-    net::MacAddress mac_{};
+    MacAddress mac_{};
     std::unique_ptr<uapi::ControlNode> control_node_;
     std::unique_ptr<uapi::DeviceNode> node_;
     UniqueFd kick_;
@@ -274,7 +280,7 @@ class Session {
     std::unique_ptr<Queue[]> queues_;
     net::ControlQueue control_;
     uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
-    std::optional<net::MacAddress> config_mac_;
+    std::optional<MacAddress> config_mac_;
     bool link_up_ = false;
     bool owes_config_interrupt_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready

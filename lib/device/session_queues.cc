@@ -7,9 +7,11 @@
 #include <utility>
 
 #include "base/log.h"
-#include "device/config.h"
 #include "device/session.h"
+#include "device/shape.h"
 #include "net/from_guest.h"
+#include "vduse/mac.h"
+#include "virtio/features.h"
 
 namespace vduse::device {
 
@@ -147,11 +149,11 @@ void Session::show_driver() {
     driver_mac_.store(mac, std::memory_order_relaxed);
 }
 
-std::optional<net::MacAddress> Session::driver_mac() const noexcept {
+std::optional<MacAddress> Session::driver_mac() const noexcept {
     const uint64_t word = driver_mac_.load(std::memory_order_relaxed);
     if (word == 0)
         return std::nullopt;
-    net::MacAddress mac;
+    MacAddress mac;
     for (size_t i = 0; i < mac.size(); ++i)
         mac[i] = static_cast<uint8_t>(word >> 8 * i);
     return mac;
@@ -248,7 +250,7 @@ ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
     const ring::Layout layout{
         info.num != 0 ? info.num : no_size, info.desc_addr, info.driver_addr, info.device_addr};
     const ring::Options options{
-        state_.negotiated(net::kFeatureEventIdx), state_.negotiated(net::kFeatureIndirect)};
+        state_.negotiated(virtio::kFeatureEventIdx), state_.negotiated(virtio::kFeatureIndirect)};
     const uint32_t space = space_of(shape_, state_, index);
     return queues_[index].ring.load(views_[space].table(), layout, options);
 }

@@ -1,5 +1,6 @@
 // The state machine of a device: what each message of the kernel means. Pure, total, and without
-// I/O: `next` is enumerated by test/unit/state_test.cc, device/session performs what it says.
+// I/O: `next` is enumerated by test/unit/device/state_test.cc, device/session performs what it
+// says.
 //
 // Facts that bend it, all measured (qemu-vdpa facts, 0.1 and 7):
 //   - status goes 0, 8, c as well as 0, 1, 3, b, f; any bits may come, and 0 at any time;
@@ -19,14 +20,14 @@
 #include <optional>
 #include <variant>
 
-#include "net/virtio_net.h"
+#include "vduse/limits.h"
+#include "virtio/features.h"
 
 namespace vduse::device {
 
-inline constexpr uint16_t kMaxPairs = 128;
 inline constexpr uint32_t kMaxQueues = 2 * kMaxPairs + 1;
 inline constexpr uint32_t kMaxGroups = kMaxPairs + 1;
-inline constexpr uint32_t kMaxSpaces = kMaxGroups;
+static_assert(kMaxSpaces == kMaxGroups);
 static_assert(kMaxSpaces <= 256, "State has an ASID in a byte");
 
 /// What a device is for as long as it exists.
@@ -38,7 +39,7 @@ struct Shape {
     bool grouped = true;          ///< false: no groups (API version 0), everything is group 0
 
     [[nodiscard]] constexpr bool has_control() const {
-        return (offered & net::kFeatureCtrlVq) != 0;
+        return (offered & virtio::kFeatureCtrlVq) != 0;
     }
     [[nodiscard]] constexpr uint32_t queues() const {
         return 2U * pairs + (has_control() ? 1U : 0U);
@@ -62,7 +63,9 @@ struct State {
     std::array<uint8_t, kMaxGroups> sticky_asid{};
     std::array<uint64_t, (kMaxQueues + 63) / 64> ready_bits{};
 
-    [[nodiscard]] constexpr bool driver_ok() const { return (status & net::kStatusDriverOk) != 0; }
+    [[nodiscard]] constexpr bool driver_ok() const {
+        return (status & virtio::kStatusDriverOk) != 0;
+    }
     [[nodiscard]] constexpr bool negotiated(uint64_t feature) const {
         return (features & feature) != 0;
     }
@@ -74,9 +77,9 @@ struct State {
 
 /// The index of the control queue with `features` (virtio 1.3, 5.1.2), if there is one.
 constexpr std::optional<uint32_t> control_queue(const Shape& shape, uint64_t features) {
-    if (!shape.has_control() || (features & net::kFeatureCtrlVq) == 0)
+    if (!shape.has_control() || (features & virtio::kFeatureCtrlVq) == 0)
         return std::nullopt;
-    return (features & net::kFeatureMq) != 0 ? 2U * shape.pairs : 2U;
+    return (features & virtio::kFeatureMq) != 0 ? 2U * shape.pairs : 2U;
 }
 
 /// The group of `queue` with `features`. The last queue stays in the control group in any case, for
@@ -96,7 +99,7 @@ constexpr uint32_t space_of(const Shape& shape, const State& state, uint32_t que
 constexpr bool should_run(const Shape& shape, const State& state, uint32_t queue) {
     if (!state.driver_ok() || state.suspended || !state.ready(queue))
         return false;
-    const uint32_t data_queues = state.negotiated(net::kFeatureMq) ? 2U * shape.pairs : 2U;
+    const uint32_t data_queues = state.negotiated(virtio::kFeatureMq) ? 2U * shape.pairs : 2U;
     return queue < data_queues || control_queue(shape, state.features) == queue;
 }
 
@@ -154,9 +157,9 @@ constexpr Step refused(const State& state) {
 constexpr Veto check_features(const Shape& shape, uint64_t features) {
     if ((features & ~shape.offered) != 0)
         return Veto::not_offered;
-    if ((features & net::kFeatureVersion1) == 0)
+    if ((features & virtio::kFeatureVersion1) == 0)
         return Veto::no_version_1;
-    if ((features & net::kFeatureAccessPlatform) == 0)
+    if ((features & virtio::kFeatureAccessPlatform) == 0)
         return Veto::no_access_platform;
     return Veto::none;
 }
@@ -166,7 +169,7 @@ constexpr Step on(const Shape& shape, const State& state, const GetQueueState& m
 }
 
 constexpr Step on(const Shape& shape, const State& state, const SetStatus& message) {
-    constexpr uint8_t kNegotiated = net::kStatusFeaturesOk | net::kStatusDriverOk;
+    constexpr uint8_t kNegotiated = virtio::kStatusFeaturesOk | virtio::kStatusDriverOk;
     Step step(state);
     step.state.status = message.status;
     if (message.status == 0) {

@@ -16,8 +16,8 @@
 #include <memory>
 #include <span>
 
-#include "memory/placer.h"
 #include "memory/region.h"
+#include "memory/table_memory.h"
 
 namespace vduse::memory {
 

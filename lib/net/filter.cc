@@ -1,4 +1,6 @@
 #include "net/filter.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
 
 namespace vduse::net {
 namespace {

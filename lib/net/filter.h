@@ -15,12 +15,11 @@
 #include <span>
 #include <vector>
 
-#include "net/header.h"
-#include "net/stats.h"
+#include "vduse/drop.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
 
 namespace vduse::net {
-
-using MacAddress = std::array<uint8_t, 6>;
 
 /// Addresses per table; a driver that wants more gets all of them (5.1.6.5.2 allows that).
 inline constexpr size_t kMaxMacs = 1024;

@@ -17,10 +17,12 @@
 #include <span>
 
 #include "base/guest.h"
+#include "net/counters.h"
+#include "net/cursor.h"
 #include "net/header.h"
-#include "net/segments.h"
-#include "net/stats.h"
 #include "ring/chain.h"
+#include "vduse/drop.h"
+#include "vduse/limits.h"
 
 namespace vduse::net {
 
@@ -124,7 +126,7 @@ inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept
 
 }  // namespace detail
 
-/// Takes up to `out.size()` frames (at most ring::kMaxBurst) into mbufs of `pool`, which the caller
+/// Takes up to `out.size()` frames (at most kMaxBurst) into mbufs of `pool`, which the caller
 /// then owns. Returns how many there are in `out`.
 template <ring::DeviceRing Ring>
 uint16_t from_guest(
@@ -134,9 +136,9 @@ uint16_t from_guest(
     std::span<rte_mbuf*> out,
     QueueCounters& counters
 ) noexcept {
-    std::array<ring::Chain, ring::kMaxBurst> chains;
-    std::array<rte_mbuf*, ring::kMaxBurst> mbufs;
-    static constexpr std::array<uint32_t, ring::kMaxBurst> kNothingWritten{};
+    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<rte_mbuf*, kMaxBurst> mbufs;
+    static constexpr std::array<uint32_t, kMaxBurst> kNothingWritten{};
 
     const uint16_t peeked =
         ring.peek(std::span(chains).first(std::min<size_t>(out.size(), chains.size())));

@@ -1,7 +1,6 @@
-// struct virtio_net_hdr (virtio 1.3, 5.1.6) and the sizes of frames.
+// struct virtio_net_hdr (virtio 1.3, 5.1.6).
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 
 namespace vduse::net {
@@ -22,12 +21,5 @@ inline constexpr uint8_t kHeaderNeedsCsum = 1;
 inline constexpr uint8_t kGsoNone = 0;
 
 inline constexpr uint32_t kHeaderBytes = sizeof(NetHeader);
-inline constexpr uint32_t kEthernetHeader = 14;
-inline constexpr uint32_t kVlanTag = 4;
-
-/// The longest frame at `mtu`: two VLAN tags may come on top.
-constexpr uint32_t max_frame(uint16_t mtu) {
-    return uint32_t{mtu} + kEthernetHeader + 2 * kVlanTag;
-}
 
 }  // namespace vduse::net

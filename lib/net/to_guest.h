@@ -17,11 +17,13 @@
 #include <span>
 
 #include "base/guest.h"
+#include "net/counters.h"
+#include "net/cursor.h"
 #include "net/filter.h"
 #include "net/header.h"
-#include "net/segments.h"
-#include "net/stats.h"
 #include "ring/chain.h"
+#include "vduse/drop.h"
+#include "vduse/limits.h"
 
 namespace vduse::net {
 
@@ -132,7 +134,7 @@ inline Gathered gather(
 }  // namespace detail
 
 /// Puts frames into the ring, in order, and frees those that it is done with: the first of
-/// `frames`, as many as it returns (at most ring::kMaxBurst). The caller keeps the rest.
+/// `frames`, as many as it returns (at most kMaxBurst). The caller keeps the rest.
 template <ring::DeviceRing Ring>
 uint16_t to_guest(
     Ring& ring,
@@ -140,8 +142,8 @@ uint16_t to_guest(
     std::span<rte_mbuf* const> frames,
     QueueCounters& counters
 ) noexcept {
-    std::array<ring::Chain, ring::kMaxBurst> chains;
-    std::array<uint32_t, ring::kMaxBurst> lengths;
+    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<uint32_t, kMaxBurst> lengths;
     for (const rte_mbuf* frame : frames.first(std::min(frames.size(), chains.size())))
         __builtin_prefetch(frame);
     // As many as there are frames; more only for those that need more than one.
@@ -157,7 +159,7 @@ uint16_t to_guest(
     uint64_t placed = 0;
     uint64_t bytes = 0;
 
-    while (done < frames.size() && done < ring::kMaxBurst) {
+    while (done < frames.size() && done < kMaxBurst) {
         rte_mbuf* frame = frames[done];
         if (const auto drop = rules.filter->check(frame, rules.longest)) {
             counters.drop(*drop);
@@ -190,7 +192,7 @@ uint16_t to_guest(
             // More buffers may come, unless these are a whole burst, or all that the ring can hold,
             // or one is useless.
             if (rules.mergeable && used + count == seen &&
-                count < std::min<size_t>(ring::kMaxBurst, ring.size()))
+                count < std::min<size_t>(kMaxBurst, ring.size()))
                 break;
             if (rules.mergeable) {
                 std::fill_n(lengths.begin() + used, count, 0U);
@@ -208,7 +210,7 @@ uint16_t to_guest(
         bytes += frame->pkt_len;
         ++done;
     }
-    if (done < frames.size() && done < ring::kMaxBurst)
+    if (done < frames.size() && done < kMaxBurst)
         counters.no_buffer.add(1);
     if (used != 0)
         ring.complete(std::span<const uint32_t>(lengths).first(used));

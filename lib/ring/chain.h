@@ -7,11 +7,9 @@
 #include <span>
 
 #include "memory/table.h"
+#include "vduse/limits.h"
 
 namespace vduse::ring {
-
-/// Chains that one look at a ring yields at most.
-inline constexpr uint16_t kMaxBurst = 64;
 
 /// A run of guest memory that was translated with the permission that its use needs.
 using Segment = memory::Piece;

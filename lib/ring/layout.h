@@ -14,8 +14,6 @@ namespace vduse::ring {
 // With VIRTIO_F_VERSION_1 all fields are little-endian, and so are the hosts that we build for.
 static_assert(std::endian::native == std::endian::little);
 
-inline constexpr uint32_t kMaxSize = 32768;
-
 struct Descriptor {
     uint64_t addr;
     uint32_t len;

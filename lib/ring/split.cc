@@ -7,6 +7,7 @@
 
 #include "base/guest.h"
 #include "ring/notify.h"
+#include "vduse/limits.h"
 
 namespace vduse::ring {
 namespace {
@@ -43,7 +44,7 @@ const char* describe(LoadError error) {
 
 LoadError SplitRing::load(const memory::Table* table, const Layout& layout, Options options) {
     using memory::Access;
-    if (layout.size == 0 || layout.size > kMaxSize || !std::has_single_bit(layout.size))
+    if (layout.size == 0 || layout.size > kMaxQueueSize || !std::has_single_bit(layout.size))
         return LoadError::bad_size;
     if (layout.desc % 16 != 0 || layout.avail % 2 != 0 || layout.used % 4 != 0)
         return LoadError::misaligned;

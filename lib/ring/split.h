@@ -38,6 +38,7 @@
 #include "memory/table.h"
 #include "ring/chain.h"
 #include "ring/layout.h"
+#include "vduse/limits.h"
 
 namespace vduse::ring {
 

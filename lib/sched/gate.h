@@ -24,7 +24,7 @@
 #include <cstdint>
 #include <span>
 
-#include "base/result.h"
+#include "vduse/result.h"
 
 namespace vduse::sched {
 

@@ -2,7 +2,7 @@
 // the features QUEUE_READY and SUSPEND. Source: include/uapi/linux/vduse.h of Linux 7.3.
 //
 // Our own definitions, because Debian 12's header ends at version 0; sizes and offsets are pinned
-// here, and test/unit/abi_test.cc compares them with <linux/vduse.h> where the system's is new
+// here, and test/unit/uapi/abi_test.cc compares them with <linux/vduse.h> where the system's is new
 // enough.
 #pragma once
 

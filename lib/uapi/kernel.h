@@ -10,8 +10,8 @@
 #include <string>
 
 #include "base/fd.h"
-#include "base/result.h"
 #include "uapi/abi.h"
+#include "vduse/result.h"
 
 namespace vduse::uapi {
 

@@ -1,13 +1,14 @@
 // Descriptor tables and rings of any content through ring::SplitRing, under a racing driver.
 #include "fuzz/watched_ring.h"
+#include "vduse/limits.h"
 
 namespace vduse::test {
 namespace {
 
 /// A burst: a look, some of it completed, the notifications.
 void burst(World& world, Input& input) {
-    std::array<ring::Chain, ring::kMaxBurst> chains;
-    std::array<uint32_t, ring::kMaxBurst> lengths{};
+    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<uint32_t, kMaxBurst> lengths{};
     world.settle();
     Race race(world, input);
     WatchedRing ring(world, race);

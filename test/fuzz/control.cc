@@ -1,7 +1,8 @@
 // Commands of any content through the control queue: as a ring under a racing driver, and bare.
-#include "net/control.h"
 #include "fuzz/watched_ring.h"
-#include "net/virtio_net.h"
+#include "net/control_queue.h"
+#include "vduse/limits.h"
+#include "virtio/features.h"
 
 namespace vduse::test {
 namespace {
@@ -107,7 +108,7 @@ class Watched {
     }
     /// What `serve` will see, if nothing changes meanwhile: a look takes nothing.
     static std::vector<ring::Chain> look(World& world) {
-        std::array<ring::Chain, ring::kMaxBurst> chains;
+        std::array<ring::Chain, kMaxBurst> chains;
         const uint16_t seen = world.ring.peek(chains);
         return {chains.begin(), chains.begin() + seen};
     }

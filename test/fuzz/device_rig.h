@@ -4,10 +4,10 @@
 #include <memory>
 #include <optional>
 
-#include "device/config.h"
+#include "device/shape.h"
 #include "fuzz/dpdk.h"
 #include "support/fake_kernel.h"
-#include "vduse.h"
+#include "vduse/device.h"
 
 namespace vduse::test {
 

@@ -7,13 +7,13 @@
 #include "fuzz/watched_ring.h"
 #include "net/from_guest.h"
 #include "net/to_guest.h"
+#include "vduse/drop.h"
+#include "vduse/limits.h"
 
 namespace vduse::test {
 namespace {
 
-using net::Drop;
-
-constexpr uint32_t kLongest = net::max_frame(1500);
+constexpr uint32_t kLongest = max_frame(1500);
 
 struct Counts {
     explicit Counts(const net::QueueCounters& counters)
@@ -31,7 +31,7 @@ struct Counts {
 
     uint64_t frames;
     uint64_t bytes;
-    std::array<uint64_t, net::kDropReasons> drops{};
+    std::array<uint64_t, kDropReasons> drops{};
 };
 
 /// The frames that completed chains must have become, from the fetched bytes.
@@ -40,7 +40,7 @@ std::vector<std::vector<uint8_t>> expected_frames(const WatchedRing& ring) {
     const std::vector<uint8_t> data = ring.data();
     size_t at = 0;
     for (const ring::Chain& chain : ring.chains().first(ring.completed())) {
-        if (!chain.good || chain.readable_bytes < net::kHeaderBytes + net::kEthernetHeader ||
+        if (!chain.good || chain.readable_bytes < net::kHeaderBytes + kEthernetHeader ||
             chain.readable_bytes > net::kHeaderBytes + kLongest)
             continue;
         // Of the header, what is decided by, where the chain is one segment and the frame fits into
@@ -65,7 +65,7 @@ std::vector<std::vector<uint8_t>> expected_frames(const WatchedRing& ring) {
 
 void from_guest(World& world, Input& input) {
     net::QueueCounters counters;
-    std::array<rte_mbuf*, ring::kMaxBurst> out{};
+    std::array<rte_mbuf*, kMaxBurst> out{};
     world.settle();
     Race race(world, input);
     WatchedRing ring(world, race);
@@ -121,7 +121,7 @@ void to_guest(World& world, Input& input) {
     check(done <= offered, "no frame is taken that was not offered");
     check(ring.data().empty(), "buffers for frames are not read");
     const Counts counts(counters);
-    const auto is_short = [](uint32_t length) { return length < net::kEthernetHeader; };
+    const auto is_short = [](uint32_t length) { return length < kEthernetHeader; };
     const auto runts =
         static_cast<uint64_t>(std::count_if(lengths.begin(), lengths.begin() + done, is_short));
     check(counts.of(Drop::too_short) >= runts, "short frames are counted");

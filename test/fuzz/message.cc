@@ -7,6 +7,8 @@
 #include <bit>
 
 #include "fuzz/device_rig.h"
+#include "vduse/info.h"
+#include "virtio/features.h"
 
 namespace vduse::test {
 namespace {
@@ -104,9 +106,9 @@ void check_session(const DeviceRig& rig, const State& state) {
 void play(DeviceRig& rig, Input& input) {
     State state;
     while (!input.empty() && !rig.vd0->broken) {
-        constexpr uint64_t kLeast = net::kFeatureVersion1 | net::kFeatureAccessPlatform;
+        constexpr uint64_t kLeast = virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform;
         const auto features = input.pick<uint64_t>(
-            {rig.shape.offered, kLeast, rig.shape.offered & ~net::kFeatureMq, ~uint64_t{0}, 0}
+            {rig.shape.offered, kLeast, rig.shape.offered & ~virtio::kFeatureMq, ~uint64_t{0}, 0}
         );
         const bool kernel_driver = input.flag();
         rig.vd0->set_features(features);

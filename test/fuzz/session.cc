@@ -9,6 +9,8 @@
 #include "base/guest.h"
 #include "fuzz/device_rig.h"
 #include "support/mock_driver.h"
+#include "vduse/info.h"
+#include "virtio/features.h"
 
 namespace vduse::test {
 namespace {
@@ -124,10 +126,10 @@ class Life final : public guest::AccessHook {
         const uint64_t offered = rig_.shape.offered;
         const uint64_t without = input_.pick<uint64_t>(
             {0,
-             net::kFeatureMq,
-             net::kControlFeatures,
-             net::kFeatureMergeable,
-             net::kFeatureEventIdx}
+             virtio::kFeatureMq,
+             virtio::kControlFeatures,
+             virtio::kFeatureMergeable,
+             virtio::kFeatureEventIdx}
         );
         vd0_.set_features(offered & ~without);
     }
@@ -146,7 +148,7 @@ class Life final : public guest::AccessHook {
     void set_up(uint32_t index) {
         const uint32_t size = input_.pick({16U, 4U, 32U});
         const uint16_t start = input_.pick<uint16_t>({0, 0xfffe, 7});
-        const bool event_idx = (vd0_.driver_features & net::kFeatureEventIdx) != 0;
+        const bool event_idx = (vd0_.driver_features & virtio::kFeatureEventIdx) != 0;
         honest_[index] = resets_ && !rings_[index] && !vd0_.vqs[index].ready;
         rings_[index].emplace(
             RingAreas::behind(ram_.place(index * kRingStep), size),
@@ -252,7 +254,7 @@ class Life final : public guest::AccessHook {
         vd0_.pump();
     }
     [[nodiscard]] bool may_run() const {
-        return ((vd0_.status & net::kStatusDriverOk) != 0 && !suspended_) || faults_;
+        return ((vd0_.status & virtio::kStatusDriverOk) != 0 && !suspended_) || faults_;
     }
 
     void fail() {

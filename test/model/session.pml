@@ -1,5 +1,5 @@
 /* A session (lib/device/session.h): the kernel asks, one control thread answers, a data thread serves a queue,
- * and the process is killed at any step, after which another one adopts the device (session_adopt.cc).
+ * and the process is killed at any step, after which another one adopts the device (lib/device/adopt.cc).
  *
  * The kernel has two callers at once, so that resets, suspends and updates of address spaces race with each other.
  * It asks again what was read and not answered. The queue belongs to a group, which is in one of two spaces. Of

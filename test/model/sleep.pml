@@ -1,4 +1,4 @@
-/* Sleeping (lib/vduse.h: arm_from_guest): a data thread without work waits for the driver's kick.
+/* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the driver's kick.
  *
  * Memory is TSO, as on x86: stores of the data thread and of the driver wait in store buffers, which memory
  * sees later, at any time; a fence empties the buffer of whoever executes it. Control's stores are

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 
-#include "net/virtio_net.h"
+#include "virtio/features.h"
 
 namespace vduse::test {
 namespace {
@@ -479,8 +479,8 @@ class FakeControlNode final : public uapi::ControlNode {
         if (const int code = kernel_.faults.hit("create"))
             return failed(code, "VDUSE_CREATE_DEV");
         const auto lacks = [&](uint64_t feature) { return (parameters.features & feature) == 0; };
-        if (lacks(net::kFeatureAccessPlatform) || lacks(net::kFeatureVersion1) ||
-            (kernel_.refuse_ctrl_vq && !lacks(net::kFeatureCtrlVq)) ||
+        if (lacks(virtio::kFeatureAccessPlatform) || lacks(virtio::kFeatureVersion1) ||
+            (kernel_.refuse_ctrl_vq && !lacks(virtio::kFeatureCtrlVq)) ||
             (parameters.groups != 0) != (api_version_ >= 1) ||
             (parameters.spaces != 0) != (api_version_ >= 1) || parameters.queues > 0xffff ||
             parameters.name.empty())

@@ -1,4 +1,4 @@
-// Files of test/unit/golden: bytes that a format must have for ever, as text.
+// Files of test/unit/persist/golden: bytes that a format must have for ever, as text.
 //
 // Pairs of hex digits; `@10000` goes on at that offset, zeros before it; `#` begins a comment.
 #pragma once
@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "device/record.h"
+#include "persist/record.h"
 
 namespace vduse::test {
 
@@ -17,8 +17,8 @@ namespace vduse::test {
 std::vector<uint8_t> golden(const std::string& name);
 
 /// What `journal-3.hex` has in its newest slot: no field has its default.
-inline device::Record golden_record() {
-    device::Record record;
+inline persist::Record golden_record() {
+    persist::Record record;
     record.shape = {3, 0x3'30ff'8028, true, 4, true};
     record.queue_size = 256;
     record.mtu = 9000;
@@ -50,8 +50,8 @@ inline device::Record golden_record() {
 }
 
 /// And in the other one: a device that has seen no driver.
-inline device::Record golden_fresh_record() {
-    device::Record record;
+inline persist::Record golden_fresh_record() {
+    persist::Record record;
     record.shape = {1, 0x3'2001'0028, false, 1, false};
     record.queue_size = 1024;
     record.mtu = 1500;
@@ -61,7 +61,7 @@ inline device::Record golden_fresh_record() {
 }
 
 /// Field by field.
-inline void expect_same(const device::Record& is, const device::Record& should) {
+inline void expect_same(const persist::Record& is, const persist::Record& should) {
     EXPECT_EQ(is.shape, should.shape);
     EXPECT_EQ(is.queue_size, should.queue_size);
     EXPECT_EQ(is.mtu, should.mtu);

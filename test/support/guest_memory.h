@@ -20,8 +20,8 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "memory/placer.h"
 #include "memory/table.h"
+#include "memory/table_memory.h"
 
 namespace vduse::test {
 

@@ -19,11 +19,11 @@
 #include <string>
 #include <vector>
 
-#include "net/virtio_net.h"
 #include "support/eal.h"
 #include "support/fake_kernel.h"
 #include "support/mock_driver.h"
-#include "vduse.h"
+#include "vduse/device.h"
+#include "virtio/features.h"
 
 namespace vduse::test {
 
@@ -49,9 +49,9 @@ class SessionTest : public testing::Test {
     using Iova = memory::Iova;
 
     static constexpr uint64_t kBase =
-        net::kFeatureVersion1 | net::kFeatureAccessPlatform | net::kFeatureMtu;
-    static constexpr uint64_t kWithCvq = kBase | (net::kControlFeatures & ~net::kFeatureMq);
-    static constexpr uint64_t kWithMq = kWithCvq | net::kFeatureMq;
+        virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform | virtio::kFeatureMtu;
+    static constexpr uint64_t kWithCvq = kBase | (virtio::kControlFeatures & ~virtio::kFeatureMq);
+    static constexpr uint64_t kWithMq = kWithCvq | virtio::kFeatureMq;
     static constexpr std::array<uint8_t, 6> kMac = {2, 0, 0, 0, 0, 7};
 
     static constexpr Iova kRingStep = 0x10000;
@@ -116,7 +116,7 @@ class SessionTest : public testing::Test {
     MockDriver& set_up(uint32_t index, uint32_t size = 64, uint16_t start = 0) {
         const Place at = guest.place((index + 1) * kRingStep);
         rings.erase(index);
-        const bool event_idx = (vd0->driver_features & net::kFeatureEventIdx) != 0;
+        const bool event_idx = (vd0->driver_features & virtio::kFeatureEventIdx) != 0;
         const auto made = rings.try_emplace(
             index,
             RingAreas::behind(at, size),
@@ -194,7 +194,7 @@ class SessionTest : public testing::Test {
         EXPECT_TRUE(vd0->set_status(0));
         vd0->set_features(features);
         EXPECT_TRUE(vd0->set_status(0x08));
-        for (uint32_t i = 0; i < (features & net::kFeatureMq ? 4U : 2U); ++i)
+        for (uint32_t i = 0; i < (features & virtio::kFeatureMq ? 4U : 2U); ++i)
             set_up(i);
         EXPECT_TRUE(vd0->set_group_asid(vd0->vqs[cvq].group, 1));
         set_up_shadow(cvq);

@@ -6,15 +6,15 @@
 // in a closure that this thread runs between two turns of the library's loop, while the caller
 // waits: 100 us and more, so never in the datapath.
 //
-// A closure must not call what waits for the kernel to ask the device (lib/device/vdpa_bus.h): that
-// is for the threads that call the driver. Nor what is the application's: its callbacks come from
-// EAL's own thread (port.cc), as one of them may wait for a lock whose holder waits for us.
+// A closure must not call what waits for the kernel to ask the device (lib/include/vduse/bus.h):
+// that is for the threads that call the driver. Nor what is the application's: its callbacks come
+// from EAL's own thread (port.cc), as one of them may wait for a lock whose holder waits for us.
 #pragma once
 
 #include <functional>
 
-#include "base/result.h"
-#include "vduse.h"
+#include "vduse/device.h"
+#include "vduse/result.h"
 
 namespace vduse::pmd {
 

@@ -1,6 +1,6 @@
 // How it works: rte_kvargs cuts the string up as it does for every driver. Each key is a row of one
 // table, which is searched and listed in complaints. Values that vduse-dp's --device has too are
-// read by lib/device/keys.h; what can only be said of all keys together comes at the end.
+// read by lib/options/keys.h; what can only be said of all keys together comes at the end.
 #include "devargs.h"
 
 #include <grp.h>
@@ -13,13 +13,14 @@
 #include <memory>
 #include <span>
 
-#include "device/config.h"
-#include "device/keys.h"
+#include "options/keys.h"
+#include "vduse/config.h"
+#include "vduse/limits.h"
 
 namespace vduse::pmd {
 namespace {
 
-namespace keys = device::keys;
+namespace keys = keys;
 using parse::Choice;
 using parse::Complaint;
 using parse::Text;
@@ -231,12 +232,12 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
     // Programs with ports end without closing them more often than not.
     result.config.survive_crash = true;
     if (!result.mtu)
-        result.config.mtu = device::kMaxMtu;
+        result.config.mtu = kMaxMtu;
     if (!result.netdev.empty() && result.config.attach != Attach::virtio)
         return invalid("netdev needs attach=virtio: there is no netdev otherwise");
     if (!result.netns.empty() && result.config.attach != Attach::virtio)
         return invalid("netns needs attach=virtio: there is no netdev otherwise");
-    if (auto valid = device::validate(result.config); !valid)
+    if (auto valid = validate(result.config); !valid)
         return valid.error();
     return result;
 }

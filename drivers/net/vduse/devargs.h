@@ -5,7 +5,7 @@
 //
 // A pure function, but for `owner`, which asks the host who that is. It knows neither the EAL's
 // devices nor VDUSE. Errors are one line for a person, name the key or the value and what would be
-// valid, and have code EINVAL. Called once by probe, and by test/unit/devargs_test.cc.
+// valid, and have code EINVAL. Called once by probe, and by test/unit/pmd/devargs_test.cc.
 #pragma once
 
 #include <sys/types.h>
@@ -15,9 +15,9 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
-#include "device/vdpa_bus.h"
-#include "vduse.h"
+#include "vduse/bus.h"
+#include "vduse/device.h"
+#include "vduse/result.h"
 
 namespace vduse::pmd {
 

@@ -11,10 +11,10 @@
 
 #include "compat.h"
 #include "devargs.h"
-#include "device/vdpa_bus.h"
+#include "ethdev_ops.h"
 #include "log.h"
-#include "ops.h"
 #include "port.h"
+#include "vduse/bus.h"
 
 namespace vduse::pmd {
 namespace {
@@ -76,7 +76,7 @@ int probe(rte_vdev_device* vdev) {
     for (const std::string& key : arguments->ignored)
         log(Topic::init, Severity::info, "%s: %s has no meaning here", name, key.c_str());
     if (arguments->config.persist && arguments->config.attach == Attach::virtio)
-        log(Topic::init, Severity::notice, "%s: %s", name, device::kPersistentNetdev);
+        log(Topic::init, Severity::notice, "%s: %s", name, bus::kPersistentNetdev);
     auto control = ControlThread::share();
     if (!control)
         return refuse(name, control.error());

@@ -7,8 +7,8 @@
 #include <string>
 
 #include "log.h"
-#include "net/header.h"
 #include "port.h"
+#include "vduse/limits.h"
 
 namespace vduse::pmd {
 namespace {
@@ -35,7 +35,7 @@ Room least_room(const rte_eth_dev_data& data) {
 
 Result<void> check_mtu(const rte_eth_dev* dev, uint16_t mtu) {
     const Port& port = port_of(dev);
-    const uint32_t longest = net::max_frame(mtu);
+    const uint32_t longest = max_frame(mtu);
     const Room room = least_room(*dev->data);
     const bool fits = longest <= room.bytes;
     if (!fits && !port.linear() && !port.scatter)

@@ -5,8 +5,8 @@
 
 #include <cstdint>
 
-#include "base/result.h"
 #include "compat.h"
+#include "vduse/result.h"
 
 namespace vduse::pmd {
 

@@ -11,10 +11,10 @@
 #include <cerrno>
 #include <utility>
 
-#include "device/netdev.h"
-#include "device/vdpa_bus.h"
 #include "log.h"
-#include "net/header.h"
+#include "vduse/bus.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
 
 namespace vduse::pmd {
 
@@ -58,14 +58,13 @@ Result<void> Port::attach() {
     if (arguments_.config.attach == Attach::none)
         return {};
     // A device that was not there before is ours to take off again, however far this comes.
-    attached_ = !device::vdpa_exists(name());
-    if (auto done = device::vdpa_attach(name(), device::bus_driver_of(arguments_.config.attach));
-        !done)
+    attached_ = !bus::vdpa_exists(name());
+    if (auto done = bus::vdpa_attach(name(), bus::bus_driver_of(arguments_.config.attach)); !done)
         return done;
     attached_ = true;
     if (arguments_.netdev.empty() && arguments_.netns.empty())
         return {};
-    return device::place_netdev(name(), arguments_.netdev, arguments_.netns);
+    return bus::place_netdev(name(), arguments_.netdev, arguments_.netns);
 }
 
 Port::~Port() {
@@ -75,12 +74,12 @@ Port::~Port() {
         control_.run([this](Control& /*library*/) { ControlThread::forget(*this); });
         rte_eal_alarm_cancel(call_back, this);
     }
-    const bool keep = (!attached_ || arguments_.config.persist) && device::vdpa_may_stay(name());
+    const bool keep = (!attached_ || arguments_.config.persist) && bus::vdpa_may_stay(name());
     // What was on the bus before a probe that failed stays there for the next try.
     const bool leaves = !keep && (dev_ != nullptr || attached_);
     bool said = false;
     if (leaves)
-        if (const auto done = device::vdpa_detach(name()); !done) {
+        if (const auto done = bus::vdpa_detach(name()); !done) {
             log(Topic::driver,
                 Severity::warning,
                 "%s: %s",
@@ -237,7 +236,7 @@ void Port::set_rules() {
     vlan_strip = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
     vlan_filter = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0;
     vlan_insert = (dev_->data->dev_conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;
-    longest = net::max_frame(dev_->data->mtu);
+    longest = max_frame(dev_->data->mtu);
 }
 
 // --- rx interrupts

@@ -24,19 +24,20 @@
 #include <optional>
 #include <string>
 
+#include "base/counter.h"
 #include "base/fd.h"
 #include "compat.h"
 #include "control_thread.h"
 #include "devargs.h"
-#include "device/state.h"
-#include "net/stats.h"
-#include "shared.h"
-#include "vduse.h"
+#include "secondary.h"
+#include "vduse/device.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
 
 namespace vduse::pmd {
 
 /// As many as a device has pairs at most; a port may have more queues than its device has pairs.
-inline constexpr uint16_t kMaxQueues = device::kMaxPairs;
+inline constexpr uint16_t kMaxQueues = kMaxPairs;
 inline constexpr uint16_t kMaxVlan = 4095;
 /// Addresses that an application may add: they change nothing.
 inline constexpr uint32_t kMaxMacs = 64;
@@ -84,13 +85,13 @@ struct alignas(RTE_CACHE_LINE_SIZE) TxQueue {
 
 /// Of the queues with one number, in both directions. They outlive queues that are set up anew.
 struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
-    net::Counter tx_frames;
-    net::Counter tx_bytes;
-    net::Counter vlan_errors;  ///< frames whose tag could not be put in
-    alignas(RTE_CACHE_LINE_SIZE) net::Counter rx_frames;
-    net::Counter rx_bytes;
-    net::Counter vlan_filtered;  ///< frames of VLANs that the application did not ask for
-    net::Counter vlan_filtered_bytes;
+    Counter tx_frames;
+    Counter tx_bytes;
+    Counter vlan_errors;  ///< frames whose tag could not be put in
+    alignas(RTE_CACHE_LINE_SIZE) Counter rx_frames;
+    Counter rx_bytes;
+    Counter vlan_filtered;  ///< frames of VLANs that the application did not ask for
+    Counter vlan_filtered_bytes;
 };
 
 class Port final : public Watcher {

@@ -7,7 +7,8 @@
 #include <span>
 
 #include "base/fd.h"
-#include "ring/chain.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
 
 namespace vduse::pmd {
 namespace {
@@ -31,7 +32,7 @@ template <class Burst>
 uint16_t in_parts(uint16_t count, Burst burst) noexcept {
     uint16_t done = 0;
     while (done < count) {
-        const auto part = std::min<uint16_t>(ring::kMaxBurst, static_cast<uint16_t>(count - done));
+        const auto part = std::min<uint16_t>(kMaxBurst, static_cast<uint16_t>(count - done));
         const uint16_t now = burst(done, part);
         done = static_cast<uint16_t>(done + now);
         if (now < part)

@@ -1,16 +1,13 @@
 #include "stats.h"
+#include "vduse/drop.h"
 
 #include <rte_string_fns.h>
 
 #include <array>
 #include <cstdio>
 
-#include "net/stats.h"
-
 namespace vduse::pmd {
 namespace {
-
-using net::Drop;
 
 constexpr size_t at(Drop drop) {
     return static_cast<size_t>(drop);
@@ -31,7 +28,7 @@ uint64_t lost_to_guest(const PairStats& stats) {
     return stats.to_guest.drops[at(drop)];
 }
 
-// What a frame or a chain was dropped for, in the words of net::kDropNames.
+// What a frame or a chain was dropped for, in the words of kDropNames.
 constexpr std::array kXStats = {
     XStat{"rx", "malformed_errors", lost_from_guest<Drop::malformed>},
     XStat{"rx", "bad_header_errors", lost_from_guest<Drop::bad_header>},

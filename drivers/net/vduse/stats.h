@@ -9,7 +9,7 @@
 
 #include <span>
 
-#include "shared.h"
+#include "secondary.h"
 
 namespace vduse::pmd {
 

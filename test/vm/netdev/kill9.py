@@ -21,7 +21,7 @@ from qtest.wait import Failure, expect, run_program
 from .numbered import Numbered
 
 WINDOW = 256  # frames under way each way: fewer than a ring has room for, so that none is dropped
-BURST = 32  # kBurst of app/switch.cc
+BURST = 32  # kBurst of app/datapath/switch.cc
 
 
 def percentile(values, percent):

@@ -18,8 +18,8 @@
 #include <string>
 #include <thread>
 
-#include "device/vdpa_bus.h"
-#include "vduse.h"
+#include "vduse/bus.h"
+#include "vduse/device.h"
 
 namespace vduse::test {
 namespace {
@@ -96,12 +96,12 @@ bool cycle(Control& control, const std::string& name) {
     if (!device)
         return fail(device.error().text());
     const auto used = beside(control, [&]() -> Result<void> {
-        if (auto added = device::vdpa_add(name); !added)
+        if (auto added = bus::vdpa_add(name); !added)
             return added;
-        if (device::vdpa_driver(name) != device::kVhostVdpa)
+        if (bus::vdpa_driver(name) != bus::kVhostVdpa)
             return Error{ENODEV, name + ": not bound to vhost_vdpa"};
-        (void)device::vdpa_in_use(name);  // opens and closes it
-        return device::vdpa_del(name);
+        (void)bus::vdpa_in_use(name);  // opens and closes it
+        return bus::vdpa_del(name);
     });
     if (!used)
         return fail(used.error().text());

@@ -1,7 +1,7 @@
 """Two devices of one worker: what is left for a good driver while the other one's is hostile.
 
 Phases alternate: the hostile driver is idle, does one kind of harm, is idle again. The worker shares
-its time (app/shares.h), so with two busy devices a good driver has half of it, and must keep a quarter
+its time (app/datapath/fair_share.h), so with two busy devices a good driver has half of it, and must keep a quarter
 of its idle rate: the rest is for the noise of the machine. Some harm is legal: chains as long as their
 ring, of a byte in each descriptor, cost as much as ten bursts of good frames.
 

@@ -1,0 +1,43 @@
+// How it works: see watchdog.h. The handler uses only what POSIX allows in one.
+#include "app/control/exit_timer.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <cstring>
+
+namespace vduse::app {
+namespace {
+
+constexpr unsigned kSeconds = 10;
+
+std::atomic<const char*> current_step = "the start of the exit";
+
+void say(const char* text) {
+    if (::write(STDERR_FILENO, text, std::strlen(text)) < 0)
+        return;  // nobody to tell
+}
+
+void give_up(int /*signal*/) {
+    say("vduse-dp: the exit takes longer than 10 s, giving up at: ");
+    say(current_step.load());
+    say("\n");
+    ::_exit(1);
+}
+
+}  // namespace
+
+void start_exit_watchdog() {
+    struct sigaction action {};
+    action.sa_handler = give_up;
+    ::sigaction(SIGALRM, &action, nullptr);
+    ::alarm(kSeconds);
+}
+
+void exit_step(const char* step) {
+    current_step.store(step);
+}
+
+}  // namespace vduse::app

@@ -1,0 +1,76 @@
+// How it works: see link.h. Each side remembers what it was told, so that devices and ports only
+// hear of changes.
+#include "app/control/link_policy.h"
+
+namespace vduse::app {
+namespace {
+
+bool has_driver(const Endpoint& endpoint) {
+    return endpoint.in_service.load(std::memory_order_relaxed) && endpoint.device->driver_ok();
+}
+
+}  // namespace
+
+void LinkFollower::patch(Endpoint& a, Endpoint& b) {
+    pairs_.push_back({{&a, {}}, {&b, {}}});
+}
+
+void LinkFollower::keep_up(Endpoint& endpoint) {
+    if (endpoint.device != nullptr)
+        always_up_.push_back({&endpoint, {}});
+}
+
+void LinkFollower::tell(Side& side, bool up) {
+    if (side.told == up || !side.endpoint->in_service.load(std::memory_order_relaxed))
+        return;
+    side.told = up;
+    if (side.endpoint->device != nullptr)
+        side.endpoint->device->set_link(up);
+    else
+        side.endpoint->link.wish.store(
+            up ? LinkWish::up : LinkWish::down, std::memory_order_relaxed
+        );
+}
+
+void LinkFollower::follow_port(Side& device, Side& port) {
+    const bool driver = has_driver(*device.endpoint);
+    tell(port, driver);
+    // The link of a port that cannot be had is not down because we set it down.
+    const bool served = port.endpoint->in_service.load(std::memory_order_relaxed);
+    tell(device, (served && !driver) || port.endpoint->link.now().value_or(true));
+}
+
+void LinkFollower::follow(Pair& pair) {
+    const bool a_is_device = pair.a.endpoint->device != nullptr;
+    const bool b_is_device = pair.b.endpoint->device != nullptr;
+    if (a_is_device && b_is_device) {
+        tell(pair.a, has_driver(*pair.b.endpoint));
+        tell(pair.b, has_driver(*pair.a.endpoint));
+    } else if (a_is_device) {
+        follow_port(pair.a, pair.b);
+    } else if (b_is_device) {
+        follow_port(pair.b, pair.a);
+    }
+}
+
+void LinkFollower::poll() {
+    for (Pair& pair : pairs_)
+        follow(pair);
+    for (Side& side : always_up_)
+        tell(side, true);
+}
+
+void LinkFollower::all_down(const std::function<bool(const Endpoint&)>& stays) {
+    const auto down = [&](Side& side) {
+        if (side.endpoint->device != nullptr && !stays(*side.endpoint))
+            tell(side, false);
+    };
+    for (Pair& pair : pairs_) {
+        down(pair.a);
+        down(pair.b);
+    }
+    for (Side& side : always_up_)
+        down(side);
+}
+
+}  // namespace vduse::app

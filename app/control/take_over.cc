@@ -1,0 +1,151 @@
+#include "app/control/take_over.h"
+
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <map>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "app/control/console.h"
+#include "app/control/signals.h"
+#include "vduse/device.h"
+#include "vduse/info.h"
+
+namespace vduse::app {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds kLook{1};
+constexpr std::chrono::duration<int, std::milli> kEndLook{50};
+
+/// A process that has devices, as a pidfd: whoever gets its number later is not meant.
+struct Other {
+    UniqueFd process;
+    std::vector<const DeviceConfig*> devices;
+};
+
+[[nodiscard]] std::string named(int pid) {
+    return "pid " + std::to_string(pid);
+}
+
+/// Another device that `pid` has, or "".
+std::string another_device(
+    int pid, const std::string& folder, const Options& options, const HolderOf& holder_of
+) {
+    std::error_code none;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
+        DeviceConfig config;
+        config.name = entry.path().stem();
+        config.journal_folder = folder;
+        const auto holder = holder_of(config);
+        const bool ours = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
+            return device.config.name == config.name;
+        });
+        if (holder && holder->pid == pid && !ours)
+            return config.name;
+    }
+    return {};
+}
+
+/// The process behind `holder`. The lock that names it is looked at once more when the descriptor
+/// is there: before that the process may have ended, and a stranger may have got its number.
+Result<UniqueFd> open_process(
+    const DeviceHolder& holder, const DeviceConfig& config, const HolderOf& holder_of
+) {
+    UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, holder.pid, 0)));
+    if (!process)
+        return Error{errno, named(holder.pid)};
+    const auto now = holder_of(config);
+    if (!now || now->pid != holder.pid || !now->hands_over)
+        return Error{EAGAIN, config.name + ": " + named(holder.pid) + " has just ended"};
+    return process;
+}
+
+Result<std::map<int, Other>> find_others(const Options& options, const HolderOf& holder_of) {
+    std::map<int, Other> others;
+    for (const DeviceOptions& device : options.devices) {
+        const DeviceConfig& config = device.config;
+        const auto holder = holder_of(config);
+        if (!holder) {
+            print_note(config.name + ": nobody has it, there is nothing to take over");
+            continue;
+        }
+        if (!holder->hands_over)
+            return Error{
+                ENOTSUP,
+                config.name + ": " + named(holder->pid) +
+                    " has it, which is no vduse-dp that hands over"};
+        auto process = open_process(*holder, config, holder_of);
+        if (!process)
+            return process.error();
+        if (auto able = can_adopt(config); !able)
+            return able.error();
+        if (const auto more =
+                another_device(holder->pid, config.journal_folder, options, holder_of);
+            !more.empty())
+            return Error{
+                EINVAL,
+                named(holder->pid) + " has " + more + " too, which is not among the devices here"};
+        Other& other = others[holder->pid];
+        other.devices.push_back(&config);
+        other.process = std::move(*process);
+    }
+    return others;
+}
+
+bool has_any(int pid, const Other& other, const HolderOf& holder_of) {
+    return std::ranges::any_of(other.devices, [&](const DeviceConfig* config) {
+        const auto holder = holder_of(*config);
+        return holder && holder->pid == pid;
+    });
+}
+
+}  // namespace
+
+Result<std::vector<Predecessor>> take_over(const Options& options, const HolderOf& holder_of) {
+    auto others = find_others(options, holder_of);
+    if (!others)
+        return others.error();
+    for (const auto& [pid, other] : *others)
+        if (::syscall(SYS_pidfd_send_signal, other.process.get(), SIGUSR2, nullptr, 0) != 0)
+            return Error{errno, "asking " + named(pid)};
+    const auto end = Clock::now() + kHandOverPatience;
+    std::vector<Predecessor> predecessors;
+    for (auto& [pid, other] : *others) {
+        while (has_any(pid, other, holder_of)) {
+            if (signalled())
+                return Error{ECANCELED, "interrupted"};
+            if (Clock::now() > end)
+                return Error{ETIMEDOUT, named(pid) + " does not let go of the devices"};
+            std::this_thread::sleep_for(kLook);
+        }
+        print_note("took over from " + named(pid));
+        predecessors.push_back({pid, std::move(other.process)});
+    }
+    return predecessors;
+}
+
+Result<void> await_end(const std::vector<Predecessor>& predecessors) {
+    const auto limit = Clock::now() + kHandOverPatience;
+    for (const auto& [pid, process] : predecessors) {
+        pollfd end{process.get(), POLLIN, 0};
+        while (::poll(&end, 1, kEndLook.count()) != 1) {
+            if (signalled())
+                return Error{ECANCELED, "interrupted"};
+            if (Clock::now() > limit)
+                return Error{ETIMEDOUT, named(pid) + " does not end, and has ports"};
+        }
+    }
+    return {};
+}
+
+}  // namespace vduse::app

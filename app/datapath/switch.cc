@@ -1,0 +1,447 @@
+// How it works: see switch.h. `send`, at the end of every lane, spreads the queues of one side over
+// those of the other: queue i goes to i modulo the number of pairs that the driver uses now, or of
+// the port's tx queues. A device without a driver takes nothing, so what a port receives meanwhile
+// is drained and dropped, instead of being delivered, old, when a driver comes. That holds for each
+// output of a bridge, too.
+#include "app/datapath/switch.h"
+
+#include <rte_cycles.h>
+#include <rte_ethdev.h>
+#include <rte_ether.h>
+#include <rte_launch.h>
+#include <rte_mbuf.h>
+#include <rte_pause.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <span>
+#include <utility>
+
+#include "app/control/console.h"
+#include "app/datapath/fair_share.h"
+#include "app/datapath/idle.h"
+#include "base/counter.h"
+
+namespace vduse::app {
+namespace {
+
+constexpr uint16_t kBurst = 32;
+static_assert(kBurst == Bridge::kBurst);
+
+/// How often a bridge looks for old stations, a few at a time: all of them about four times a
+/// second.
+constexpr unsigned kSweepsPerSecond = 1000;
+
+/// How long a worker with a bridge sleeps at most. The sweeps that it misses follow at once: nobody
+/// notices that old stations, whom nobody finds any more, go later.
+constexpr int kNapMs = 100;
+constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 1000;
+
+/// A slice of a lane is 2 µs: a burst of small frames. No lane sits out for more than a
+/// millisecond.
+constexpr unsigned kSlicesPerSecond = 500'000;
+constexpr unsigned kLongestDebtsPerSecond = 1000;
+
+/// A bridge and who is in it.
+struct Joined {
+    Bridge* bridge;
+    std::vector<Endpoint*> members;
+};
+
+/// Polls one queue of `from` and sends to `to`, or to the members of a bridge.
+struct Lane {
+    Endpoint* from;
+    Endpoint* to;  ///< nullptr: `joined` decides
+    uint16_t queue;
+    const Joined* joined = nullptr;
+    uint16_t member = 0;  ///< `from` as the bridge knows it
+};
+
+uint16_t receive(
+    Endpoint& from, uint16_t queue, rte_mempool* pool, std::span<rte_mbuf*> frames
+) noexcept {
+    if (from.device != nullptr)
+        return from.device->from_guest(queue, pool, frames);
+    return rte_eth_rx_burst(from.port, queue, frames.data(), static_cast<uint16_t>(frames.size()));
+}
+
+/// Queues of `to` that take frames now.
+uint16_t width(const Endpoint& to) noexcept {
+    if (!to.in_service.load(std::memory_order_relaxed))
+        return 0;
+    return to.device != nullptr ? to.device->active_pairs() : to.queues;
+}
+
+/// One worker's turn at a queue or pair of an endpoint that has several workers.
+class Turn {
+  public:
+    Turn(Endpoint& endpoint, uint16_t queue) noexcept
+        : lock_(endpoint.turns ? &endpoint.turns[queue] : nullptr) {
+        if (lock_ != nullptr)
+            rte_spinlock_lock(lock_);
+    }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+    ~Turn() {
+        if (lock_ != nullptr)
+            rte_spinlock_unlock(lock_);
+    }
+
+  private:
+    rte_spinlock_t* lock_;
+};
+
+/// Frees `frames`, which `to` did not take. In the turn of `queue`.
+void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
+    if (frames.empty())
+        return;
+    rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
+    to.dropped[queue].add(frames.size());
+}
+
+void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
+    const uint16_t queues = width(to);
+    const auto queue = static_cast<uint16_t>(queues != 0 ? from_queue % queues : 0);
+    const auto count = static_cast<uint16_t>(frames.size());
+    const Turn turn(to, queue);
+    if (queues == 0)
+        return drop(to, 0, frames);
+    const uint16_t taken = to.device != nullptr
+                               ? to.device->to_guest(queue, frames)
+                               : rte_eth_tx_burst(to.port, queue, frames.data(), count);
+    drop(to, queue, frames.subspan(taken));
+}
+
+/// Swaps the MAC addresses; false when they are not in one piece.
+bool swap_addresses(rte_mbuf* frame) noexcept {
+    if (rte_pktmbuf_data_len(frame) < sizeof(rte_ether_hdr))
+        return false;
+    auto* const header = rte_pktmbuf_mtod(frame, rte_ether_hdr*);
+    std::swap(header->src_addr, header->dst_addr);
+    return true;
+}
+
+/// Swaps addresses in place, and returns the frames where that was possible.
+std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte_mbuf*> frames) {
+    size_t kept = 0;
+    for (rte_mbuf*& frame : frames)
+        if (swap_addresses(frame))
+            std::swap(frames[kept++], frame);
+    const Turn turn(endpoint, queue);
+    drop(endpoint, queue, frames.subspan(kept));
+    return frames.first(kept);
+}
+
+/// Sends `frames`, which came from a member of a bridge, to the others.
+void send_to_bridge(const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool) noexcept {
+    Bridge& bridge = *lane.joined->bridge;
+    bridge.sort(lane.member, frames, pool, rte_rdtsc());
+    for (const uint8_t member : bridge.order())
+        if (const auto output = bridge.output(member); !output.empty())
+            send(*lane.joined->members[member], lane.queue, output);
+}
+
+/// One burst; false when there was nothing to do.
+bool run(const Lane& lane, rte_mempool* pool) noexcept {
+    if (!lane.from->in_service.load(std::memory_order_relaxed))
+        return false;
+    std::array<rte_mbuf*, kBurst> burst;
+    std::span<rte_mbuf*> frames(burst);
+    frames = frames.first(receive(*lane.from, lane.queue, pool, frames));
+    if (frames.empty())
+        return false;
+    if (lane.joined != nullptr) {
+        send_to_bridge(lane, frames, pool);
+        return true;
+    }
+    if (lane.from == lane.to)
+        frames = reflected(*lane.to, lane.queue, frames);
+    if (!frames.empty())
+        send(*lane.to, lane.queue, frames);
+    return true;
+}
+
+/// In how many jobs the endpoint may be served.
+uint16_t parts_of(const Endpoint& endpoint) {
+    return endpoint.device == nullptr || endpoint.group_per_pair ? endpoint.queues : uint16_t{1};
+}
+
+/// The queues of job `part` of `parts`.
+std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t part, uint16_t parts) {
+    std::vector<uint16_t> queues;
+    for (unsigned queue = part; queue < endpoint.queues; queue += parts)
+        queues.push_back(static_cast<uint16_t>(queue));
+    return queues;
+}
+
+/// Lets several workers send to it.
+void share(Endpoint& endpoint) {
+    endpoint.turns = std::make_unique<rte_spinlock_t[]>(endpoint.queues);
+    for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
+        rte_spinlock_init(&endpoint.turns[queue]);
+}
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
+    auto endpoint = std::make_unique<Endpoint>();
+    endpoint->name = std::move(name);
+    endpoint->queues = queues;
+    endpoint->lcores.assign(queues, LCORE_ID_ANY);
+    endpoint->dropped = std::make_unique<Counter[]>(queues);
+    return endpoint;
+}
+
+/// A job, and what the worker that gets it has to do.
+struct Switch::Duty {
+    Job job;
+    std::vector<Lane> lanes;
+    std::unique_ptr<Joined> joined;
+    std::string trouble = {};  ///< it is to be in two places
+
+    /// Part `part` of `parts` of `from`: its queues are polled, and sent to `to`, or to `joined`.
+    void add(Endpoint& from, Endpoint* to, uint16_t part, uint16_t parts, uint16_t member = 0) {
+        std::string what = from.name;
+        const auto queues = queues_of(from, part, parts);
+        for (const uint16_t queue : queues) {
+            lanes.push_back({&from, to, queue, joined.get(), member});
+            if (parts > 1) {
+                what += queue != part ? "," : from.device != nullptr ? " pair " : " queue ";
+                what += std::to_string(queue);
+            }
+            want(from, from.group_per_pair ? queue : uint16_t{0});
+        }
+        job.what += (job.what.empty() ? "" : ", ") + what;
+        if (job.node < 0)
+            job.node = from.node;
+    }
+
+  private:
+    void want(const Endpoint& from, uint16_t group) {
+        const auto wanted = from.group_lcores.find(group);
+        if (wanted == from.group_lcores.end())
+            return;
+        if (job.lcore && *job.lcore != wanted->second)
+            trouble = "--group-lcore: lcores " + std::to_string(*job.lcore) + " and " +
+                      std::to_string(wanted->second) +
+                      " are asked for what one lcore must serve: " + job.what + ", " + from.name;
+        job.lcore = wanted->second;
+    }
+};
+
+struct Switch::Worker {
+    unsigned lcore = 0;
+    std::vector<Lane> lanes;
+    std::vector<std::unique_ptr<Joined>> bridges;
+    uint64_t sweep_period = 0;
+    Shares shares{0, 0, 0};
+    rte_mempool* pool = nullptr;
+    const std::atomic<bool>* stop = nullptr;
+    std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
+
+    void take(Duty& duty) {
+        for (const Lane& lane : duty.lanes)
+            lane.from->lcores[lane.queue] = lcore;
+        lanes.insert(lanes.end(), duty.lanes.begin(), duty.lanes.end());
+        if (duty.joined)
+            bridges.push_back(std::move(duty.joined));
+    }
+
+    /// The sweeps that are due. The time of the next one.
+    [[nodiscard]] uint64_t sweep(uint64_t now, uint64_t due) const noexcept {
+        const uint64_t missed = std::min((now - due) / sweep_period, kMostSweepsAtOnce);
+        for (uint64_t i = 0; i <= missed; ++i)
+            for (const auto& joined : bridges)
+                joined->bridge->sweep(now);
+        return now + sweep_period;
+    }
+
+    /// One round; false when there was nothing to do.
+    [[nodiscard]] bool poll() noexcept {
+        const bool busy = shares.timed() ? poll_timed() : poll_all();
+        shares.round_ended(rte_rdtsc(), busy);
+        return busy;
+    }
+    [[nodiscard]] bool poll_all() const noexcept {
+        bool busy = false;
+        for (const Lane& lane : lanes)
+            busy |= run(lane, pool);
+        return busy;
+    }
+    [[nodiscard]] bool poll_timed() noexcept {
+        bool busy = false;
+        uint64_t then = rte_rdtsc();
+        for (size_t i = 0; i < lanes.size(); ++i) {
+            if (shares.sits_out(i))
+                continue;
+            busy |= run(lanes[i], pool);
+            const uint64_t now = rte_rdtsc();
+            shares.ran(i, now - then);
+            then = now;
+        }
+        return busy;
+    }
+
+    void loop() noexcept {
+        uint64_t next_sweep = 0;
+        while (!stop->load(std::memory_order_relaxed)) {
+            if (!bridges.empty())
+                if (const uint64_t now = rte_rdtsc(); now >= next_sweep)
+                    next_sweep = sweep(now, next_sweep);
+            if (poll()) {
+                if (sleeper != nullptr)
+                    sleeper->worked();
+                continue;
+            }
+            rte_pause();  // leaves the core to its sibling thread
+            if (sleeper != nullptr && sleeper->tired(rte_rdtsc()))
+                sleep();
+        }
+    }
+
+    void sleep() const noexcept {
+        if (!sleeper->arm())
+            return;
+        if (poll_all())  // nobody sits out of the last look
+            sleeper->worked();
+        else
+            sleeper->wait(bridges.empty() ? -1 : kNapMs);
+        sleeper->disarm();
+    }
+
+    /// Says so when it cannot sleep.
+    [[nodiscard]] Result<void> prepare_sleep(std::chrono::microseconds idle) {
+        auto created = Sleeper::create(idle);
+        if (!created)
+            return created.error();
+        for (const Lane& lane : lanes) {
+            const Endpoint& from = *lane.from;
+            // A port that could not be had is never polled.
+            if (from.device == nullptr && !from.in_service.load(std::memory_order_relaxed))
+                continue;
+            auto watched = from.device != nullptr
+                               ? (*created)->watch_pair(*from.device, lane.queue, from.in_service)
+                               : (*created)->watch_port(from.port, lane.queue);
+            if (watched)
+                continue;
+            if (watched.error().code != ENOTSUP)
+                return watched;
+            print_note(
+                from.name + ": " + watched.error().what + ", so lcore " + std::to_string(lcore) +
+                " never sleeps"
+            );
+            return {};
+        }
+        sleeper = std::move(*created);
+        return {};
+    }
+
+    static int main(void* self) {
+        static_cast<Worker*>(self)->loop();
+        return 0;
+    }
+};
+
+Switch::Switch() {
+    unsigned lcore = 0;
+    RTE_LCORE_FOREACH_WORKER(lcore) {
+        workers_.push_back(std::make_unique<Worker>());
+        workers_.back()->lcore = lcore;
+        workers_.back()->stop = &stop_;
+    }
+}
+
+Switch::~Switch() {
+    stop();
+}
+
+void Switch::patch(Endpoint& a, Endpoint& b) {
+    const bool ports_alone = a.device == nullptr && b.device == nullptr;
+    const auto parts = ports_alone ? uint16_t{1} : std::min(parts_of(a), parts_of(b));
+    for (uint16_t part = 0; part < parts; ++part) {
+        Duty& duty = duties_.emplace_back();
+        duty.add(a, &b, part, parts);
+        duty.add(b, &a, part, parts);
+    }
+    if (parts > 1) {
+        share(a);
+        share(b);
+    }
+}
+
+void Switch::reflect(Endpoint& endpoint) {
+    const auto parts = endpoint.device == nullptr ? uint16_t{1} : parts_of(endpoint);
+    for (uint16_t part = 0; part < parts; ++part)
+        duties_.emplace_back().add(endpoint, &endpoint, part, parts);
+    if (parts > 1)
+        share(endpoint);
+}
+
+void Switch::join(Bridge& bridge, std::span<Endpoint* const> members) {
+    Duty& duty = duties_.emplace_back();
+    duty.joined =
+        std::make_unique<Joined>(Joined{&bridge, std::vector(members.begin(), members.end())});
+    for (size_t i = 0; i < members.size(); ++i)
+        duty.add(*members[i], nullptr, 0, 1, static_cast<uint16_t>(i));
+    duty.job.what = bridge.name() + " of " + duty.job.what;
+}
+
+Result<std::string> Switch::place() {
+    std::vector<Job> jobs;
+    for (const Duty& duty : duties_) {
+        if (!duty.trouble.empty())
+            return Error{EINVAL, duty.trouble};
+        jobs.push_back(duty.job);
+    }
+    std::vector<Seat> seats;
+    for (const auto& worker : workers_)
+        seats.push_back({worker->lcore, static_cast<int>(rte_lcore_to_socket_id(worker->lcore))});
+    const auto places = app::place(jobs, seats);
+    if (!places)
+        return places.error();
+    for (size_t i = 0; i < duties_.size(); ++i)
+        workers_[(*places)[i]]->take(duties_[i]);
+    duties_.clear();
+    return describe(jobs, seats, *places);
+}
+
+Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
+    for (auto& worker : workers_) {
+        worker->pool = pool;
+        worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
+        worker->shares = Shares(
+            worker->lanes.size(),
+            rte_get_tsc_hz() / kSlicesPerSecond,
+            rte_get_tsc_hz() / kLongestDebtsPerSecond
+        );
+        if (worker->lanes.empty())
+            continue;
+        if (idle.count() != 0)
+            if (auto prepared = worker->prepare_sleep(idle); !prepared)
+                return prepared;
+        const int status = rte_eal_remote_launch(Worker::main, worker.get(), worker->lcore);
+        if (status != 0)
+            return Error{-status, "worker on lcore " + std::to_string(worker->lcore)};
+    }
+    return {};
+}
+
+void Switch::stop() {
+    stop_.store(true, std::memory_order_relaxed);
+    for (auto& worker : workers_) {
+        if (worker->sleeper != nullptr)
+            worker->sleeper->wake();
+        rte_eal_wait_lcore(worker->lcore);
+    }
+}
+
+std::vector<WorkerInfo> Switch::workers() const {
+    std::vector<WorkerInfo> all;
+    for (const auto& worker : workers_)
+        if (const Sleeper* const sleeper = worker->sleeper.get(); sleeper != nullptr)
+            all.push_back({worker->lcore, sleeper->sleeps(), sleeper->wake_ups()});
+    return all;
+}
+
+}  // namespace vduse::app

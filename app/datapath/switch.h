@@ -1,0 +1,136 @@
+// The datapath of the application: worker lcores that carry frames between endpoints.
+//
+// An endpoint is a device or a DPDK port. What is to be done is a list of lanes: poll one queue of
+// one endpoint, send what came to another endpoint (or, for --reflect, back to the same one):
+//
+//     --patch vd0:net_tap0     vd0 pair 0  ──►  net_tap0      All lanes of a patch belong to one
+//                              vd0 pair 1  ──►  net_tap0      worker, so no queue is ever used by
+//                              net_tap0 0  ──►  vd0           two threads.
+//
+// Where a device has a group for each pair (groups=per-pair), a patch is cut into as many jobs as
+// both sides have queues in common, each of which may have a worker of its own: job k of n has the
+// queues k, k + n, ... of both sides. Their frames still meet when the driver uses fewer pairs than
+// it has, or while it changes that, so the workers of such a patch take turns at each queue.
+//
+// A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
+// goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
+//
+// A worker goes round its lanes until it is told to stop; lanes whose bursts cost much share it by
+// time with the others (shares.h). It neither allocates, logs nor waits (but
+// for its turn): what the other side has no room for is dropped and counted. When nothing comes for
+// a while it may sleep (sleeper.h).
+//
+// Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
+#pragma once
+
+#include <rte_lcore.h>
+#include <rte_spinlock.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "app/datapath/bridge.h"
+#include "app/datapath/placement.h"
+#include "base/counter.h"
+#include "vduse/device.h"
+#include "vduse/info.h"
+
+namespace vduse::app {
+
+/// What the main lcore wants a port's link to be.
+enum class LinkWish : uint8_t {
+    none,  ///< it is left alone
+    down,
+    up,
+};
+
+/// A port's link, between the main lcore and the thread of PortLinks (port_links.h).
+struct PortLink {
+    std::atomic<LinkWish> wish = LinkWish::none;        ///< written by the main lcore
+    std::atomic<bool> up = true;                        ///< when that thread looked last
+    std::atomic<LinkWish> seen_after = LinkWish::none;  ///< the wish that was done by then
+    LinkWish set = LinkWish::none;                      ///< that thread's own
+
+    /// What came of the last wish, once that is known.
+    [[nodiscard]] std::optional<bool> now() const {
+        if (seen_after.load(std::memory_order_acquire) != wish.load(std::memory_order_relaxed))
+            return std::nullopt;
+        return up.load(std::memory_order_relaxed);
+    }
+};
+
+/// A device or a port, as workers, statistics and the link follower see it.
+struct Endpoint {
+    std::string name;
+    Device* device = nullptr;  ///< nullptr: a port
+    uint16_t port = 0;         ///< its DPDK number
+    uint16_t queues = 0;       ///< pairs of the device; rx queues, and as many tx queues, of a port
+    bool group_per_pair = false;                ///< of the device
+    bool persist = false;                       ///< of the device: it stays when we end
+    int node = -1;                              ///< the port's NUMA node
+    std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
+    std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
+    std::atomic<bool> in_service = true;        ///< false: workers leave it alone
+    PortLink link;                              ///< of the port
+    /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
+    std::unique_ptr<Counter[]> dropped;
+    std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
+
+    /// The lcore that serves `group` of the device.
+    [[nodiscard]] unsigned lcore_of(const GroupInfo& group, unsigned control_lcore) const {
+        return group.control ? control_lcore : lcores[group.first_queue / 2];
+    }
+};
+
+/// In service, without workers yet.
+std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues);
+
+/// How a worker that may sleep did.
+struct WorkerInfo {
+    unsigned lcore = 0;
+    uint64_t sleeps = 0;
+    uint64_t wake_ups = 0;  ///< sleeps that something ended, and not the time
+};
+
+class Switch {
+  public:
+    Switch();
+    Switch(const Switch&) = delete;
+    Switch& operator=(const Switch&) = delete;
+    ~Switch();
+
+    /// These three before `place`.
+    void patch(Endpoint& a, Endpoint& b);
+    void reflect(Endpoint& endpoint);
+    /// `members` in the order that `bridge` has them in; both live as long as this object.
+    void join(Bridge& bridge, std::span<Endpoint* const> members);
+
+    /// Gives each job a worker lcore (plan.h) and writes it into the endpoints. The plan, for
+    /// people.
+    Result<std::string> place();
+
+    /// Frames from guests are built in mbufs of `pool`. Workers without work for `idle` sleep; 0:
+    /// they never do. Says on stderr who cannot: the ports must have been started.
+    Result<void> start(rte_mempool* pool, std::chrono::microseconds idle = {});
+    /// Returns when no worker touches an endpoint any more. May be called at any time.
+    void stop();
+    /// Those that may sleep.
+    [[nodiscard]] std::vector<WorkerInfo> workers() const;
+
+  private:
+    struct Worker;
+    struct Duty;
+
+    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<Duty> duties_;
+    std::atomic<bool> stop_ = false;
+};
+
+}  // namespace vduse::app

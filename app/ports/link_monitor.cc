@@ -1,0 +1,53 @@
+// How it works: see port_links.h. What a link is after a wish was done is known a round later: a
+// port that was set up just now may not have noticed.
+#include "app/ports/link_monitor.h"
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+#include "app/control/signals.h"
+#include "app/ports/port.h"
+
+namespace vduse::app {
+namespace {
+
+constexpr auto kPeriod = std::chrono::milliseconds(100);
+
+void look_after(Endpoint& port) {
+    if (!port.in_service.load(std::memory_order_relaxed))
+        return;
+    PortLink& link = port.link;
+    const LinkWish wish = link.wish.load(std::memory_order_relaxed);
+    if (wish != LinkWish::none && wish != link.set) {
+        set_port_link(port.port, wish == LinkWish::up);
+        link.set = wish;
+        return;
+    }
+    link.up.store(port_link_up(port.port), std::memory_order_relaxed);
+    link.seen_after.store(link.set, std::memory_order_release);
+}
+
+}  // namespace
+
+void PortLinks::start(std::span<const std::unique_ptr<Endpoint>> ports) {
+    if (ports.empty())
+        return;
+    thread_ = std::jthread([ports](const std::stop_token& stop) {
+        block_signals();
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        while (!stop.stop_requested()) {
+            for (const auto& port : ports)
+                look_after(*port);
+            never.wait_for(lock, stop, kPeriod, [] { return false; });
+        }
+    });
+}
+
+void PortLinks::stop() {
+    thread_ = {};
+}
+
+}  // namespace vduse::app

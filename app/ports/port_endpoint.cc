@@ -1,0 +1,37 @@
+#include "app/ports/port_endpoint.h"
+
+#include <rte_ethdev.h>
+
+#include "app/control/console.h"
+
+namespace vduse::app {
+namespace {
+
+/// What could be had of the plan.
+Result<PortPlan> start(const Result<PortPlan>& plan, rte_mempool* pool) {
+    if (!plan)
+        return plan;
+    PortPlan got = *plan;
+    if (auto done = start_port(got, pool); !done)
+        return done.error();
+    return got;
+}
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_port_endpoint(
+    const std::string& name, uint16_t port, const Result<PortPlan>& plan, rte_mempool* pool
+) {
+    const Result<PortPlan> got = start(plan, pool);
+    auto endpoint = make_endpoint(name, got ? got->queues : uint16_t{1});
+    endpoint->port = port;
+    endpoint->node = rte_eth_dev_socket_id(port);
+    if (!got) {
+        print_error(got.error().text() + "; the port is out of service");
+        endpoint->in_service.store(false, std::memory_order_relaxed);
+        endpoint->link.up.store(false, std::memory_order_relaxed);
+    }
+    return endpoint;
+}
+
+}  // namespace vduse::app

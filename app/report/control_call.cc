@@ -1,0 +1,41 @@
+#include "app/report/control_call.h"
+
+#include <utility>
+
+namespace vduse::app {
+
+Inquiries::Inquiries(std::function<void()> wake, std::chrono::milliseconds limit)
+    : wake_(std::move(wake)), limit_(limit) {
+}
+
+bool Inquiries::ask(const std::function<void()>& question) {
+    std::unique_lock lock(mutex_);
+    if (closed_)
+        return false;
+    Waiting self{&question};
+    waiting_.push_back(&self);
+    wake_();
+    changed_.wait_for(lock, limit_, [&] { return self.done || closed_; });
+    std::erase(waiting_, &self);
+    return self.done;
+}
+
+void Inquiries::serve() {
+    const std::lock_guard lock(mutex_);
+    if (waiting_.empty())
+        return;
+    for (Waiting* const waiting : waiting_) {
+        (*waiting->question)();
+        waiting->done = true;
+    }
+    waiting_.clear();
+    changed_.notify_all();
+}
+
+void Inquiries::close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    changed_.notify_all();
+}
+
+}  // namespace vduse::app

@@ -1,0 +1,45 @@
+// What DPDK's telemetry socket tells of devices (dpdk-telemetry.py, or any client of it):
+//
+//     /vduse/list              names of the devices
+//     /vduse/info,NAME         kernel, status, features, receive filter, groups, spaces
+//     /vduse/stats,NAME        counters, summed over the queue pairs
+//     /vduse/queue,NAME,N      one virtqueue in virtio's numbering
+//     /vduse/events,NAME       the last 64 messages of the kernel
+//
+// DPDK calls us on a thread for each of its clients; what we say only control may look at. So each
+// call is an inquiry (inquiry.h) that the main lcore answers between two rounds of its loop; data
+// lcores never notice. Parameters that make no sense get a negative errno value, which clients see
+// as `null`.
+//
+// Threads: the main lcore. Callbacks that come before or after this object's life get -ENODEV.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "app/datapath/switch.h"
+
+namespace vduse::app {
+
+class Telemetry {
+  public:
+    /// One at a time. `wake` makes the control thread call `serve` soon; `devices` outlive this
+    /// object; `control_lcore` serves their control queues.
+    Telemetry(
+        std::function<void()> wake, std::vector<const Endpoint*> devices, unsigned control_lcore
+    );
+    Telemetry(const Telemetry&) = delete;
+    Telemetry& operator=(const Telemetry&) = delete;
+    ~Telemetry();
+
+    /// Answers whoever waits.
+    void serve();
+
+    struct Shared;  ///< with callbacks
+
+  private:
+    std::shared_ptr<Shared> shared_;
+};
+
+}  // namespace vduse::app

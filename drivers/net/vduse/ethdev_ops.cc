@@ -1,0 +1,565 @@
+// How it works: ethdev has checked ranges (queue numbers, whether the port is started) before it
+// calls; what is left is to hand on. Errors are negative errnos. See port.h for threads.
+#include "ethdev_ops.h"
+
+#include <rte_ether.h>
+#include <rte_string_fns.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+
+#include "log.h"
+#include "mtu.h"
+#include "port.h"
+#include "rxtx.h"
+#include "secondary.h"
+#include "stats.h"
+#include "vduse/info.h"
+#include "vduse/limits.h"
+
+namespace vduse::pmd {
+namespace {
+
+/// VLAN strip and filter on rx; ethdev's names for them.
+constexpr uint64_t kRxOffloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP | RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
+constexpr uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_VLAN_INSERT | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
+                                 RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+/// Ethernet header and two VLAN tags.
+constexpr uint32_t kOverhead = max_frame(0);
+
+int report(const Port& port, const Result<void>& done) {
+    if (done)
+        return 0;
+    log(Topic::driver, Severity::error, "%s: %s", port.name().c_str(), done.error().text().c_str());
+    return -done.error().code;
+}
+
+Shared& shared_of(const rte_eth_dev* dev) {
+    return *static_cast<Shared*>(dev->data->dev_private);
+}
+
+RxQueue& rx_queue(const rte_eth_dev* dev, uint16_t index) {
+    return *static_cast<RxQueue*>(dev->data->rx_queues[index]);
+}
+
+TxQueue& tx_queue(const rte_eth_dev* dev, uint16_t index) {
+    return *static_cast<TxQueue*>(dev->data->tx_queues[index]);
+}
+
+// --- what it is
+
+int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
+    const Shared& shared = shared_of(dev);
+    info->min_mtu = kMinMtu;
+    info->max_mtu = shared.max_mtu;
+    info->max_rx_pktlen = shared.max_mtu + kOverhead;
+    info->min_rx_bufsize = 64;
+    info->max_rx_queues = kMaxQueues;
+    info->max_tx_queues = kMaxQueues;
+    info->max_mac_addrs = kMaxMacs;
+    info->rx_offload_capa =
+        kRxOffloads | (shared.linear ? 0 : uint64_t{RTE_ETH_RX_OFFLOAD_SCATTER});
+    info->tx_offload_capa = kTxOffloads;
+    // The rings are the driver's; these bound what an application may wish for.
+    const rte_eth_desc_lim limits = {
+        .nb_max = kMaxQueueSize,
+        .nb_min = 1,
+        .nb_align = 1,
+        .nb_seg_max = UINT16_MAX,
+        .nb_mtu_seg_max = UINT16_MAX};
+    info->rx_desc_lim = limits;
+    info->tx_desc_lim = limits;
+    info->default_rxportconf = {.burst_size = 32, .ring_size = 1024, .nb_queues = 1};
+    info->default_txportconf = {.burst_size = 32, .ring_size = 1024, .nb_queues = 1};
+    info->speed_capa = rte_eth_speed_bitflag(shared.speed, shared.full_duplex ? 1 : 0);
+    info->dev_capa &=
+        ~uint64_t{RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP | RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP};
+    return 0;
+}
+
+int fw_version_get(rte_eth_dev* dev, char* text, size_t room) {
+    const DeviceInfo info = port_of(dev).info();
+    std::string version = "VDUSE API " + std::to_string(info.api_version);
+    for (const std::string& name : kernel_feature_names(info.kernel_features))
+        version += " " + name;
+    if (room <= version.size())
+        return static_cast<int>(version.size() + 1);
+    rte_strscpy(text, version.c_str(), room);
+    return 0;
+}
+
+int priv_dump(rte_eth_dev* dev, FILE* file) {
+    const Port& port = port_of(dev);
+    const DeviceInfo info = port.info();
+    const auto list = [&](const char* what, const std::vector<std::string>& names) {
+        std::fprintf(file, "  %s:", what);
+        for (const std::string& name : names)
+            std::fprintf(file, " %s", name.c_str());
+        std::fprintf(file, "\n");
+    };
+    std::fprintf(file, "VDUSE device %s\n", port.name().c_str());
+    list("status", status_names(info.status));
+    list("features", feature_names(info.features));
+    std::fprintf(
+        file, "  queue pairs: %u, in use %u\n", info.queue_pairs, port.device->active_pairs()
+    );
+    for (size_t i = 0; i < info.groups.size(); ++i) {
+        const GroupInfo& group = info.groups[i];
+        std::fprintf(
+            file,
+            "  group %zu: queues %u to %u%s, address space %u\n",
+            i,
+            group.first_queue,
+            group.last_queue,
+            group.control ? " (control)" : "",
+            group.asid
+        );
+    }
+    for (size_t i = 0; i < info.spaces.size(); ++i)
+        for (const RegionInfo& region : info.spaces[i])
+            std::fprintf(
+                file,
+                "  space %zu: 0x%" PRIx64 "-0x%" PRIx64 " %s%s node %d\n",
+                i,
+                region.first,
+                region.last,
+                region.readable ? "r" : "",
+                region.writable ? "w" : "",
+                region.node
+            );
+    for (const std::string& problem : info.problems)
+        std::fprintf(file, "  problem: %s\n", problem.c_str());
+    return 0;
+}
+
+int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode) {
+    const char* const mergeable = port.mergeable() ? " mergeable" : "";
+    std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
+    return 0;
+}
+
+int rx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    const Port& port = port_of(dev);
+    return describe_burst(port, port.scatter ? " scattered" : "", *mode);
+}
+
+int tx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
+    return describe_burst(port_of(dev), "", *mode);
+}
+
+// --- its life
+
+int configure(rte_eth_dev* dev) {
+    port_of(dev).set_rules();
+    return 0;
+}
+
+template <class Queues>
+void start_queues(void** queues, uint16_t count, uint8_t* states) {
+    for (uint16_t i = 0; i < count; ++i) {
+        auto& queue = *static_cast<Queues*>(queues[i]);
+        queue.running = !queue.deferred;
+        states[i] = queue.deferred ? RTE_ETH_QUEUE_STATE_STOPPED : RTE_ETH_QUEUE_STATE_STARTED;
+    }
+}
+
+template <class Queues>
+void stop_queues(void** queues, uint16_t count, uint8_t* states) {
+    for (uint16_t i = 0; i < count; ++i) {
+        if (queues[i] != nullptr)
+            static_cast<Queues*>(queues[i])->running = false;
+        states[i] = RTE_ETH_QUEUE_STATE_STOPPED;
+    }
+}
+
+/// Whether what the application configured is still there, and is enough.
+Result<void> may_start(const rte_eth_dev* dev) {
+    const rte_eth_dev_data& data = *dev->data;
+    // ethdev would let the application poll queues that are not there.
+    if (data.nb_rx_queues == 0 && data.nb_tx_queues == 0)
+        return Error{
+            EINVAL,
+            "start: it has no queues, as a port that was taken out of a bond: configure it again"};
+    const auto is_missing = [](const void* queue) { return queue == nullptr; };
+    if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
+        std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))
+        return Error{EINVAL, "start: a queue was configured but not set up"};
+    return check_mtu(dev, data.mtu);
+}
+
+int start(rte_eth_dev* dev) {
+    Port& port = port_of(dev);
+    rte_eth_dev_data& data = *dev->data;
+    port.set_rules();
+    if (const int error = report(port, may_start(dev)); error != 0)
+        return error;
+    for (uint16_t i = 0; i < data.nb_rx_queues; ++i) {
+        rx_queue(dev, i).stride = data.nb_rx_queues;
+        rx_queue(dev, i).next = i;
+    }
+    if (data.dev_conf.intr_conf.rxq != 0)
+        if (const int error = report(port, port.install_interrupts()); error != 0) {
+            port.remove_interrupts();
+            return error;
+        }
+    start_queues<RxQueue>(data.rx_queues, data.nb_rx_queues, data.rx_queue_state);
+    start_queues<TxQueue>(data.tx_queues, data.nb_tx_queues, data.tx_queue_state);
+    port.start();
+    return 0;
+}
+
+int stop(rte_eth_dev* dev) {
+    Port& port = port_of(dev);
+    rte_eth_dev_data& data = *dev->data;
+    data.dev_started = 0;
+    stop_queues<RxQueue>(data.rx_queues, data.nb_rx_queues, data.rx_queue_state);
+    stop_queues<TxQueue>(data.tx_queues, data.nb_tx_queues, data.tx_queue_state);
+    port.stop();
+    port.remove_interrupts();
+    return 0;
+}
+
+void rx_queue_release(rte_eth_dev* dev, uint16_t index) {
+    const std::unique_ptr<RxQueue> gone(
+        static_cast<RxQueue*>(std::exchange(dev->data->rx_queues[index], nullptr))
+    );
+}
+
+void tx_queue_release(rte_eth_dev* dev, uint16_t index) {
+    const std::unique_ptr<TxQueue> gone(
+        static_cast<TxQueue*>(std::exchange(dev->data->tx_queues[index], nullptr))
+    );
+}
+
+int rx_queue_setup(
+    rte_eth_dev* dev,
+    uint16_t index,
+    uint16_t descriptors,
+    unsigned socket,
+    const rte_eth_rxconf* conf,
+    rte_mempool* pool
+) {
+    if (pool == nullptr)
+        return -EINVAL;
+    auto queue = std::unique_ptr<RxQueue>(new (std::nothrow) RxQueue);
+    if (!queue)
+        return -ENOMEM;
+    queue->port = &port_of(dev);
+    queue->index = index;
+    queue->node = static_cast<int>(socket);
+    queue->descriptors = descriptors;
+    queue->deferred = conf->rx_deferred_start != 0;
+    queue->pool = pool;
+    dev->data->rx_queues[index] = queue.release();
+    return 0;
+}
+
+int tx_queue_setup(
+    rte_eth_dev* dev,
+    uint16_t index,
+    uint16_t descriptors,
+    unsigned /*socket*/,
+    const rte_eth_txconf* conf
+) {
+    auto queue = std::unique_ptr<TxQueue>(new (std::nothrow) TxQueue);
+    if (!queue)
+        return -ENOMEM;
+    queue->port = &port_of(dev);
+    queue->index = index;
+    queue->descriptors = descriptors;
+    queue->deferred = conf->tx_deferred_start != 0;
+    dev->data->tx_queues[index] = queue.release();
+    return 0;
+}
+
+int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
+    rx_queue(dev, index).running = true;
+    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
+    return 0;
+}
+
+int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
+    rx_queue(dev, index).running = false;
+    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
+    return 0;
+}
+
+int tx_queue_start(rte_eth_dev* dev, uint16_t index) {
+    tx_queue(dev, index).running = true;
+    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
+    return 0;
+}
+
+int tx_queue_stop(rte_eth_dev* dev, uint16_t index) {
+    tx_queue(dev, index).running = false;
+    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
+    return 0;
+}
+
+void rxq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_rxq_info* info) {
+    const RxQueue& queue = rx_queue(dev, index);
+    info->mp = queue.pool;
+    info->scattered_rx = queue.port->scatter ? 1 : 0;
+    info->nb_desc = queue.descriptors;
+    info->conf.rx_deferred_start = queue.deferred ? 1 : 0;
+    info->conf.rx_drop_en = 0;
+    info->conf.offloads = dev->data->dev_conf.rxmode.offloads;
+}
+
+void txq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_txq_info* info) {
+    const TxQueue& queue = tx_queue(dev, index);
+    info->nb_desc = queue.descriptors;
+    info->conf.tx_deferred_start = queue.deferred ? 1 : 0;
+    info->conf.offloads = dev->data->dev_conf.txmode.offloads;
+}
+
+// Frames that were sent are freed at once.
+int tx_done_cleanup(void* /*queue*/, uint32_t /*count*/) {
+    return 0;
+}
+
+// --- rx interrupts
+
+int rx_interrupt_enable(rte_eth_dev* dev, uint16_t index) {
+    return enable_interrupt(rx_queue(dev, index)) ? 0 : -EAGAIN;
+}
+
+int rx_interrupt_disable(rte_eth_dev* dev, uint16_t index) {
+    disable_interrupt(rx_queue(dev, index));
+    return 0;
+}
+
+// --- link, MTU, addresses, VLANs
+
+int link_update(rte_eth_dev* dev, int /*wait*/) {
+    const Shared& shared = shared_of(dev);
+    const rte_eth_link link = link_of(shared.up, shared.speed, shared.full_duplex);
+    return rte_eth_linkstatus_set(dev, &link);
+}
+
+int set_link_up(rte_eth_dev* dev) {
+    port_of(dev).set_admin(true);
+    return 0;
+}
+
+int set_link_down(rte_eth_dev* dev) {
+    port_of(dev).set_admin(false);
+    return 0;
+}
+
+int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
+    Port& port = port_of(dev);
+    if (mtu < kMinMtu || mtu > port.max_mtu())
+        return -EINVAL;
+    // Those of a port that is stopped may get other mbufs before it starts.
+    if (dev->data->dev_started != 0)
+        if (const int error = report(port, check_mtu(dev, mtu)); error != 0)
+            return error;
+    port.longest = max_frame(mtu);
+    return 0;
+}
+
+// The port has one peer, and receives all that it sends, for whomever it is: nothing is to be
+// switched on.
+int receive_all(rte_eth_dev* /*dev*/) {
+    return 0;
+}
+
+int mac_addr_add(
+    rte_eth_dev* /*dev*/, rte_ether_addr* /*mac*/, uint32_t /*index*/, uint32_t /*pool*/
+) {
+    return 0;
+}
+
+void mac_addr_remove(rte_eth_dev* /*dev*/, uint32_t /*index*/) {
+}
+
+int set_mc_addr_list(rte_eth_dev* /*dev*/, rte_ether_addr* /*list*/, uint32_t /*count*/) {
+    return 0;
+}
+
+int mac_addr_set(rte_eth_dev* dev, rte_ether_addr* mac) {
+    std::array<uint8_t, 6> bytes;
+    std::copy_n(mac->addr_bytes, bytes.size(), bytes.begin());
+    Port& port = port_of(dev);
+    return report(port, port.set_mac(bytes));
+}
+
+int vlan_filter_set(rte_eth_dev* dev, uint16_t vlan, int on) {
+    std::atomic<uint64_t>& word = port_of(dev).vlans[vlan / 64];
+    const uint64_t bit = uint64_t{1} << vlan % 64;
+    if (on != 0)
+        word.fetch_or(bit, std::memory_order_relaxed);
+    else
+        word.fetch_and(~bit, std::memory_order_relaxed);
+    return 0;
+}
+
+int vlan_offload_set(rte_eth_dev* dev, int /*mask*/) {
+    port_of(dev).set_rules();
+    return 0;
+}
+
+// --- statistics
+
+/// In any process. nullptr: the primary does not answer.
+const PortStats* stats_of(const rte_eth_dev* dev, PortStats& room) {
+    if (dev->process_private != nullptr) {
+        room = port_of(dev).stats();
+        return &room;
+    }
+    Shared& shared = shared_of(dev);
+    return shared.ask() ? &shared.stats : nullptr;
+}
+
+template <class Queues>
+int stats_get(rte_eth_dev* dev, rte_eth_stats* stats, Queues* queues) {
+    PortStats room;
+    const PortStats* port = stats_of(dev, room);
+    if (port == nullptr)
+        return -ETIMEDOUT;
+    add_up(*port, *stats);
+    if (queues != nullptr)
+        add_up_queues(*port, *queues);
+    return 0;
+}
+
+int stats_reset(rte_eth_dev* dev) {
+    port_of(dev).reset_stats();
+    return 0;
+}
+
+int xstats_get_names(rte_eth_dev* dev, rte_eth_xstat_name* names, unsigned room) {
+    const uint16_t pairs = shared_of(dev).pairs;
+    const unsigned count = xstat_count(pairs);
+    if (names != nullptr && room >= count)
+        name_xstats(pairs, {names, count});
+    return static_cast<int>(count);
+}
+
+int xstats_get(rte_eth_dev* dev, rte_eth_xstat* values, unsigned room) {
+    const unsigned count = xstat_count(shared_of(dev).pairs);
+    if (values == nullptr || room < count)
+        return static_cast<int>(count);
+    PortStats stats;
+    const PortStats* port = stats_of(dev, stats);
+    if (port == nullptr)
+        return -ETIMEDOUT;
+    get_xstats(*port, {values, count});
+    return static_cast<int>(count);
+}
+
+// --- the tables
+
+eth_dev_ops secondary_ops() {
+    eth_dev_ops ops{};
+    ops.dev_close = close;
+    ops.dev_infos_get = infos_get;
+    ops.link_update = link_update;
+    ops.stats_get = VDUSE_STATS_GET(stats_get);
+    ops.xstats_get = xstats_get;
+    ops.xstats_get_names = xstats_get_names;
+    return ops;
+}
+
+eth_dev_ops primary_ops() {
+    eth_dev_ops ops = secondary_ops();
+    ops.dev_configure = configure;
+    ops.dev_start = start;
+    ops.dev_stop = stop;
+    ops.dev_set_link_up = set_link_up;
+    ops.dev_set_link_down = set_link_down;
+    ops.promiscuous_enable = receive_all;
+    ops.promiscuous_disable = receive_all;
+    ops.allmulticast_enable = receive_all;
+    ops.allmulticast_disable = receive_all;
+    ops.mac_addr_add = mac_addr_add;
+    ops.mac_addr_remove = mac_addr_remove;
+    ops.mac_addr_set = mac_addr_set;
+    ops.set_mc_addr_list = set_mc_addr_list;
+    ops.mtu_set = mtu_set;
+    ops.stats_reset = stats_reset;
+    ops.xstats_reset = stats_reset;
+    ops.rxq_info_get = rxq_info_get;
+    ops.txq_info_get = txq_info_get;
+    ops.rx_burst_mode_get = rx_burst_mode;
+    ops.tx_burst_mode_get = tx_burst_mode;
+    ops.fw_version_get = fw_version_get;
+    ops.vlan_filter_set = vlan_filter_set;
+    ops.vlan_offload_set = vlan_offload_set;
+    ops.rx_queue_start = rx_queue_start;
+    ops.rx_queue_stop = rx_queue_stop;
+    ops.tx_queue_start = tx_queue_start;
+    ops.tx_queue_stop = tx_queue_stop;
+    ops.rx_queue_setup = rx_queue_setup;
+    ops.rx_queue_release = rx_queue_release;
+    ops.tx_queue_setup = tx_queue_setup;
+    ops.tx_queue_release = tx_queue_release;
+    ops.rx_queue_intr_enable = rx_interrupt_enable;
+    ops.rx_queue_intr_disable = rx_interrupt_disable;
+    ops.tx_done_cleanup = tx_done_cleanup;
+    ops.eth_dev_priv_dump = priv_dump;
+    return ops;
+}
+
+}  // namespace
+
+const eth_dev_ops kOps = primary_ops();
+const eth_dev_ops kSecondaryOps = secondary_ops();
+
+void set_fast_path(rte_eth_dev* dev) {
+    dev->rx_pkt_burst = rx_burst;
+    dev->tx_pkt_burst = tx_burst;
+    dev->rx_queue_count = [](void* queue) -> CountResult {
+        return static_cast<CountResult>(rx_waiting(*static_cast<RxQueue*>(queue)));
+    };
+    dev->rx_descriptor_status = [](void* raw, uint16_t offset) -> int {
+        auto& queue = *static_cast<RxQueue*>(raw);
+        if (offset >= queue.descriptors)
+            return -EINVAL;
+        return offset < rx_waiting(queue) ? RTE_ETH_RX_DESC_DONE : RTE_ETH_RX_DESC_AVAIL;
+    };
+    dev->tx_descriptor_status = [](void* raw, uint16_t offset) -> int {
+        auto& queue = *static_cast<TxQueue*>(raw);
+        if (offset >= queue.descriptors)
+            return -EINVAL;
+        return offset < tx_waiting(queue) ? RTE_ETH_TX_DESC_DONE : RTE_ETH_TX_DESC_FULL;
+    };
+    set_tx_queue_count(dev, [](void* raw) -> int {
+        auto& queue = *static_cast<TxQueue*>(raw);
+        return queue.descriptors -
+               std::min<int>(queue.descriptors, static_cast<int>(tx_waiting(queue)));
+    });
+}
+
+void set_no_path(rte_eth_dev* dev) {
+    dev->rx_pkt_burst = rte_eth_pkt_burst_dummy;
+    dev->tx_pkt_burst = rte_eth_pkt_burst_dummy;
+    dev->rx_queue_count = [](void*) -> CountResult { return 0; };
+    dev->rx_descriptor_status = [](void*, uint16_t) { return -ENOTSUP; };
+    dev->tx_descriptor_status = [](void*, uint16_t) { return -ENOTSUP; };
+    set_tx_queue_count(dev, [](void*) -> int { return -ENOTSUP; });
+}
+
+int close(rte_eth_dev* dev) {
+    if (rte_eal_process_type() != RTE_PROC_PRIMARY)
+        return 0;
+    if (dev->process_private == nullptr)
+        return 0;
+    stop(dev);
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; ++i)
+        rx_queue_release(dev, i);
+    for (uint16_t i = 0; i < dev->data->nb_tx_queues; ++i)
+        tx_queue_release(dev, i);
+    std::unique_ptr<Port>(static_cast<Port*>(std::exchange(dev->process_private, nullptr))).reset();
+    rte_intr_instance_free(std::exchange(dev->intr_handle, nullptr));
+    return 0;
+}
+
+}  // namespace vduse::pmd

@@ -1,0 +1,54 @@
+#include "secondary.h"
+#include "vduse/info.h"
+
+#include <unistd.h>
+
+namespace vduse::pmd {
+namespace {
+
+void subtract(QueueStats& stats, const QueueStats& before) {
+    stats.frames -= before.frames;
+    stats.bytes -= before.bytes;
+    stats.dropped -= before.dropped;
+    for (size_t i = 0; i < stats.drops.size(); ++i)
+        stats.drops[i] -= before.drops[i];
+    stats.no_mbuf -= before.no_mbuf;
+    stats.no_buffer -= before.no_buffer;
+    stats.interrupts -= before.interrupts;
+    stats.misses -= before.misses;
+}
+
+void subtract(Traffic& traffic, const Traffic& before) {
+    traffic.frames -= before.frames;
+    traffic.bytes -= before.bytes;
+}
+
+}  // namespace
+
+PortStats& PortStats::operator-=(const PortStats& before) {
+    for (size_t i = 0; i < pair.size(); ++i) {
+        subtract(pair[i].from_guest, before.pair[i].from_guest);
+        subtract(pair[i].to_guest, before.pair[i].to_guest);
+    }
+    for (size_t i = 0; i < tx_queue.size(); ++i) {
+        subtract(rx_queue[i], before.rx_queue[i]);
+        subtract(tx_queue[i], before.tx_queue[i]);
+    }
+    subtract(vlan_filtered, before.vlan_filtered);
+    vlan_errors -= before.vlan_errors;
+    return *this;
+}
+
+bool Shared::ask(std::chrono::milliseconds limit) {
+    const uint32_t mine = wanted.fetch_add(1, std::memory_order_acq_rel) + 1;
+    const auto end = std::chrono::steady_clock::now() + limit;
+    // Numbers may wrap, and a later question's answer is as good.
+    while (static_cast<int32_t>(made.load(std::memory_order_acquire) - mine) < 0) {
+        if (std::chrono::steady_clock::now() > end)
+            return false;
+        ::usleep(1000);
+    }
+    return true;
+}
+
+}  // namespace vduse::pmd

@@ -1,0 +1,22 @@
+// What a DeviceConfig means: its validation, the features that it offers, its configuration space.
+#pragma once
+
+#include "device/state.h"
+#include "net/filter.h"
+#include "vduse/config.h"
+#include "vduse/result.h"
+#include "virtio/config_space.h"
+#include "virtio/features.h"
+
+namespace vduse::device {
+
+/// The ring size of the control queue. QEMU's own shadow ring has 64 entries, and a driver that
+/// never sets the queue up leaves the size to us.
+inline constexpr uint16_t kControlQueueSize = 64;
+
+/// The pairs and the features of a device, with a control queue or without.
+Shape shape_of(const DeviceConfig& config, bool with_control);
+
+virtio::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape);
+
+}  // namespace vduse::device

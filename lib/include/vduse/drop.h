@@ -1,0 +1,23 @@
+// Why a frame or a chain did not go through.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace vduse {
+
+enum class Drop : uint8_t {
+    malformed,   ///< the chain broke a rule of the ring, or is not mapped
+    bad_header,  ///< the virtio-net header asks for what was not negotiated
+    too_short,   ///< no room for, or no content of, header and Ethernet header
+    too_long,    ///< longer than the MTU allows
+    filtered,    ///< to_guest: the driver's receive filter
+    no_room,     ///< to_guest: larger than the buffers that the driver offers
+};
+inline constexpr size_t kDropReasons = 6;
+
+inline constexpr std::array<const char*, kDropReasons> kDropNames = {
+    "malformed", "bad_header", "too_short", "too_long", "filtered", "no_room"};
+
+}  // namespace vduse

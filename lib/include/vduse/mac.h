@@ -1,0 +1,11 @@
+// An Ethernet address, in the order of the wire.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+namespace vduse {
+
+using MacAddress = std::array<uint8_t, 6>;
+
+}  // namespace vduse

@@ -1,0 +1,195 @@
+#include "net/control_queue.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "net/cursor.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
+#include "virtio/features.h"
+
+namespace vduse::net {
+namespace {
+
+using Data = std::span<const uint8_t>;
+
+/// Ten thousand MAC addresses; Linux sends as many as it has in one command.
+constexpr uint32_t kMaxCommand = 64 * 1024;
+constexpr uint8_t kAckOk = 0;
+constexpr uint8_t kAckError = 1;
+
+template <class T>
+T value_at(Data data, size_t offset) {
+    T value;
+    std::memcpy(&value, data.data() + offset, sizeof value);
+    return value;
+}
+
+bool set_mode(bool& mode, Data data) {
+    if (data[0] > 1)
+        return false;
+    mode = data[0] == 1;
+    return true;
+}
+
+/// One table of MAC_TABLE_SET at the front of `data`: a count and so many addresses. Advances
+/// `data`.
+bool take_mac_table(Data& data, MacTable& table) {
+    if (data.size() < sizeof(uint32_t))
+        return false;
+    const size_t entries = value_at<uint32_t>(data, 0);
+    data = data.subspan(sizeof(uint32_t));
+    if (entries > data.size() / sizeof(MacAddress))
+        return false;
+    table = MacTable{};
+    table.everything = entries > kMaxMacs;
+    if (!table.everything) {
+        table.addresses.resize(entries);
+        if (entries != 0)
+            std::memcpy(table.addresses.data(), data.data(), entries * sizeof(MacAddress));
+        std::sort(table.addresses.begin(), table.addresses.end());
+    }
+    data = data.subspan(entries * sizeof(MacAddress));
+    return true;
+}
+
+bool set_mac_tables(ControlState& state, Data data) {
+    return take_mac_table(data, state.filter.unicast) &&
+           take_mac_table(data, state.filter.multicast) && data.empty();
+}
+
+bool set_mac(ControlState& state, Data data) {
+    std::copy(data.begin(), data.end(), state.filter.mac.begin());
+    return true;
+}
+
+bool set_vlan(ControlState& state, Data data, bool pass) {
+    const auto vlan = value_at<uint16_t>(data, 0);
+    if (vlan >= kVlans)
+        return false;
+    state.filter.vlans.set(vlan, pass);
+    return true;
+}
+
+struct Command {
+    uint8_t class_id;
+    uint8_t command;
+    uint64_t feature;  ///< must have been negotiated
+    uint32_t min_bytes;
+    uint32_t max_bytes;
+    bool (*execute)(ControlState&, Data);
+};
+
+// 5.1.6.5.1 receive modes, 5.1.6.5.2 MAC addresses, 5.1.6.5.3 VLANs. Numbers: linux/virtio_net.h.
+// MQ_VQ_PAIRS_SET (5.1.6.5.5) is checked against the device's own limit after its row.
+constexpr uint8_t kClassMq = 4;
+constexpr Command kCommands[] = {
+    {0,
+     0,
+     virtio::kFeatureCtrlRx,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.promiscuous, d); }},
+    {0,
+     1,
+     virtio::kFeatureCtrlRx,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.all_multicast, d); }},
+    {0,
+     2,
+     virtio::kFeatureCtrlRxExtra,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.all_unicast, d); }},
+    {0,
+     3,
+     virtio::kFeatureCtrlRxExtra,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.no_multicast, d); }},
+    {0,
+     4,
+     virtio::kFeatureCtrlRxExtra,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.no_unicast, d); }},
+    {0,
+     5,
+     virtio::kFeatureCtrlRxExtra,
+     1,
+     1,
+     [](auto& s, Data d) { return set_mode(s.filter.no_broadcast, d); }},
+    {1, 0, virtio::kFeatureCtrlRx, 8, kMaxCommand, set_mac_tables},
+    {1, 1, virtio::kFeatureCtrlMacAddr, 6, 6, set_mac},
+    {2, 0, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d) { return set_vlan(s, d, true); }},
+    {2, 1, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d) { return set_vlan(s, d, false); }},
+    {kClassMq,
+     0,
+     virtio::kFeatureMq,
+     2,
+     2,
+     [](auto& s, Data d) {
+         s.active_pairs = value_at<uint16_t>(d, 0);
+         return true;
+     }},
+};
+
+}  // namespace
+
+void ControlQueue::reset(uint64_t features, const MacAddress& mac) {
+    features_ = features;
+    state_ = ControlState{};
+    state_.filter.mac = mac;
+    state_.filter.vlan_filtering = (features & virtio::kFeatureCtrlVlan) != 0;
+}
+
+bool ControlQueue::execute(Data command) {
+    ++counters_.commands;
+    const auto accepted = [&] {
+        if (command.size() < 2)
+            return false;
+        const Data data = command.subspan(2);
+        const auto* const row =
+            std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Command& c) {
+                return c.class_id == command[0] && c.command == command[1];
+            });
+        if (row == std::end(kCommands) || (features_ & row->feature) == 0 ||
+            data.size() < row->min_bytes || data.size() > row->max_bytes)
+            return false;
+        ControlState next = state_;
+        if (!row->execute(next, data))
+            return false;
+        if (next.active_pairs == 0 || next.active_pairs > max_pairs_)
+            return false;
+        if (!publish_(next))
+            return false;
+        state_ = std::move(next);
+        return true;
+    }();
+    if (!accepted)
+        ++counters_.refused;
+    return accepted;
+}
+
+uint16_t ControlQueue::serve(ring::SplitRing& ring) {
+    std::array<ring::Chain, kMaxBurst> chains;
+    const uint16_t seen = ring.peek(chains);
+    std::vector<uint8_t> command;
+    // One by one: a command is answered before the next is executed.
+    for (const ring::Chain& chain : std::span(chains).first(seen)) {
+        uint32_t written = 0;
+        if (chain.good && chain.writable_bytes != 0) {
+            // A command longer than any is not copied, and is as wrong as an empty one.
+            const bool fits = chain.readable_bytes <= kMaxCommand;
+            command.resize(fits ? chain.readable_bytes : 0);
+            Cursor(chain.readable()).fetch(command.data(), static_cast<uint32_t>(command.size()));
+            const uint8_t ack = execute(command) ? kAckOk : kAckError;
+            written = Cursor(chain.writable()).store(&ack, sizeof ack);
+        }
+        ring.complete({&written, 1});
+    }
+    return seen;
+}
+
+}  // namespace vduse::net

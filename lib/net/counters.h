@@ -1,0 +1,25 @@
+// Counters of one virtqueue: one writer (the thread inside the gate), any reader.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/counter.h"
+#include "vduse/drop.h"
+
+namespace vduse::net {
+
+struct QueueCounters {
+    Counter frames;
+    Counter bytes;  ///< without the virtio-net header
+    std::array<Counter, kDropReasons> drops;
+    Counter no_buffer;  ///< to_guest: bursts of which frames were left for want of buffers
+    Counter no_mbuf;    ///< bursts put off because the mempool was empty: nothing is lost
+    Counter interrupts;
+    Counter misses;  ///< chains that waited for control to look for their memory
+
+    void drop(Drop reason) noexcept { drops[static_cast<size_t>(reason)].add(1); }
+};
+
+}  // namespace vduse::net

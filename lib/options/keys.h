@@ -1,0 +1,24 @@
+// The keys of a device as people write them, for vduse-dp's --device and for the devargs of
+// net_vduse: each function reads the value of the key that it is called after. Pure functions.
+#pragma once
+
+#include "options/parse.h"
+#include "vduse/config.h"
+
+namespace vduse::keys {
+
+parse::Complaint queues(DeviceConfig& config, parse::Text value);
+parse::Complaint queue_size(DeviceConfig& config, parse::Text value);
+/// A number of bytes, with K, M or G behind it or not.
+parse::Complaint bounce(DeviceConfig& config, parse::Text value);
+parse::Complaint mac(DeviceConfig& config, parse::Text value);
+parse::Complaint mtu(DeviceConfig& config, parse::Text value);
+parse::Complaint speed(DeviceConfig& config, parse::Text value);
+parse::Complaint profile(DeviceConfig& config, parse::Text value);
+parse::Complaint ctrl_vq(DeviceConfig& config, parse::Text value);
+parse::Complaint groups(DeviceConfig& config, parse::Text value);
+parse::Complaint spaces(DeviceConfig& config, parse::Text value);
+parse::Complaint persist(DeviceConfig& config, parse::Text value);
+parse::Complaint attach(DeviceConfig& config, parse::Text value);
+
+}  // namespace vduse::keys

@@ -1,0 +1,215 @@
+// Switch: worker lcores between ports that are rte_rings, so that the test is at the other end.
+#include "app/datapath/switch.h"
+
+#include <gtest/gtest.h>
+#include <rte_cycles.h>
+#include <rte_eth_ring.h>
+#include <rte_ethdev.h>
+#include <rte_ring.h>
+
+#include <array>
+#include <chrono>
+#include <string>
+#include <thread>
+
+#include "base/counter.h"
+#include "net/header.h"
+#include "support/eal.h"
+#include "vduse/limits.h"
+
+namespace vduse::app {
+namespace {
+
+constexpr unsigned kPorts = 3;
+constexpr uint16_t kMtu = 1500;
+constexpr auto kLimit = std::chrono::seconds(20);
+
+/// Two lcores, which may share a CPU.
+const bool with_worker = [] {
+    test::eal_arguments = {"--no-telemetry", "--lcores=0@0,1@0"};
+    return true;
+}();
+
+/// A port and the far end of its cable.
+struct Cable {
+    rte_ring* to_port = nullptr;
+    rte_ring* from_port = nullptr;
+    Endpoint endpoint;
+
+    void plug(const std::string& name, rte_mempool* pool) {
+        to_port = rte_ring_create((name + "rx").c_str(), 256, SOCKET_ID_ANY, 0);
+        from_port = rte_ring_create((name + "tx").c_str(), 256, SOCKET_ID_ANY, 0);
+        ASSERT_TRUE(to_port != nullptr && from_port != nullptr);
+        const int port = rte_eth_from_rings(name.c_str(), &to_port, 1, &from_port, 1, 0);
+        ASSERT_GE(port, 0);
+        endpoint.name = name;
+        endpoint.port = static_cast<uint16_t>(port);
+        endpoint.queues = 1;
+        endpoint.lcores = {LCORE_ID_ANY};
+        endpoint.dropped = std::make_unique<Counter[]>(1);
+        const rte_eth_conf conf{};
+        ASSERT_EQ(rte_eth_dev_configure(endpoint.port, 1, 1, &conf), 0);
+        ASSERT_EQ(rte_eth_rx_queue_setup(endpoint.port, 0, 64, 0, nullptr, pool), 0);
+        ASSERT_EQ(rte_eth_tx_queue_setup(endpoint.port, 0, 64, 0, nullptr), 0);
+        ASSERT_EQ(rte_eth_dev_start(endpoint.port), 0);
+    }
+    void unplug() {
+        (void)rte_eth_dev_stop(endpoint.port);
+        (void)rte_eth_dev_close(endpoint.port);
+        rte_ring_free(to_port);
+        rte_ring_free(from_port);
+    }
+    /// The last byte of a frame that comes out, waiting for it; -1 when none comes.
+    int take() {
+        const auto end = std::chrono::steady_clock::now() + kLimit;
+        while (std::chrono::steady_clock::now() < end) {
+            if (const int last = take_now(); last >= 0)
+                return last;
+            std::this_thread::yield();
+        }
+        return -1;
+    }
+    int take_now() {
+        void* frame = nullptr;
+        if (rte_ring_dequeue(from_port, &frame) != 0)
+            return -1;
+        auto* const mbuf = static_cast<rte_mbuf*>(frame);
+        const int last = *rte_pktmbuf_mtod_offset(mbuf, uint8_t*, mbuf->data_len - 1);
+        rte_pktmbuf_free(mbuf);
+        return last;
+    }
+};
+
+class SwitchTest : public testing::Test {
+  protected:
+    rte_mempool* pool = nullptr;
+    std::array<Cable, kPorts> cables;
+    Switch the_switch;
+
+    void SetUp() override {
+        static int number = 0;
+        const std::string name = "switch" + std::to_string(number++);
+        pool = rte_pktmbuf_pool_create(name.c_str(), 512, 0, 0, 2048 + 128, SOCKET_ID_ANY);
+        ASSERT_NE(pool, nullptr);
+        for (unsigned i = 0; i < kPorts; ++i)
+            cables[i].plug(name + "p" + std::to_string(i), pool);
+    }
+    void TearDown() override {
+        the_switch.stop();
+        for (Cable& cable : cables)
+            cable.unplug();
+        EXPECT_EQ(rte_mempool_in_use_count(pool), 0U) << "mbufs leaked";
+        rte_mempool_free(pool);
+    }
+    void start() {
+        ASSERT_TRUE(the_switch.place());
+        ASSERT_TRUE(the_switch.start(pool));
+    }
+
+    /// A frame from station `from` to station `to`, 0 for everybody, arrives at a port.
+    void give(Cable& cable, uint8_t to, uint8_t from, uint8_t last, uint16_t length = 60) {
+        rte_mbuf* const frame = rte_pktmbuf_alloc(pool);
+        ASSERT_NE(frame, nullptr);
+        auto* const bytes = rte_pktmbuf_mtod(frame, uint8_t*);
+        std::fill_n(bytes, length, uint8_t{0});
+        std::fill_n(bytes, to == 0 ? 6 : 0, uint8_t{0xff});
+        if (to != 0) {
+            bytes[0] = 2;
+            bytes[5] = to;
+        }
+        bytes[6] = 2;
+        bytes[11] = from;
+        bytes[length - 1] = last;
+        frame->data_len = length;
+        frame->pkt_len = length;
+        ASSERT_EQ(rte_ring_enqueue(cable.to_port, frame), 0);
+    }
+};
+
+TEST_F(SwitchTest, APatchCarriesBothWays) {
+    the_switch.patch(cables[0].endpoint, cables[1].endpoint);
+    start();
+    EXPECT_EQ(cables[0].endpoint.lcores, (std::vector<unsigned>{1}));
+    give(cables[0], 2, 1, 11);
+    EXPECT_EQ(cables[1].take(), 11);
+    give(cables[1], 1, 2, 12);
+    EXPECT_EQ(cables[0].take(), 12);
+    EXPECT_EQ(cables[2].endpoint.lcores[0], LCORE_ID_ANY);
+}
+
+// A port that could not be had: what is sent to it is dropped and counted, the others go on.
+TEST_F(SwitchTest, WhatIsForAPortOutOfServiceIsDropped) {
+    const std::array<BridgeMember, kPorts> members_of_bridge = {
+        {{false, 2000}, {false, 2000}, {false, UINT32_MAX}}};
+    auto bridge = Bridge::create("bridge-dead", members_of_bridge, rte_get_tsc_hz());
+    ASSERT_TRUE(bridge);
+    auto dead = make_endpoint("dead", 1);
+    dead->port = RTE_MAX_ETHPORTS - 1;  // there is no such one
+    dead->in_service = false;
+    const std::array<Endpoint*, kPorts> members = {
+        &cables[0].endpoint, &cables[1].endpoint, dead.get()};
+    the_switch.join(**bridge, members);
+    the_switch.patch(cables[2].endpoint, *dead);
+    start();
+    give(cables[2], 2, 1, 40);
+    give(cables[0], 0, 1, 41);
+    EXPECT_EQ(cables[1].take(), 41);
+    const auto end = std::chrono::steady_clock::now() + kLimit;
+    while (dead->dropped[0].read() < 2 && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    EXPECT_EQ(dead->dropped[0].read(), 2U);
+    the_switch.stop();
+    EXPECT_EQ((*bridge)->counters().too_long.read(), 0U);
+}
+
+TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
+    const std::array<BridgeMember, kPorts> kMembers = {
+        {{false, max_frame(kMtu)}, {false, max_frame(kMtu)}, {false, 100}}};
+    auto bridge = Bridge::create("bridge-test", kMembers, 300 * rte_get_tsc_hz());
+    ASSERT_TRUE(bridge);
+    const std::array<Endpoint*, kPorts> members = {
+        &cables[0].endpoint, &cables[1].endpoint, &cables[2].endpoint};
+    the_switch.join(**bridge, members);
+    start();
+    for (const Endpoint* member : members)
+        EXPECT_EQ(member->lcores[0], 1U);
+
+    give(cables[0], 0, 1, 21);
+    EXPECT_EQ(cables[1].take(), 21);
+    EXPECT_EQ(cables[2].take(), 21);
+    give(cables[1], 1, 2, 22);
+    EXPECT_EQ(cables[0].take(), 22);
+    give(cables[0], 2, 1, 23);
+    EXPECT_EQ(cables[1].take(), 23);
+    give(cables[0], 0, 1, 24, 101);  // longer than member 2 may have
+    EXPECT_EQ(cables[1].take(), 24);
+    give(cables[0], 0, 1, 25);
+    // In order, so what was not for member 2 would have come before.
+    EXPECT_EQ(cables[2].take(), 25);
+    EXPECT_EQ(cables[1].take(), 25);
+
+    the_switch.stop();
+    EXPECT_EQ(cables[0].take_now(), -1) << "a frame went back to where it came from";
+    EXPECT_EQ((*bridge)->counters().flooded.read(), 3U);
+    EXPECT_EQ((*bridge)->counters().too_long.read(), 1U);
+    EXPECT_EQ((*bridge)->stations(), 2U);
+}
+
+TEST_F(SwitchTest, AWorkerForgetsSilentStationsByItself) {
+    const std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
+    auto bridge = Bridge::create("bridge-age", kMembers, rte_get_tsc_hz() / 1000);
+    ASSERT_TRUE(bridge);
+    const std::array<Endpoint*, 2> members = {&cables[0].endpoint, &cables[1].endpoint};
+    the_switch.join(**bridge, members);
+    start();
+    give(cables[0], 0, 1, 31);
+    EXPECT_EQ(cables[1].take(), 31);
+    const auto end = std::chrono::steady_clock::now() + kLimit;
+    while ((*bridge)->stations() != 0 && std::chrono::steady_clock::now() < end)
+        std::this_thread::yield();
+    EXPECT_EQ((*bridge)->stations(), 0U);
+    the_switch.stop();
+}
+
+}  // namespace
+}  // namespace vduse::app

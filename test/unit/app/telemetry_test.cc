@@ -1,0 +1,263 @@
+// The telemetry commands, asked through DPDK's socket as dpdk-telemetry.py does, of a device over
+// the fake kernel. This thread is control; the client is another.
+#include "app/report/telemetry.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <string>
+#include <vector>
+
+#include "base/counter.h"
+#include "base/fd.h"
+#include "support/fake_kernel.h"
+#include "support/guest_memory.h"
+#include "support/mbufs.h"
+#include "vduse/info.h"
+
+namespace vduse::app {
+namespace {
+
+using test::FakeDevice;
+using test::FakeKernel;
+
+/// An EAL with telemetry, whose files are in a folder of their own.
+class EalWithTelemetry final : public testing::Environment {
+  public:
+    static inline std::string folder = "/tmp/vduse-telemetry-XXXXXX";
+
+    void SetUp() override {
+        ASSERT_NE(::mkdtemp(folder.data()), nullptr);
+        ASSERT_EQ(::setenv("RUNTIME_DIRECTORY", folder.c_str(), 1), 0);
+        ASSERT_TRUE(test::start_eal({"-l", "0"})) << rte_strerror(rte_errno);
+    }
+    void TearDown() override {
+        rte_eal_cleanup();
+        std::error_code error;
+        std::filesystem::remove_all(folder, error);
+    }
+};
+const testing::Environment* const environment =
+    testing::AddGlobalTestEnvironment(new EalWithTelemetry);
+
+/// One connection, one question. Any thread.
+std::string ask_socket(const std::string& question) {
+    const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = EalWithTelemetry::folder + "/dpdk/rte/dpdk_telemetry.v2";
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    const void* const place = &address;
+    if (::connect(socket.get(), static_cast<const sockaddr*>(place), sizeof address) != 0)
+        return "no connection to " + path;
+    std::vector<char> buffer(65536);
+    if (::recv(socket.get(), buffer.data(), buffer.size(), 0) <= 0)
+        return "no greeting";
+    if (::send(socket.get(), question.data(), question.size(), 0) < 0)
+        return "not sent";
+    const ssize_t bytes = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
+    return bytes > 0 ? std::string(buffer.data(), static_cast<size_t>(bytes)) : "no answer";
+}
+
+class TelemetryTest : public testing::Test {
+  protected:
+    FakeKernel kernel;
+    test::GuestMemory guest;
+    std::unique_ptr<Control> control;
+    std::unique_ptr<Device> device;
+    Endpoint endpoint;
+    std::unique_ptr<Telemetry> telemetry;
+    FakeDevice* vd0 = nullptr;
+
+    TelemetryTest() {
+        guest.add(0, 0xfffff);
+        auto created = Control::create(&kernel);
+        EXPECT_TRUE(created);
+        control = std::move(*created);
+        DeviceConfig config;
+        config.name = "vd0";
+        config.queue_pairs = 2;
+        config.mac = {2, 0, 0, 0, 0, 7};
+        auto added = control->add(config);
+        EXPECT_TRUE(added);
+        device = std::move(*added);
+        vd0 = kernel.device("vd0");
+        vd0->pump = [this] { control->run_once(0); };
+        endpoint.name = "vd0";
+        endpoint.device = device.get();
+        endpoint.queues = 2;
+        endpoint.lcores = {3, 3};
+        endpoint.dropped = std::make_unique<Counter[]>(2);
+        start();
+    }
+    ~TelemetryTest() override {
+        telemetry.reset();
+        device.reset();
+        control.reset();
+    }
+    void start() {
+        telemetry = std::make_unique<Telemetry>(
+            [this] { control->wake(); }, std::vector<const Endpoint*>{&endpoint}, 0
+        );
+    }
+    /// Answers telemetry, as the main lcore does, until `asked` has what it wants.
+    template <class T>
+    T serve_until(std::future<T> asked) {
+        while (asked.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
+            control->run_once(1);
+            telemetry->serve();
+        }
+        return asked.get();
+    }
+    std::string ask(const std::string& question) {
+        return serve_until(std::async(std::launch::async, ask_socket, question));
+    }
+    /// A driver without control queue, whose features are accepted.
+    void start_driver() {
+        vd0->set_status(0);
+        vd0->set_features(uint64_t{0x3} << 32 | uint64_t{1} << 3);
+        EXPECT_TRUE(vd0->set_status(0x0b));
+        vd0->map(0, guest);
+        EXPECT_TRUE(vd0->update_iotlb(0));
+        EXPECT_TRUE(vd0->set_group_asid(1, 1));
+    }
+    static void expect_parts(const std::string& answer, std::initializer_list<const char*> parts) {
+        for (const char* part : parts)
+            EXPECT_NE(answer.find(part), std::string::npos) << answer << "\n  without " << part;
+    }
+};
+
+TEST_F(TelemetryTest, List) {
+    EXPECT_EQ(ask("/vduse/list"), R"({"/vduse/list":["vd0"]})");
+}
+
+TEST_F(TelemetryTest, CommandsAreListedWithHelp) {
+    const std::string commands = ask("/");
+    for (const char* command :
+         {"/vduse/list", "/vduse/info", "/vduse/stats", "/vduse/queue", "/vduse/events"}) {
+        EXPECT_NE(commands.find(command), std::string::npos) << commands;
+        EXPECT_NE(ask(std::string("/help,") + command).find("Parameters"), std::string::npos);
+    }
+}
+
+TEST_F(TelemetryTest, Info) {
+    start_driver();
+    expect_parts(
+        ask("/vduse/info,vd0"),
+        {R"("name":"vd0")",
+         R"("api_version":1,"kernel_features":["QUEUE_READY","SUSPEND"])",
+         R"("status":"0xb","status_names":["ACKNOWLEDGE","DRIVER","FEATURES_OK"])",
+         R"("features":"0x300000008","feature_names":["MTU","VERSION_1","ACCESS_PLATFORM"])",
+         R"("link":"down","broken":"no","queue_pairs":2,"active_pairs":0)",
+         R"("mac":"02:00:00:00:00:07","promiscuous":"yes")",
+         R"("0":{"use":"data","asid":0,"first_queue":0,"last_queue":3,"lcore":3})",
+         R"("1":{"use":"control","asid":1,"first_queue":4,"last_queue":4,"lcore":0})",
+         R"("spaces":{"0":{"region_count":1,"regions":["0x0-0xfffff rw node )",
+         R"("1":{"region_count":0,"regions":[]}})"}
+    );
+}
+
+TEST_F(TelemetryTest, Stats) {
+    endpoint.dropped[0].add(3);
+    endpoint.dropped[1].add(4);
+    expect_parts(
+        ask("/vduse/stats,vd0"),
+        {R"("commands":0,"refused":0)",
+         R"("from_guest":{"frames":0,"bytes":0,"dropped":0,"dropped_malformed":0,)",
+         R"("dropped_no_room":0,"no_mbuf":0,"no_buffer":0,"interrupts":0,"misses":0},"to_guest":{)",
+         R"("not_taken":7}})"}
+    );
+}
+
+TEST_F(TelemetryTest, Queue) {
+    start_driver();
+    EXPECT_TRUE(vd0->set_ready(1));
+    expect_parts(
+        ask("/vduse/queue,vd0,1"),
+        {R"("name":"vd0","queue":1,"use":"from_guest","pair":0,"group":0,"asid":0,"ready":"yes")",
+         R"("running":"no")",
+         R"("stats":{"frames":0,)"}
+    );
+    expect_parts(ask("/vduse/queue,vd0,4"), {R"("use":"control","group":1,"asid":1,"ready":"no")"});
+}
+
+TEST_F(TelemetryTest, Events) {
+    EXPECT_EQ(ask("/vduse/events,vd0"), R"({"/vduse/events":[]})");
+    start_driver();
+    EXPECT_FALSE(vd0->set_group_asid(9, 0));
+    expect_parts(
+        ask("/vduse/events,vd0"),
+        {R"(Z SET_STATUS 0x0: ok, )", R"(Z SET_VQ_GROUP_ASID group 9 asid 0: failed, )", R"( us"])"}
+    );
+    for (int i = 0; i < 100; ++i)
+        EXPECT_TRUE(vd0->update_iotlb(1));
+    const std::string full = ask("/vduse/events,vd0");
+    EXPECT_EQ(full.find("SET_STATUS"), std::string::npos);
+    size_t count = 0;
+    for (size_t at = 0; (at = full.find("UPDATE_IOTLB", at)) != std::string::npos; ++at)
+        ++count;
+    EXPECT_EQ(count, 64U);
+    EXPECT_TRUE(full.ends_with("us\"]}")) << "all of it fits";
+}
+
+TEST_F(TelemetryTest, BadParametersAreRefused) {
+    for (const char* command : {"/vduse/info", "/vduse/stats", "/vduse/events"}) {
+        for (const char* parameters : {"", ",", ",vd1", ",vd", ",vd0,", ",vd0,1", ",vd0 "}) {
+            const std::string answer = ask(std::string(command) + parameters);
+            EXPECT_TRUE(answer.ends_with(":null}")) << command << parameters << ": " << answer;
+        }
+    }
+    for (const char* parameters :
+         {"",
+          ",",
+          ",vd0",
+          ",vd0,",
+          ",vd0,x",
+          ",vd0,-1",
+          ",vd0,1x",
+          ",vd0,1,2",
+          ",vd0,5",
+          ",vd0,4294967296",
+          ",vd1,0",
+          ",,0"}) {
+        const std::string answer = ask(std::string("/vduse/queue") + parameters);
+        EXPECT_TRUE(answer.ends_with(":null}")) << parameters << ": " << answer;
+    }
+    EXPECT_TRUE(ask("/vduse/list,vd0").ends_with(":null}"));
+    EXPECT_TRUE(ask("/vduse/info," + std::string(900, 'x')).ends_with(":null}"));
+}
+
+TEST_F(TelemetryTest, ManyRegionsAreCountedAndTheFirstListed) {
+    const test::GuardedMemory pages(size_t{200} * 0x1000);
+    for (memory::Iova at = 0; at < 200; ++at)
+        vd0->map(0, at * 0x2000, at * 0x2000 + 0xfff, pages.fd(), at * 0x1000, 3);
+    ASSERT_TRUE(vd0->update_iotlb(0));
+    const std::string answer = ask("/vduse/info,vd0");
+    expect_parts(answer, {R"("region_count":200)", R"("0x7e000-0x7efff rw)"});
+    EXPECT_EQ(answer.find("0x80000-0x80fff"), std::string::npos);
+    EXPECT_TRUE(answer.ends_with("}}}}"));
+}
+
+TEST_F(TelemetryTest, SeveralClientsAtOnce) {
+    std::vector<std::future<std::string>> clients;
+    clients.reserve(8);
+    for (int i = 0; i < 8; ++i)
+        clients.push_back(std::async(std::launch::async, ask_socket, "/vduse/queue,vd0,0"));
+    for (auto& client : clients)
+        expect_parts(serve_until(std::move(client)), {R"("use":"to_guest")"});
+}
+
+TEST_F(TelemetryTest, WithoutTheObjectThereIsNoAnswerButNoCrash) {
+    telemetry.reset();
+    EXPECT_TRUE(ask_socket("/vduse/list").ends_with(":null}"));
+    EXPECT_TRUE(ask_socket("/vduse/info,vd0").ends_with(":null}"));
+    start();
+    EXPECT_EQ(ask("/vduse/list"), R"({"/vduse/list":["vd0"]})");
+}
+
+}  // namespace
+}  // namespace vduse::app

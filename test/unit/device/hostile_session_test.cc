@@ -1,0 +1,753 @@
+// Hostile drivers, kernels and data threads against a device in service (doc/hostile-cases.md):
+// rings that cannot work, memory that goes away, kicks and messages at odd moments, neighbours.
+#include <gtest/gtest.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/guest.h"
+#include "device/session.h"
+#include "net/counters.h"
+#include "support/fetch_ledger.h"
+#include "support/session_rig.h"
+#include "support/temporary_folder.h"
+#include "vduse/drop.h"
+
+namespace vduse::test {
+namespace {
+
+using namespace virtio;
+using ring::kDescIndirect;
+using ring::kDescNext;
+using uapi::abi::Request;
+using uapi::abi::RequestType;
+using uapi::abi::Response;
+
+class HostileSession : public SessionTest {
+  protected:
+    [[nodiscard]] uint64_t from_guest_drops(Drop reason) const {
+        return device->from_guest_stats(0).drops[static_cast<size_t>(reason)];
+    }
+};
+
+// DRIVER_OK is answered OK and the queue is not started: addresses may still come, and go, with the
+// queue's own messages.
+TEST_F(HostileSession, Case36_RingsThatCannotWork) {
+    ASSERT_EQ(create(), "");
+    const ring::Layout bad[] = {
+        {64, 0x20008, 0x20400, 0x20600},        // misaligned
+        {64, 0x20000, 0x20400, 0x20400},        // overlapping
+        {64, 0x20000, 0x20400, kRam - 256},     // partly mapped
+        {64, kRam, kRam + 0x400, kRam + 0x600}  // not at all
+    };
+    for (const ring::Layout& layout : bad) {
+        plain_start(kBase, [&] { vd0->set_vq(1, layout); });
+        EXPECT_FALSE(frame_from_guest(0)) << layout.desc;
+        EXPECT_TRUE(frame_to_guest(0)) << "the other queue runs";
+    }
+    plain_start();
+    EXPECT_TRUE(traffic(0));
+}
+
+// One of the buffers of a frame may not be written any more. Nothing of the frame is; what was
+// gathered for it goes back empty, and frames behind it get the buffers that are good.
+TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
+    ASSERT_EQ(create(), "");
+    plain_start(kBase | kFeatureMergeable);
+    GuestMemory more;
+    const Place at = more.add_bytes(0x5000'0000, 0x1000);
+    const int fd = more.entries()[0].memory->fd();
+    const auto offer = [&] {
+        for (const Iova buffer : {kBuffers, at.iova, kBuffers + 0x1000})
+            ring(0).offer({{buffer, 40, true}});
+        ring(0).publish();
+    };
+    const auto allow = [&](uint8_t perm) {
+        vd0->unmap(0, at.iova);
+        vd0->map(0, at.iova, at.iova + 0xfff, fd, 0, perm);
+        EXPECT_TRUE(vd0->update_iotlb(0));
+    };
+    allow(kReadWrite);
+    offer();
+    EXPECT_EQ(give(0), 1U) << "60 bytes and the header fill two buffers";
+    EXPECT_EQ(ring(0).take_used()->len, 40U);
+    EXPECT_EQ(ring(0).take_used()->len, 32U);
+
+    const auto drops = [&](Drop reason) {
+        return device->to_guest_stats(0).drops[static_cast<size_t>(reason)];
+    };
+    allow(kRead);
+    std::memset(at.host, 0xee, 40);
+    offer();  // behind a third one, left of the first offer
+    EXPECT_EQ(give(0), 1U) << "in the two good ones in front";
+    EXPECT_EQ(ring(0).take_used()->len, 40U);
+    EXPECT_EQ(ring(0).take_used()->len, 32U);
+    ring(0).offer({{kBuffers + 0x2000, 40, true}});
+    ring(0).publish();
+    EXPECT_EQ(give(0), 1U) << "the malformed one goes back, two good ones behind it are enough";
+    EXPECT_EQ(drops(Drop::malformed), 1U);
+    EXPECT_EQ(ring(0).take_used()->len, 0U);
+    EXPECT_EQ(ring(0).take_used()->len, 40U);
+    EXPECT_EQ(ring(0).take_used()->len, 32U);
+
+    offer();
+    EXPECT_EQ(give(0), 1U) << "taken and dropped: the second buffer is of no use";
+    EXPECT_EQ(drops(Drop::no_room), 1U);
+    EXPECT_EQ(ring(0).take_used()->len, 0U);
+    EXPECT_EQ(ring(0).take_used(), std::nullopt);
+    for (size_t i = 0; i < 40; ++i)
+        EXPECT_EQ(at.host[i], std::byte{0xee});
+    EXPECT_EQ(device->to_guest_stats(0).frames, 3U);
+}
+
+// -- kicks and messages
+// --------------------------------------------------------------------------------
+
+// However many kicks come, they are one event; a message is answered in the same turn.
+TEST_F(HostileSession, Case79_KickStorm) {
+    ASSERT_EQ(create(), "");
+    qemu_start();
+    for (int round = 0; round < 50; ++round) {
+        for (int kick = 0; kick < 1000; ++kick) {
+            vd0->kick(4);
+            vd0->kick(1);
+            control->wake();
+        }
+        Request request{};
+        request.type = static_cast<uint32_t>(RequestType::get_vq_state);
+        const uint32_t id = vd0->queue(request);
+        control->run_once(0);
+        EXPECT_TRUE(vd0->answer(id));
+    }
+    EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
+    EXPECT_TRUE(traffic(0));
+}
+
+TEST_F(HostileSession, Case80_100_KicksForNobody) {
+    ASSERT_EQ(create(), "");
+    EXPECT_TRUE(vd0->set_status(0));
+    vd0->set_features(kWithMq);
+    EXPECT_TRUE(vd0->set_status(0x08));
+    EXPECT_TRUE(vd0->set_group_asid(1, 1));
+    vd0->map(1, shadow);
+    EXPECT_TRUE(vd0->update_iotlb(1));
+    set_up_shadow(4);
+    EXPECT_TRUE(vd0->set_ready(4));
+    EXPECT_EQ(command(4, {4, 0, 2, 0}), 0xffU) << "nothing is served before DRIVER_OK";
+    EXPECT_EQ(device->info().commands, 0U);
+    EXPECT_TRUE(vd0->set_status(0x0c));
+    settle();
+    EXPECT_EQ(device->info().commands, 1U);
+
+    const UniqueFd kickfd(::dup(vd0->vqs[4].kickfd.get()));
+    ASSERT_TRUE(kickfd);
+    EXPECT_TRUE(vd0->set_status(0));
+    ring(4).offer({{command_at.iova, 4, false}, {ack_at.iova, 1, true}});
+    ring(4).publish();
+    raise_eventfd(kickfd.get());
+    settle();
+    EXPECT_EQ(ring(4).used_idx(), 1) << "nor after a reset";
+    uint64_t kicks = 0;
+    EXPECT_EQ(::read(kickfd.get(), &kicks, sizeof kicks), -1);
+    EXPECT_EQ(errno, EAGAIN) << "drained, or control would spin";
+}
+
+// A device may be destroyed with messages unread; the name is free again.
+TEST_F(HostileSession, Case117_DestroyedWhileMessagesWait) {
+    ASSERT_EQ(create(), "");
+    plain_start();
+    Request request{};
+    request.type = static_cast<uint32_t>(RequestType::set_status);
+    for (const uint8_t status : {uint8_t{0}, uint8_t{3}, uint8_t{0}}) {
+        request.status = status;
+        vd0->queue(request);
+    }
+    EXPECT_TRUE(device->destroy());
+    EXPECT_EQ(kernel.device("vd0"), nullptr);
+    device.reset();
+    control->run_once(0);
+    ASSERT_EQ(create(), "");
+    plain_start();
+    EXPECT_TRUE(traffic(0));
+
+    // On the vDPA bus the kernel keeps device and messages, for the next process to answer.
+    request.status = 3;
+    const uint32_t id = vd0->queue(request);
+    vd0->on_bus = true;
+    const auto busy = device->destroy();
+    ASSERT_FALSE(busy);
+    EXPECT_EQ(busy.error().code, EBUSY);
+    EXPECT_FALSE(vd0->open);
+    EXPECT_EQ(vd0->answer(id), std::nullopt);
+    EXPECT_FALSE(traffic(0)) << "nothing is served without its node";
+}
+
+// After DRIVER_OK a move is done, by the mechanism that does everything else: the queues of the
+// group stop, and start in their new space if their rings are there.
+TEST_F(HostileSession, Case118_GroupMovesWhileItRuns) {
+    ASSERT_EQ(create(), "");
+    qemu_start();
+    EXPECT_TRUE(vd0->set_group_asid(0, 1));
+    EXPECT_FALSE(frame_from_guest(0)) << "its ring is not there";
+    EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U) << "the other group";
+    EXPECT_TRUE(vd0->set_group_asid(0, 0));
+    settle();
+    EXPECT_EQ(take(0), 1U) << "goes on where it was";
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(traffic(1));
+}
+
+// A chain is counted, and no line is written for it.
+TEST_F(HostileSession, Case147_NoLineForAChain) {
+    ASSERT_EQ(create(), "");
+    plain_start();
+    testing::internal::CaptureStderr();
+    for (uint16_t i = 0; i < 1000; ++i) {
+        const auto at = static_cast<uint16_t>(i % 64);
+        const bool loop = i % 2 == 0;
+        ring(1).write_descriptor(
+            at, {loop ? kBuffers : 0x5000'0000U + i, 64, loop ? kDescNext : uint16_t{0}, at}
+        );
+        ring(1).push_head(at);
+        take(0);
+        settle();
+        take(0);
+    }
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    EXPECT_EQ(from_guest_drops(Drop::malformed), 1000U);
+    EXPECT_EQ(device->from_guest_stats(0).misses, 500U);
+}
+
+// A driver that takes its rings away again and again: one line a second for a queue, at most.
+TEST_F(HostileSession, Case147_OneLineASecondForAQueue) {
+    ASSERT_EQ(create(), "");
+    testing::internal::CaptureStderr();
+    const auto start = std::chrono::steady_clock::now();
+    plain_start();
+    for (int i = 0; i < 100; ++i) {
+        vd0->unmap_all(0);
+        EXPECT_TRUE(vd0->update_iotlb(0));
+        map_guest();
+        settle();
+        EXPECT_TRUE(traffic(0));
+        EXPECT_TRUE(ring(1).take_used());
+    }
+    const auto seconds =
+        std::chrono::ceil<std::chrono::seconds>(std::chrono::steady_clock::now() - start);
+    const std::string log = testing::internal::GetCapturedStderr();
+    long lines = 0;
+    for (size_t at = 0; (at = log.find("queue 1 not started", at)) != log.npos; ++at)
+        ++lines;
+    EXPECT_GE(lines, 1) << "the first is written";
+    EXPECT_LE(lines, seconds.count());
+}
+
+// -- neighbours
+// ----------------------------------------------------------------------------------------
+
+/// A device of the same process, with memory of its own, that nobody attacks.
+class Neighbour {
+  public:
+    Neighbour(FakeKernel& kernel, Control& control, Pool& pool) : pool_(pool) {
+        DeviceConfig config;
+        config.name = "vd1";
+        auto added = control.add(config);
+        EXPECT_TRUE(added);
+        device_ = std::move(*added);
+        FakeDevice& vd1 = *kernel.device("vd1");
+        vd1.pump = [&control] { control.run_once(0); };
+        memory_.add_bytes(0, 0x100000);
+        vd1.set_features(kFeatureVersion1 | kFeatureAccessPlatform);
+        EXPECT_TRUE(vd1.set_status(0x0b));
+        vd1.map(0, memory_);
+        EXPECT_TRUE(vd1.update_iotlb(0));
+        for (const uint32_t index : {0U, 1U}) {
+            rings_.emplace_back(
+                RingAreas::behind(memory_.place(index * 0x10000), 64),
+                MockDriver::Options{.size = 64}
+            );
+            vd1.set_vq(index, rings_[index].layout());
+        }
+        EXPECT_TRUE(vd1.set_status(0x0f));
+        for (const uint32_t index : {0U, 1U})
+            EXPECT_TRUE(vd1.set_ready(index));
+        for (int turn = 0; turn < 10; ++turn)
+            control.run_once(0);
+    }
+    /// A frame in each direction.
+    bool traffic() {
+        rings_[1].offer({{0x80000, 72, false}});
+        rings_[1].publish();
+        rte_mbuf* frame = nullptr;
+        const bool from = device_->from_guest(0, pool_.get(), std::span(&frame, 1)) == 1;
+        rings_[0].offer({{0x90000, 2048, true}});
+        rings_[0].publish();
+        const bool to = from && device_->to_guest(0, std::span(&frame, 1)) == 1;
+        if (from && !to)
+            rte_pktmbuf_free(frame);
+        const auto sent = rings_[1].take_used();
+        const auto received = rings_[0].take_used();
+        return to && sent && received && received->len == 72;
+    }
+    [[nodiscard]] uint64_t dropped() const {
+        return device_->from_guest_stats(0).dropped + device_->to_guest_stats(0).dropped;
+    }
+
+  private:
+    Pool& pool_;
+    GuestMemory memory_;
+    std::unique_ptr<Device> device_;
+    std::vector<MockDriver> rings_;
+};
+
+TEST_F(HostileSession, Case145_NeighboursDoNotNotice) {
+    ASSERT_EQ(create(), "");
+    Neighbour neighbour(kernel, *control, pool);
+    const auto chain = [this](ring::Descriptor descriptor) {
+        ring(1).write_descriptor(0, descriptor);
+        ring(1).push_head(0);
+    };
+    const std::vector<std::function<void()>> attacks = {
+        [&] { ring(1).push_head(64); },
+        [&] { ring(1).write_avail_idx(9999); },
+        [&] {
+            chain({kBuffers, 64, kDescNext, 0});
+        },
+        [&] {
+            chain({kBuffers, 64, kDescNext, 64});
+        },
+        [&] {
+            chain({0x5000'0000, 64, 0, 0});
+        },
+        [&] {
+            chain({~uint64_t{0}, 64, 0, 0});
+        },
+        [&] {
+            chain({kBuffers, 0xffffffff, 0, 0});
+        },
+        [&] {
+            chain({kBuffers, 64, kDescIndirect, 0});
+        },
+        [&] { vd0->vqs[1].num = 3; },
+        [&] { vd0->unmap_all(0); },
+        [&] { EXPECT_FALSE(vd0->update_iotlb(7)); },
+        [&] { EXPECT_TRUE(vd0->set_status(0xff)); },
+        [&] { vd0->give_up(); },
+    };
+    for (size_t i = 0; i < attacks.size(); ++i) {
+        plain_start();
+        EXPECT_TRUE(traffic(0)) << "the one before " << i << " is forgotten with a reset";
+        attacks[i]();
+        for (int turn = 0; turn < 3; ++turn) {
+            take(0);
+            EXPECT_TRUE(neighbour.traffic()) << i;
+            EXPECT_TRUE(vd0->broken || vd0->update_iotlb(0));
+            settle();
+        }
+    }
+    EXPECT_EQ(neighbour.dropped(), 0U);
+}
+
+// The owner of guest memory truncates its file while it is mapped. Its queues end, not we.
+TEST_F(HostileSession, Case127_MemoryCutOff) {
+    ASSERT_EQ(create(), "");
+    Neighbour neighbour(kernel, *control, pool);
+    device->set_link(true);
+    plain_start();
+    GuestMemory more;
+    const Place at = more.add_bytes(0x5000'0000, 0x4000);
+    vd0->map(0, more);
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    EXPECT_TRUE(frame_from_guest(0, at.iova));
+    ASSERT_EQ(::ftruncate(more.entries()[0].memory->fd(), 0), 0);
+    offer_from_guest(0, at.iova);
+    EXPECT_EQ(take(0), 1U) << "zeros";
+    settle();
+    EXPECT_FALSE(device->info().link_up);
+    EXPECT_FALSE(frame_from_guest(0)) << "from memory that is still there";
+    EXPECT_EQ(give(0), 0U);
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    EXPECT_FALSE(frame_from_guest(0)) << "until a reset";
+    EXPECT_FALSE(device->broken());
+    EXPECT_TRUE(neighbour.traffic());
+    EXPECT_EQ(neighbour.dropped(), 0U);
+    plain_start();
+    EXPECT_TRUE(device->info().link_up);
+    EXPECT_TRUE(traffic(0));
+}
+
+// -- memory that changes under traffic
+// -----------------------------------------------------------------
+
+/// Makes every fetch of a thread slow, so that whoever looks finds it inside a burst.
+struct Dawdling final : guest::AccessHook {
+    Dawdling() { guest::access_hook = this; }
+    ~Dawdling() { guest::access_hook = nullptr; }
+    void fetched(const void* /*guest*/, size_t /*bytes*/) noexcept override {
+        std::this_thread::yield();
+    }
+};
+
+// A thread that polls a suspended queue passes its gate for a moment each time, and is not inside.
+TEST_F(HostileSession, PositionsWhileAThreadPolls) {
+    ASSERT_EQ(create(), "");
+    qemu_start();
+    std::atomic<bool> stop = false;
+    std::thread data([&] {
+        while (!stop)
+            take(0);
+    });
+    EXPECT_TRUE(vd0->suspend());
+    unsigned refused = 0;
+    for (unsigned i = 0; i < 5000; ++i)
+        refused += vd0->get_vq_state(1) ? 0 : 1;
+    stop = true;
+    data.join();
+    EXPECT_EQ(refused, 0U);
+    settle();
+}
+
+// A data thread never stops; control maps and unmaps guest memory and changes the number of pairs.
+// A mapping that was let go traps, so a frame that went through proves that nothing was used too
+// long.
+TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
+    ASSERT_EQ(create(), "");
+    qemu_start();
+    std::atomic<bool> stop = false;
+    std::atomic<uint64_t> received = 0;
+    std::thread data([&] {
+        const Dawdling dawdling;
+        while (!stop) {
+            for (const uint16_t pair : {uint16_t{0}, uint16_t{1}}) {
+                received += take(pair);
+                give(pair);
+            }
+        }
+    });
+    const int fd = guest.entries()[0].memory->fd();
+    const auto used = [this] {
+        std::array<uint16_t, 4> indices{};
+        for (uint32_t i = 0; i < 4; ++i)
+            indices[i] = ring(i).used_idx();
+        return indices;
+    };
+    std::array<uint16_t, 4> when_answered{};
+    vd0->on_response = [&](const Request& request, const Response&) {
+        if (request.type == static_cast<uint32_t>(RequestType::update_iotlb))
+            when_answered = used();
+    };
+    unsigned touched = 0;
+    uint64_t returned = 0;
+    uint64_t frames = 0;
+    uint64_t offered = 0;
+    for (unsigned round = 0; round < 400 || received == 0; ++round) {
+        for (const uint16_t pair : {uint16_t{0}, uint16_t{1}}) {
+            if (ring(2U * pair + 1).offer({{kBuffers, 72, false}}))
+                ++offered;
+            ring(2U * pair + 1).publish();
+            ring(2U * pair).offer({{kBuffers + 0x10000, 2048, true}});
+            ring(2U * pair).publish();
+            while (ring(2U * pair + 1).take_used())
+                ++returned;
+            while (ring(2U * pair).take_used()) {
+            }
+        }
+        if (round % 4 < 2)
+            vd0->unmap_all(0);
+        else if (vd0->spaces[0].empty())
+            vd0->map(0, guest);
+        EXPECT_TRUE(vd0->update_iotlb(0));
+        if (vd0->spaces[0].empty()) {
+            std::this_thread::sleep_for(std::chrono::microseconds(100));
+            touched += used() != when_answered ? 1 : 0;
+        }
+        const auto pairs = static_cast<uint8_t>(1 + round / 16 % 2);
+        EXPECT_TRUE(round % 16 != 0 || command(4, {4, 0, pairs, 0}) == 0);
+        const uint64_t before = frames;
+        frames = device->from_guest_stats(0).frames + device->from_guest_stats(1).frames;
+        EXPECT_GE(frames, before);
+    }
+    if (vd0->spaces[0].empty())
+        map_guest();
+    while (received != offered)
+        std::this_thread::yield();
+    stop = true;
+    data.join();
+    for (const uint32_t index : {1U, 3U})
+        while (ring(index).take_used())
+            ++returned;
+    EXPECT_EQ(returned, offered) << "each chain once";
+    EXPECT_EQ(device->from_guest_stats(0).dropped + device->from_guest_stats(1).dropped, 0U);
+    EXPECT_EQ(touched, 0U) << "what was taken away is not touched after the answer";
+    settle();
+    EXPECT_EQ(mappings_of(fd).size(), 2U);
+}
+
+/// A Session without Control around it: with its own placer, and with little patience.
+class BareSession : public SessionTest {
+  protected:
+    using Frames = std::vector<std::vector<uint8_t>>;
+    static constexpr std::chrono::milliseconds kPatience{50};
+
+    HeapPlacer placer;
+    UniqueFd wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    std::unique_ptr<device::Session> session;
+
+    DeviceConfig config = two_pairs();
+
+    void SetUp() override { make(); }
+    void make() {
+        auto made = device::Session::create(kernel, config, placer, wake.get(), kPatience);
+        ASSERT_TRUE(made);
+        session = std::move(*made);
+        vd0 = kernel.device("vd0");
+        vd0->pump = [&] {
+            session->handle_messages();
+            session->tick();
+        };
+    }
+    void TearDown() override {
+        session.reset();
+        EXPECT_EQ(placer.live, 0);
+    }
+    /// What a burst of pair 0 brings.
+    Frames burst() {
+        std::array<rte_mbuf*, 8> mbufs;
+        const uint16_t count = session->from_guest(0, pool.get(), mbufs);
+        Frames frames;
+        for (rte_mbuf* mbuf : std::span(mbufs).first(count)) {
+            frames.push_back(content(mbuf));
+            rte_pktmbuf_free(mbuf);
+        }
+        return frames;
+    }
+};
+
+// Messages that come while a data thread is in the middle of a burst wait for its end, in order;
+// the burst sees one snapshot of memory from its first byte to its last.
+TEST_F(BareSession, Case115_126_MessagesInTheMiddleOfABurst) {
+    plain_start();
+    const Iova at = 0x5000'0000;
+    GuestMemory before;
+    GuestMemory after;
+    before.add_bytes(at, 0x1000);
+    after.add_bytes(at, 0x1000, kRead);
+    std::memset(before.host(at), 1, 0x1000);
+    std::memset(after.host(at), 2, 0x1000);
+    std::memset(before.host(at), 0, 12);  // virtio-net headers
+    std::memset(before.host(at + 0x200), 0, 12);
+    std::memset(after.host(at), 0, 12);
+    vd0->map(0, before);
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    offer_from_guest(0, at);
+    offer_from_guest(0, at + 0x200);
+
+    std::atomic<bool> inside = false;
+    Frames frames;
+    std::atomic<bool> left = false;
+    std::thread data([&] {
+        FetchLedger ledger;
+        // 1 index, 2 heads, 3 and 4 descriptors, 5 the first header
+        ledger.after(5, [&] {
+            inside = true;
+            while (session->queue(1).gate.is_open())
+                std::this_thread::yield();
+            std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            left = true;
+        });
+        frames = burst();
+    });
+    while (!inside)
+        std::this_thread::yield();
+    vd0->unmap(0, at);
+    vd0->map(0, after);
+    Request update{};
+    update.type = static_cast<uint32_t>(RequestType::update_iotlb);
+    update.iova = {0, ~uint64_t{0}, 0, 0};
+    Request state{};
+    state.type = static_cast<uint32_t>(RequestType::get_vq_state);
+    state.vq_state.index = 1;
+    std::vector<uint32_t> answered;
+    bool too_early = false;
+    vd0->on_response = [&](const Request& request, const Response&) {
+        answered.push_back(request.type);
+        too_early |= !left;
+    };
+    vd0->queue(update);
+    const uint32_t id = vd0->queue(state);
+    settle();
+    data.join();
+    EXPECT_FALSE(too_early);
+    EXPECT_EQ(answered, (std::vector{update.type, state.type}));
+    ASSERT_TRUE(vd0->answer(id));
+    EXPECT_EQ(vd0->answer(id)->vq_state.split.avail_index, 2) << "the whole burst";
+    EXPECT_EQ(frames, Frames(2, std::vector<uint8_t>(60, 1)));
+    vd0->on_response = nullptr;
+    offer_from_guest(0, at);
+    EXPECT_EQ(burst(), Frames(1, std::vector<uint8_t>(60, 2)));
+}
+
+// A data thread that is held up inside a burst, by a debugger say. Control does not wait for ever,
+// says FAILED, and leaves mapped what the thread may still read.
+TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
+    plain_start();
+    const int fd = guest.entries()[0].memory->fd();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    // 1 index, 2 heads, 3 descriptor, 4 header: the frame is still to be copied.
+    ledger.after(4, [&] {
+        vd0->unmap_all(0);
+        const auto start = std::chrono::steady_clock::now();
+        EXPECT_FALSE(vd0->update_iotlb(0));
+        const auto took = std::chrono::steady_clock::now() - start;
+        EXPECT_GE(took, kPatience);
+        EXPECT_LT(took, sched::Gate::kPatience);
+        EXPECT_EQ(mappings_of(fd).size(), 2U) << "the driver's and ours";
+        EXPECT_TRUE(vd0->update_iotlb(1)) << "what does not need that thread is answered";
+        EXPECT_EQ(vd0->get_vq_state(0), 0);
+        EXPECT_TRUE(vd0->set_status(3)) << "and so is the rest, now that its queue is closed";
+    });
+    EXPECT_EQ(burst(), Frames(1, std::vector<uint8_t>(60, 0)));
+    EXPECT_TRUE(burst().empty()) << "the gate stays closed";
+    settle();
+    EXPECT_EQ(mappings_of(fd).size(), 1U) << "unmapped when it has left";
+    EXPECT_FALSE(session->broken());
+    plain_start();
+    EXPECT_EQ(burst().size(), 0U);
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+/// The same, with a journal from which another process could go on.
+class LastingSession : public BareSession {
+  protected:
+    TemporaryFolder folder;
+
+    void SetUp() override {
+        config.persist = true;
+        config.journal_folder = folder.path();
+        make();
+    }
+};
+
+// A hand-over that times out leaves the device in service, and at once: no message need come.
+TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
+    plain_start();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    ledger.after(4, [&] {
+        const auto ready = session->prepare_to_let_go();
+        ASSERT_FALSE(ready);
+        EXPECT_EQ(ready.error().code, ETIMEDOUT);
+    });
+    EXPECT_EQ(burst().size(), 1U);
+    session->tick();
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U) << "served again, without a word from the kernel";
+    EXPECT_TRUE(session->prepare_to_let_go());
+}
+
+// Of several devices one cannot be left: those that were stopped already go on.
+TEST_F(LastingSession, HandOverThatIsCalledOff) {
+    plain_start();
+    ASSERT_TRUE(session->prepare_to_let_go());
+    offer_from_guest(0);
+    EXPECT_TRUE(burst().empty());
+    session->serve_on();
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+// An adopted device has its tables before anybody says which lcores will read them.
+TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
+    plain_start();
+    vd0->on_bus = true;
+    ASSERT_TRUE(session->destroy(true));
+    session.reset();
+    make();
+    const int node = memory::any_node() + 1;
+    EXPECT_NE(placer.last_node, node);
+    session->set_node(0, node);
+    EXPECT_EQ(placer.last_node, node);
+    placer.last_node = -2;
+    session->set_node(1, node);
+    session->set_node(0, node);
+    EXPECT_EQ(placer.last_node, -2) << "it is there already";
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+// What was answered FAILED did not happen, for the kernel: nor for us, and the queue goes on as
+// soon as the thread has left.
+TEST_F(BareSession, Case151_WhatFailedDidNotHappen) {
+    plain_start();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    ledger.after(4, [&] {
+        EXPECT_FALSE(vd0->suspend());
+        EXPECT_EQ(vd0->get_vq_state(1), std::nullopt) << "it is still changing";
+        EXPECT_EQ(vd0->get_vq_state(0), 0);
+    });
+    EXPECT_EQ(burst().size(), 1U);
+    settle();
+    EXPECT_EQ(vd0->get_vq_state(1), 1);
+    offer_from_guest(0);
+    ledger.begin();
+    ledger.after(4, [&] { EXPECT_FALSE(vd0->set_group_asid(0, 1)); });
+    EXPECT_EQ(burst().size(), 1U);
+    settle();
+    EXPECT_EQ(session->info().groups[0].asid, 0U);
+    offer_from_guest(0);
+    EXPECT_EQ(burst().size(), 1U);
+    EXPECT_TRUE(vd0->suspend());
+}
+
+// No memory for a lookup table, when control looks for what a chain has missed.
+TEST_F(BareSession, Case142_NoTableForAMiss) {
+    plain_start();
+    GuestMemory more;
+    const Place at = more.add_bytes(0x5000'0000, 0x1000);
+    vd0->map(0, more);
+    offer_from_guest(0, at.iova);
+    placer.exhausted = true;
+    EXPECT_TRUE(burst().empty());
+    settle();
+    EXPECT_TRUE(burst().empty());
+    placer.exhausted = false;
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    settle();
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+// The same in an update: FAILED would take the driver's mappings away for a lack that is ours. The
+// queues of that space stop, the other space goes on, and the next update brings them back.
+TEST_F(BareSession, Case142_NoTableForAnUpdate) {
+    vd0->pump = [&] {
+        session->handle_messages();
+        session->handle_kick();
+        session->tick();
+    };
+    qemu_start();
+    const int fd = guest.entries()[0].memory->fd();
+    offer_from_guest(0);
+    placer.exhausted = true;
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    EXPECT_TRUE(burst().empty());
+    EXPECT_EQ(mappings_of(fd).size(), 1U) << "the answer let the kernel have the memory";
+    EXPECT_EQ(command(4, {0, 1, 1}), 0U) << "the other space";
+    placer.exhausted = false;
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    settle();
+    EXPECT_EQ(burst().size(), 1U);
+}
+
+}  // namespace
+}  // namespace vduse::test

@@ -1,0 +1,266 @@
+// What a data thread needs to sleep on a queue: kick_fd, arm_from_guest, disarm_from_guest, over
+// the fake kernel, with and without the event index. No wake-up may be lost, whatever control does
+// to the queue meanwhile; test/model/sleep.pml goes through all orders.
+#include <poll.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "support/fetch_ledger.h"
+#include "support/session_rig.h"
+#include "virtio/features.h"
+
+namespace vduse::test {
+namespace {
+
+/// Parameter: with the event index.
+class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
+  protected:
+    [[nodiscard]] static uint64_t features(uint64_t base = kBase) {
+        return base | (GetParam() ? virtio::kFeatureEventIdx : 0);
+    }
+    /// Whether a thread that sleeps on `pair` would wake up now.
+    [[nodiscard]] bool woken(uint16_t pair = 0, int milliseconds = 0) const {
+        pollfd poll{device->kick_fd(pair), POLLIN, 0};
+        return ::poll(&poll, 1, milliseconds) == 1;
+    }
+    void drain(uint16_t pair = 0) const {
+        uint64_t kicks = 0;
+        (void)!::read(device->kick_fd(pair), &kicks, sizeof kicks);
+    }
+    /// What the driver does to send a frame; true when it kicked.
+    bool send(uint16_t pair = 0, Iova at = kBuffers) {
+        MockDriver& from_guest = ring(2U * pair + 1);
+        from_guest.offer({{at, 72, false}});
+        const bool kicks = from_guest.publish();
+        if (kicks)
+            vd0->kick(2U * pair + 1);
+        return kicks;
+    }
+    void start() {
+        ASSERT_EQ(create(), "");
+        plain_start(features());
+        drain();
+    }
+    /// A whole turn: sleeps, is woken by a frame, takes it.
+    void expect_wakes_for_a_frame(uint16_t pair = 0) {
+        drain(pair);
+        ASSERT_TRUE(device->arm_from_guest(pair));
+        ASSERT_FALSE(woken(pair));
+        EXPECT_TRUE(send(pair));
+        EXPECT_TRUE(woken(pair));
+        drain(pair);
+        device->disarm_from_guest(pair);
+        EXPECT_EQ(take(pair), 1U);
+    }
+};
+
+TEST_P(SleepTest, ThePolledQueueIsNotKicked) {
+    start();
+    EXPECT_FALSE(send());
+    EXPECT_FALSE(woken());
+    EXPECT_EQ(take(0), 1U);
+}
+
+TEST_P(SleepTest, TheArmedQueueIsKickedUntilItIsDisarmed) {
+    start();
+    for (int round = 0; round < 3; ++round) {
+        expect_wakes_for_a_frame();
+        EXPECT_FALSE(send()) << "polled again";
+        EXPECT_FALSE(woken());
+        EXPECT_EQ(take(0), 1U);
+    }
+}
+
+TEST_P(SleepTest, WhatIsThereAlreadyIsSaid) {
+    start();
+    EXPECT_FALSE(send());
+    EXPECT_FALSE(device->arm_from_guest(0));
+    EXPECT_FALSE(send()) << "it is still polled";
+    EXPECT_EQ(take(0), 2U);
+    EXPECT_TRUE(device->arm_from_guest(0));
+}
+
+// A frame that comes while the queue is being armed is seen by the last look, or kicks.
+TEST_P(SleepTest, TheLastLookComesBehindTheRequest) {
+    start();
+    FetchLedger ledger;
+    ledger.begin();
+    bool kicked = false;
+    ledger.after(1, [&] { kicked = send(); });
+    EXPECT_TRUE(device->arm_from_guest(0)) << "the look was just over";
+    EXPECT_EQ(ledger.fetches(), 1U);
+    EXPECT_TRUE(kicked);
+    EXPECT_TRUE(woken());
+}
+
+TEST_P(SleepTest, EachPairHasItsOwn) {
+    ASSERT_EQ(create(), "");
+    qemu_start(features(kWithMq));
+    EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
+    ASSERT_NE(device->kick_fd(0), device->kick_fd(1));
+    drain(0);
+    drain(1);
+    EXPECT_TRUE(device->arm_from_guest(0));
+    EXPECT_TRUE(device->arm_from_guest(1));
+    EXPECT_TRUE(send(1));
+    EXPECT_TRUE(woken(1));
+    EXPECT_FALSE(woken(0));
+    EXPECT_TRUE(frame_to_guest(0)) << "the other direction kicks nobody";
+    EXPECT_FALSE(woken(0));
+}
+
+TEST_P(SleepTest, AStartWakes) {
+    ASSERT_EQ(create(), "");
+    const int fd = device->kick_fd(0);
+    EXPECT_GE(fd, 0);
+    EXPECT_FALSE(woken());
+    EXPECT_TRUE(device->arm_from_guest(0)) << "nothing to do";
+    plain_start(features());
+    EXPECT_TRUE(woken());
+    expect_wakes_for_a_frame();
+
+    ASSERT_TRUE(device->arm_from_guest(0));
+    EXPECT_TRUE(vd0->set_status(0));
+    EXPECT_FALSE(woken()) << "nothing to do after a reset";
+    device->disarm_from_guest(0);
+    EXPECT_TRUE(device->arm_from_guest(0));
+    plain_start(features());
+    EXPECT_TRUE(woken());
+    EXPECT_EQ(device->kick_fd(0), fd);
+    expect_wakes_for_a_frame();
+}
+
+// The frame came while nobody heard kicks: before the queue was ready.
+TEST_P(SleepTest, AFrameThatWasThereBeforeTheStart) {
+    ASSERT_EQ(create(), "");
+    EXPECT_TRUE(vd0->set_status(0));
+    vd0->set_features(features());
+    EXPECT_TRUE(vd0->set_status(0x0b));
+    set_up(0);
+    set_up(1);
+    map_guest();
+    ASSERT_TRUE(device->arm_from_guest(0));
+    EXPECT_TRUE(send()) << "the ring is new, nobody refused kicks";
+    EXPECT_FALSE(woken()) << "as in the kernel: nobody hears it";
+    EXPECT_TRUE(vd0->set_status(0x0f));
+    EXPECT_TRUE(vd0->set_ready(1));
+    settle();
+    EXPECT_TRUE(woken());
+    EXPECT_EQ(take(0), 1U);
+}
+
+TEST_P(SleepTest, WhateverStopsAQueueWakesWhenItGoesOn) {
+    start();
+    const auto armed = [&] {
+        drain();
+        return device->arm_from_guest(0) && !woken();
+    };
+    ASSERT_TRUE(armed());
+    EXPECT_TRUE(vd0->update_iotlb(0));
+    settle();
+    EXPECT_TRUE(woken()) << "a change of memory";
+    ASSERT_TRUE(armed());
+    EXPECT_EQ(vd0->get_vq_state(1), 0);
+    EXPECT_TRUE(woken()) << "a question for its position";
+    ASSERT_TRUE(armed());
+    EXPECT_TRUE(vd0->set_ready(1, false));
+    EXPECT_FALSE(woken());
+    EXPECT_TRUE(vd0->set_ready(1));
+    settle();
+    EXPECT_TRUE(woken()) << "made ready again";
+    ASSERT_TRUE(armed());
+    EXPECT_TRUE(vd0->suspend());
+    EXPECT_FALSE(woken());
+    plain_start(features());
+    EXPECT_TRUE(woken()) << "suspended, reset and started";
+    expect_wakes_for_a_frame();
+}
+
+// A chain that waits for control to look for its memory keeps the thread awake until control has.
+TEST_P(SleepTest, AMissWakes) {
+    start();
+    EXPECT_FALSE(send(0, 0x5000'0000));
+    EXPECT_EQ(take(0), 0U);
+    EXPECT_FALSE(device->arm_from_guest(0));
+    settle();
+    EXPECT_TRUE(woken());
+    EXPECT_EQ(take(0), 0U);
+    EXPECT_EQ(ring(1).used_idx(), 1) << "dropped";
+    expect_wakes_for_a_frame();
+}
+
+TEST_P(SleepTest, AQuarantinedQueueLetsSleep) {
+    start();
+    ring(1).write_avail_idx(1000);
+    EXPECT_EQ(take(0), 0U);
+    settle();
+    drain();
+    EXPECT_TRUE(device->arm_from_guest(0));
+    vd0->update_iotlb(0);
+    settle();
+    EXPECT_FALSE(woken());
+}
+
+// The driver writes what is ours to write: it loses its own kicks, and nothing else happens.
+TEST_P(SleepTest, ADriverThatOverwritesOurWish) {
+    start();
+    ASSERT_TRUE(device->arm_from_guest(0));
+    std::byte* const used = ring(1).areas().used.host;
+    std::fill_n(used + ring::kFlagsOffset, 2, std::byte{0xff});
+    if (GetParam())
+        std::fill_n(used + ring::kRingOffset + 8 * 64, 2, std::byte{0xee});
+    EXPECT_FALSE(send());
+    EXPECT_FALSE(woken());
+    device->disarm_from_guest(0);
+    EXPECT_EQ(take(0), 1U);
+    expect_wakes_for_a_frame();
+}
+
+// A driver that sends with pauses of all lengths, and a thread that sleeps whenever it may.
+TEST_P(SleepTest, NoFrameIsLeftBehind) {
+    constexpr uint32_t kFrames = 3000;
+    start();
+    std::atomic<uint32_t> taken = 0;
+    std::atomic<uint32_t> sleeps = 0;
+    std::atomic<bool> lost = false;
+    std::thread worker([&] {
+        while (taken < kFrames && !lost) {
+            if (const size_t count = take(0); count != 0) {
+                taken += static_cast<uint32_t>(count);
+                continue;
+            }
+            if (device->arm_from_guest(0)) {
+                ++sleeps;
+                lost = !woken(0, 20000);
+                drain();
+            }
+            device->disarm_from_guest(0);
+        }
+    });
+    for (uint32_t sent = 0; sent < kFrames && !lost;) {
+        while (ring(1).take_used()) {
+        }
+        if (ring(1).free() == 0) {
+            std::this_thread::yield();
+            continue;
+        }
+        send();
+        ++sent;
+        for (uint32_t pause = sent * 7919 % 64; pause-- > 0;)
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+        if (sent % 3 == 0)
+            std::this_thread::yield();
+    }
+    worker.join();
+    EXPECT_FALSE(lost) << "after " << taken << " frames";
+    EXPECT_EQ(taken, kFrames);
+    EXPECT_GT(sleeps, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(EventIndex, SleepTest, testing::Bool());
+
+}  // namespace
+}  // namespace vduse::test

@@ -1,0 +1,36 @@
+// memory/table_memory.h without hugepages: what every machine can do.
+#include "memory/table_memory.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "support/eal.h"
+
+namespace vduse::test {
+namespace {
+
+// Case 154: said once; tables are in plain pages then, on a node or on any.
+TEST(Placer, Case154_NoHugepages) {
+    testing::internal::CaptureStderr();
+    memory::Placer& placer = memory::default_placer();
+    for (const int node : {-1, 0}) {
+        for (const size_t bytes : {size_t{1}, size_t{64}, size_t{100000}}) {
+            void* memory = placer.allocate(bytes, node);
+            ASSERT_NE(memory, nullptr);
+            EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % 64, 0U);
+            std::memset(memory, 0xff, bytes);
+            placer.release(memory, bytes);
+        }
+    }
+    EXPECT_EQ(&memory::default_placer(), &placer);
+    const std::string log = testing::internal::GetCapturedStderr();
+    const size_t said = log.find("no hugepages");
+    EXPECT_NE(said, std::string::npos);
+    EXPECT_EQ(log.find("no hugepages", said + 1), std::string::npos) << "once";
+}
+
+}  // namespace
+}  // namespace vduse::test

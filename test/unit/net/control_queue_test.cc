@@ -1,0 +1,495 @@
+// net/control_queue.h: the commands of the control queue, right and wrong.
+#include "net/control_queue.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "support/fetch_ledger.h"
+#include "support/ring_rig.h"
+#include "vduse/limits.h"
+#include "vduse/mac.h"
+#include "virtio/features.h"
+
+namespace vduse::test {
+namespace {
+
+using namespace net;
+using namespace virtio;
+using memory::Iova;
+using Bytes = std::vector<uint8_t>;
+
+constexpr MacAddress kMac = {2, 0, 0, 0, 0, 1};
+constexpr uint64_t kAllFeatures = kControlFeatures | kFeatureMac | kFeatureVersion1;
+constexpr uint16_t kMaxPairs = 8;
+constexpr uint8_t kUnanswered = 0xee;
+constexpr uint8_t kOk = 0;
+constexpr uint8_t kError = 1;
+
+/// A command with its data.
+Bytes command(uint8_t class_id, uint8_t number, const Bytes& data = {}) {
+    Bytes bytes(2 + data.size());
+    bytes[0] = class_id;
+    bytes[1] = number;
+    std::copy(data.begin(), data.end(), bytes.begin() + 2);
+    return bytes;
+}
+Bytes le16(unsigned value) {
+    return {static_cast<uint8_t>(value), static_cast<uint8_t>(value >> 8)};
+}
+/// The data of MAC_TABLE_SET: counts as told, and so many addresses.
+Bytes tables(uint32_t says_1, size_t has_1, uint32_t says_2, size_t has_2) {
+    Bytes bytes;
+    for (const auto& [says, has] : {std::pair{says_1, has_1}, std::pair{says_2, has_2}}) {
+        for (unsigned shift = 0; shift < 32; shift += 8)
+            bytes.push_back(static_cast<uint8_t>(says >> shift));
+        for (size_t i = 0; i < has; ++i)
+            // In falling order, so that a table that is not sorted finds nothing.
+            for (const size_t byte : {size_t{2}, size_t{0}, size_t{0}, size_t{0}, ~i >> 8, ~i})
+                bytes.push_back(static_cast<uint8_t>(byte));
+    }
+    return bytes;
+}
+MacAddress table_entry(size_t i) {
+    return {2, 0, 0, 0, static_cast<uint8_t>(~i >> 8), static_cast<uint8_t>(~i)};
+}
+
+class ControlTest : public testing::Test {
+  protected:
+    ControlTest() { control.reset(kAllFeatures, kMac); }
+
+    /// Executes and checks that what is published is the state, and only what changed.
+    bool execute(const Bytes& bytes) {
+        const unsigned before = published;
+        const bool ok = control.execute(bytes);
+        EXPECT_EQ(published - before, ok ? 1U : 0U);
+        return ok;
+    }
+
+    unsigned published = 0;
+    ControlState last;
+    bool accept = true;
+    ControlQueue control{kMaxPairs, [this](const ControlState& state) {
+                             if (accept) {
+                                 ++published;
+                                 last = state;
+                             }
+                             return accept;
+                         }};
+};
+
+// -- each command
+// ------------------------------------------------------------------------------------
+
+TEST_F(ControlTest, ReceiveModes) {
+    bool Filter::*const modes[] = {
+        &Filter::promiscuous,
+        &Filter::all_multicast,
+        &Filter::all_unicast,
+        &Filter::no_multicast,
+        &Filter::no_unicast,
+        &Filter::no_broadcast};
+    for (uint8_t number = 0; number < 6; ++number) {
+        EXPECT_TRUE(execute(command(0, number, {1})));
+        EXPECT_TRUE(control.state().filter.*modes[number]);
+        EXPECT_TRUE(last.filter.*modes[number]);
+        EXPECT_TRUE(execute(command(0, number, {0})));
+        EXPECT_FALSE(control.state().filter.*modes[number]);
+        EXPECT_FALSE(execute(command(0, number, {2})));
+        EXPECT_FALSE(execute(command(0, number, {})));
+        EXPECT_FALSE(execute(command(0, number, {1, 0})));
+        EXPECT_FALSE(control.state().filter.*modes[number]) << "an error changes nothing";
+    }
+}
+
+TEST_F(ControlTest, MacAddress) {
+    EXPECT_TRUE(execute(command(1, 1, {2, 1, 2, 3, 4, 5})));
+    EXPECT_EQ(control.state().filter.mac, (MacAddress{2, 1, 2, 3, 4, 5}));
+    EXPECT_FALSE(execute(command(1, 1, {2, 1, 2, 3, 4})));
+    EXPECT_FALSE(execute(command(1, 1, {2, 1, 2, 3, 4, 5, 6})));
+    control.reset(kAllFeatures, kMac);
+    EXPECT_EQ(control.state().filter.mac, kMac) << "a reset brings the permanent address back";
+}
+
+TEST_F(ControlTest, MacTables) {
+    EXPECT_TRUE(execute(command(1, 0, tables(3, 3, 2, 2))));
+    const Filter& filter = control.state().filter;
+    EXPECT_EQ(filter.unicast.addresses.size(), 3U);
+    EXPECT_EQ(filter.multicast.addresses.size(), 2U);
+    for (size_t i = 0; i < 3; ++i)
+        EXPECT_TRUE(filter.unicast.contains(table_entry(i)));
+    EXPECT_FALSE(filter.unicast.contains(table_entry(3)));
+    EXPECT_TRUE(execute(command(1, 0, tables(0, 0, 0, 0)))) << "replaces both";
+    EXPECT_TRUE(filter.unicast.addresses.empty());
+    EXPECT_TRUE(filter.multicast.addresses.empty());
+}
+
+// Case 93: more than we keep means all of them.
+TEST_F(ControlTest, Case93_MacTableTooLarge) {
+    EXPECT_TRUE(execute(command(1, 0, tables(1024, 1024, 1, 1))));
+    EXPECT_FALSE(control.state().filter.unicast.everything);
+    EXPECT_TRUE(control.state().filter.unicast.contains(table_entry(1023)));
+    EXPECT_FALSE(control.state().filter.unicast.contains(table_entry(1024)));
+    EXPECT_TRUE(execute(command(1, 0, tables(1025, 1025, 1, 1))));
+    EXPECT_TRUE(control.state().filter.unicast.everything);
+    EXPECT_FALSE(control.state().filter.multicast.everything);
+    EXPECT_TRUE(control.state().filter.unicast.contains(table_entry(5000)));
+    EXPECT_TRUE(execute(command(1, 0, tables(1, 1, 5000, 5000))));
+    EXPECT_FALSE(control.state().filter.unicast.everything);
+    EXPECT_TRUE(control.state().filter.multicast.everything);
+}
+
+// Cases 91, 92: counts that lie.
+TEST_F(ControlTest, Case91_92_MacTablesThatLie) {
+    ASSERT_TRUE(execute(command(1, 0, tables(2, 2, 1, 1))));
+    const ControlState before = control.state();
+    for (const Bytes& data : {
+             tables(0xffffffff, 2, 0, 0),
+             tables(0xaaaaaaab, 2, 0, 0),  // times 6: 2^34 + 2
+             tables(3, 2, 1, 1),           // takes the second header for an address
+             tables(1, 3, 1, 1),
+             tables(2, 2, 2, 1),
+             tables(2, 2, 0, 1),
+             tables(2, 2, 0xffffffff, 1),
+         })
+        EXPECT_FALSE(execute(command(1, 0, data)));
+    Bytes no_second = tables(2, 2, 0, 0);
+    for (int cut = 0; cut < 4; ++cut) {
+        no_second.pop_back();
+        EXPECT_FALSE(execute(command(1, 0, no_second)));
+    }
+    EXPECT_FALSE(execute(command(1, 0, {})));
+    EXPECT_FALSE(execute(command(1, 0, {0, 0, 0})));
+    EXPECT_EQ(control.state().filter.unicast.addresses, before.filter.unicast.addresses);
+    EXPECT_EQ(control.state().filter.multicast.addresses, before.filter.multicast.addresses);
+}
+
+// Case 97. 4095 is a legal number here: QEMU's limit is 4096.
+TEST_F(ControlTest, Case97_Vlans) {
+    const auto& vlans = control.state().filter.vlans;
+    for (const unsigned vlan : {0U, 1U, 4094U, 4095U}) {
+        EXPECT_TRUE(execute(command(2, 0, le16(vlan))));
+        EXPECT_TRUE(execute(command(2, 0, le16(vlan)))) << "twice";
+        EXPECT_TRUE(vlans.test(vlan));
+    }
+    EXPECT_EQ(vlans.count(), 4U);
+    for (const unsigned vlan : {4096U, 4097U, 65535U}) {
+        EXPECT_FALSE(execute(command(2, 0, le16(vlan))));
+        EXPECT_FALSE(execute(command(2, 1, le16(vlan))));
+    }
+    EXPECT_TRUE(execute(command(2, 1, le16(1))));
+    EXPECT_TRUE(execute(command(2, 1, le16(1)))) << "absent";
+    EXPECT_FALSE(vlans.test(1));
+    EXPECT_FALSE(execute(command(2, 0, {1})));
+    EXPECT_FALSE(execute(command(2, 0, {1, 0, 0})));
+    EXPECT_EQ(vlans.count(), 3U);
+}
+
+// Case 95
+TEST_F(ControlTest, Case95_QueuePairs) {
+    EXPECT_EQ(control.state().active_pairs, 1);
+    for (const uint16_t pairs : {uint16_t{2}, kMaxPairs, uint16_t{1}}) {
+        EXPECT_TRUE(execute(command(4, 0, le16(pairs))));
+        EXPECT_EQ(last.active_pairs, pairs);
+    }
+    for (const unsigned pairs : {0U, kMaxPairs + 1U, 0x8000U, 0xffffU}) {
+        EXPECT_FALSE(execute(command(4, 0, le16(pairs))));
+        EXPECT_EQ(control.state().active_pairs, 1);
+    }
+    EXPECT_FALSE(execute(command(4, 0, {1})));
+    EXPECT_FALSE(execute(command(4, 0, {1, 0, 0})));
+}
+
+// Cases 83, 86
+TEST_F(ControlTest, Case83_86_NoSuchCommand) {
+    EXPECT_FALSE(execute({}));
+    EXPECT_FALSE(execute({0}));
+    const std::map<unsigned, unsigned> known = {{0, 6}, {1, 2}, {2, 2}, {4, 1}};
+    for (unsigned code = 0; code < 65536; ++code) {
+        const auto class_id = static_cast<uint8_t>(code >> 8);
+        const auto number = static_cast<uint8_t>(code);
+        if (known.contains(class_id) && number < known.at(class_id))
+            continue;
+        for (const size_t bytes : {0U, 1U, 2U, 8U})
+            EXPECT_FALSE(execute(command(class_id, number, Bytes(bytes))));
+    }
+    EXPECT_EQ(control.counters().commands, control.counters().refused);
+}
+
+TEST_F(ControlTest, FeaturesThatWereNotNegotiated) {
+    const std::vector<std::pair<uint64_t, Bytes>> commands = {
+        {kFeatureCtrlRx, command(0, 0, {1})},
+        {kFeatureCtrlRx, command(0, 1, {1})},
+        {kFeatureCtrlRxExtra, command(0, 2, {1})},
+        {kFeatureCtrlRxExtra, command(0, 3, {1})},
+        {kFeatureCtrlRxExtra, command(0, 4, {1})},
+        {kFeatureCtrlRxExtra, command(0, 5, {1})},
+        {kFeatureCtrlRx, command(1, 0, tables(0, 0, 0, 0))},
+        {kFeatureCtrlMacAddr, command(1, 1, Bytes(6))},
+        {kFeatureCtrlVlan, command(2, 0, le16(5))},
+        {kFeatureCtrlVlan, command(2, 1, le16(5))},
+        {kFeatureMq, command(4, 0, le16(1))},
+    };
+    for (const auto& [feature, bytes] : commands) {
+        control.reset(kFeatureCtrlVq | feature, kMac);
+        EXPECT_TRUE(execute(bytes));
+        control.reset(kAllFeatures & ~feature, kMac);
+        EXPECT_FALSE(execute(bytes));
+    }
+}
+
+TEST_F(ControlTest, ResetBringsDefaultsBack) {
+    execute(command(0, 0, {0}));
+    execute(command(0, 1, {1}));
+    execute(command(1, 0, tables(1, 1, 1, 1)));
+    execute(command(2, 0, le16(5)));
+    execute(command(4, 0, le16(2)));
+    const unsigned before = published;
+    control.reset(kAllFeatures, kMac);
+    EXPECT_EQ(published, before) << "whoever resets publishes";
+    const ControlState& state = control.state();
+    EXPECT_TRUE(state.filter.promiscuous);
+    EXPECT_FALSE(state.filter.all_multicast);
+    EXPECT_TRUE(state.filter.unicast.addresses.empty());
+    EXPECT_TRUE(state.filter.vlans.none());
+    EXPECT_TRUE(state.filter.vlan_filtering);
+    EXPECT_EQ(state.active_pairs, 1);
+    control.reset(kAllFeatures & ~kFeatureCtrlVlan, kMac);
+    EXPECT_FALSE(control.state().filter.vlan_filtering);
+}
+
+TEST_F(ControlTest, WhatCannotBePublishedIsRefused) {
+    accept = false;
+    EXPECT_FALSE(execute(command(0, 0, {0})));
+    EXPECT_TRUE(control.state().filter.promiscuous);
+    EXPECT_EQ(control.counters().refused, 1U);
+}
+
+// -- through the ring
+// ---------------------------------------------------------------------------------
+
+class ControlRing : public ControlTest {
+  protected:
+    RingRig rig{{.size = 64}};
+    FetchLedger ledger;
+
+    static constexpr Iova kCommand = RingRig::kBuffers;
+    static constexpr Iova kAck = RingRig::kBuffers + 0x80000;
+
+    ControlRing() { std::memset(rig.memory.host(kAck), kUnanswered, 4096); }
+
+    Iova put(const Bytes& bytes, Iova at = kCommand) {
+        rig.memory.write(at, bytes.data(), bytes.size());
+        return at;
+    }
+    void offer(std::initializer_list<Buffer> buffers) {
+        ASSERT_TRUE(rig.driver.offer(buffers));
+        rig.driver.publish();
+    }
+    void offer(const Bytes& bytes, Iova ack = kAck) {
+        offer({{put(bytes), static_cast<uint32_t>(bytes.size()), false}, {ack, 1, true}});
+    }
+    uint16_t serve() {
+        ledger.begin();
+        const uint16_t count = control.serve(rig.ring);
+        EXPECT_EQ(ledger.twice(), 0U);
+        EXPECT_FALSE(ledger.touched(rig.memory.host(kAck), 4096));
+        return count;
+    }
+    [[nodiscard]] uint8_t ack(Iova at = kAck) const { return rig.memory.load<uint8_t>(at); }
+    /// The chain came back with `written` bytes, and the ack says `value`.
+    void expect(uint8_t value, uint32_t written = 1) {
+        const auto used = rig.driver.take_used();
+        ASSERT_TRUE(used);
+        EXPECT_EQ(used->len, written);
+        EXPECT_EQ(ack(), value);
+        rig.memory.store(kAck, kUnanswered);
+    }
+};
+
+TEST_F(ControlRing, AnswersOneByteAtItsPlace) {
+    offer(command(0, 1, {1}));
+    EXPECT_EQ(serve(), 1);
+    EXPECT_EQ(ack(kAck + 1), kUnanswered) << "and no other";
+    expect(kOk);
+    EXPECT_TRUE(control.state().filter.all_multicast);
+    offer(command(0, 1, {7}));
+    serve();
+    expect(kError);
+}
+
+// Case 89: one byte per descriptor.
+TEST_F(ControlRing, Case89_ScatteredCommand) {
+    const Bytes bytes = command(1, 1, {2, 9, 8, 7, 6, 5});
+    std::vector<Buffer> buffers;
+    for (size_t i = 0; i < bytes.size(); ++i) {
+        put({bytes[i]}, kCommand + i * 100);
+        buffers.push_back({kCommand + i * 100, 1, false});
+    }
+    buffers.push_back({kAck, 1, true});
+    ASSERT_TRUE(rig.driver.offer(buffers));
+    rig.driver.publish();
+    EXPECT_EQ(serve(), 1);
+    expect(kOk);
+    EXPECT_EQ(control.state().filter.mac, (MacAddress{2, 9, 8, 7, 6, 5}));
+}
+
+TEST_F(ControlRing, LinuxLayout) {
+    // Header, data in two, ack.
+    put(command(1, 0));
+    const Bytes data = tables(2, 2, 1, 1);
+    put(data, kCommand + 256);
+    offer(
+        {{kCommand, 2, false},
+         {kCommand + 256, 16, false},
+         {kCommand + 272, static_cast<uint32_t>(data.size() - 16), false},
+         {kAck, 1, true}}
+    );
+    serve();
+    expect(kOk);
+    EXPECT_EQ(control.state().filter.unicast.addresses.size(), 2U);
+}
+
+// Case 83: nothing to read is no command.
+TEST_F(ControlRing, Case83_EmptyAndShortCommands) {
+    offer({{kAck, 1, true}});
+    serve();
+    expect(kError);
+    offer(Bytes{0});
+    serve();
+    expect(kError);
+}
+
+// Case 84: the driver gets its head back in any case.
+TEST_F(ControlRing, Case84_NoRoomForTheAck) {
+    offer({{put(command(0, 1, {1})), 3, false}});
+    EXPECT_EQ(serve(), 1);
+    expect(kUnanswered, 0);
+    EXPECT_FALSE(control.state().filter.all_multicast) << "and nothing is executed";
+    EXPECT_EQ(published, 0U);
+}
+
+TEST_F(ControlRing, Case84_AckFirst) {
+    offer({{kAck, 1, true}, {put(command(0, 1, {1})), 3, false}});
+    EXPECT_EQ(serve(), 1);
+    expect(kUnanswered, 0);
+    EXPECT_EQ(published, 0U);
+}
+
+TEST_F(ControlRing, Case84_LongerAck) {
+    offer({{put(command(0, 1, {1})), 3, false}, {kAck, 4, true}, {kAck + 8, 4, true}});
+    serve();
+    EXPECT_EQ(ack(kAck + 1), kUnanswered);
+    EXPECT_EQ(ack(kAck + 8), kUnanswered);
+    expect(kOk, 1);
+}
+
+// Case 32: an ack byte that may not be written.
+TEST_F(ControlRing, Case32_AckInAReadOnlyRegion) {
+    rig.memory.add_bytes(0x1000, 16, kRead);
+    ASSERT_EQ(rig.reload(), ring::LoadError::none);
+    offer(command(0, 1, {1}), 0x1000);
+    EXPECT_EQ(serve(), 1);
+    expect(kUnanswered, 0);
+    EXPECT_EQ(published, 0U);
+}
+
+// Case 85: the rest of the ring is served.
+TEST_F(ControlRing, Case85_MalformedChainsInBetween) {
+    offer(command(0, 1, {1}));
+    rig.driver.write_descriptor(60, {kCommand, 3, ring::kDescNext, 60});
+    rig.driver.push_head(60);
+    rig.driver.write_descriptor(61, {kCommand, 3, ring::kDescNext, 64});
+    rig.driver.push_head(61);
+    offer(command(0, 1, {1}), kAck + 1);
+    EXPECT_EQ(control.serve(rig.ring), 4);
+    for (const auto& [id, len] :
+         {std::pair{0U, 1U}, std::pair{60U, 0U}, std::pair{61U, 0U}, std::pair{2U, 1U}}) {
+        const auto used = rig.driver.take_used();
+        ASSERT_TRUE(used);
+        EXPECT_EQ(used->id, id);
+        EXPECT_EQ(used->len, len);
+    }
+    EXPECT_EQ(ack(kAck + 1), kOk);
+}
+
+// Case 90: 64 KiB are copied, no more.
+TEST_F(ControlRing, Case90_LongCommands) {
+    constexpr uint32_t kLimit = 64 * 1024;
+    const Bytes most = command(1, 0, tables(10920, 10920, 0, 0));
+    ASSERT_LE(most.size(), size_t{kLimit});
+    offer(most);
+    serve();
+    expect(kOk);
+    EXPECT_TRUE(control.state().filter.unicast.everything);
+
+    Bytes more = command(1, 0, tables(10922, 10922, 0, 0));
+    ASSERT_GT(more.size(), size_t{kLimit});
+    offer(more);
+    serve();
+    expect(kError);
+    EXPECT_LE(ledger.bytes(), 64U) << "not even copied";
+
+    constexpr Iova kHuge = 0x10'0000'0000;
+    rig.memory.add(kHuge, kHuge + 0xffff'ffff, kReadWrite, 4096);
+    ASSERT_EQ(rig.reload(), ring::LoadError::none);
+    offer({{kHuge, 0xfffffff0, false}, {kAck, 1, true}});
+    serve();
+    expect(kError);
+}
+
+TEST_F(ControlRing, EachCommandIsAnsweredBeforeTheNextIsExecuted) {
+    for (unsigned i = 0; i < 4; ++i) {
+        put(command(4, 0, le16(i + 1)), kCommand + i * 64);
+        offer({{kCommand + i * 64, 4, false}, {kAck + i, 1, true}});
+    }
+    std::vector<uint16_t> used_when_executed;
+    ControlQueue queue(kMaxPairs, [&](const ControlState&) {
+        used_when_executed.push_back(rig.driver.used_idx());
+        return true;
+    });
+    queue.reset(kAllFeatures, kMac);
+    EXPECT_EQ(queue.serve(rig.ring), 4);
+    EXPECT_EQ(used_when_executed, (std::vector<uint16_t>{0, 1, 2, 3}));
+}
+
+// Cases 52, 53: the command is what it was when it was fetched, in one pass.
+TEST_F(ControlRing, Case52_CommandRewrittenAfterTheFetch) {
+    offer(command(1, 0, tables(1, 1, 0, 0)));
+    ledger.begin();
+    // 1 index, 2 heads, 3 and 4 descriptors, 5 the command
+    ledger.after(5, [&] { put(command(1, 0, tables(0xffffffff, 1, 0, 0))); });
+    control.serve(rig.ring);
+    EXPECT_EQ(ledger.twice(), 0U);
+    EXPECT_EQ(ledger.fetches(), 5U);
+    expect(kOk);
+    EXPECT_EQ(control.state().filter.unicast.addresses.size(), 1U);
+}
+
+// Case 98: indices run freely, lengths are bytes.
+TEST_F(ControlRing, Case98_65536Commands) {
+    for (unsigned i = 0; i < 65536 + 100; ++i) {
+        offer(command(2, i % 2 == 0 ? 0 : 1, le16(i / 2 % 4096)));
+        ASSERT_EQ(control.serve(rig.ring), 1) << i;
+        const auto used = rig.driver.take_used();
+        ASSERT_TRUE(used && used->len == 1 && ack() == kOk) << i;
+        ledger.begin();
+    }
+    EXPECT_EQ(control.counters().commands, 65636U);
+    EXPECT_EQ(control.counters().refused, 0U);
+}
+
+// Case 99: one call serves a burst and returns, however many wait.
+TEST_F(ControlRing, Case99_BudgetPerTurn) {
+    RingRig large({.size = 1024});
+    for (unsigned i = 0; i < 300; ++i) {
+        large.driver.offer({{kCommand, 3, false}, {kAck, 1, true}});
+        large.driver.publish();
+    }
+    EXPECT_LE(control.serve(large.ring), kMaxBurst);
+}
+
+}  // namespace
+}  // namespace vduse::test
