@@ -47,8 +47,6 @@ Traffic traffic_of(const net::QueueCounters& counters) {
 
 }  // namespace
 
-static_assert(std::tuple_size_v<decltype(QueueStats::drops)> == kDropReasons);
-
 std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
     return persist::Journal::holder(config.journal_folder, config.name);
 }
@@ -173,34 +171,62 @@ Device::~Device() {
     control_.loop_->forget(*session_);
 }
 
-uint16_t Device::from_guest(
-    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
-) noexcept {
-    return session_->from_guest(pair, pool, frames, wishes);
+QueuePair Device::queue_pair(uint16_t number) const noexcept {
+    return {session_->queue(2U * number), session_->queue(2U * number + 1)};
 }
 
-uint16_t Device::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept {
-    return session_->to_guest(pair, frames);
+uint16_t QueuePair::from_guest(
+    rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
+) const noexcept {
+    return from_guest_->from_guest(pool, frames, wishes);
 }
 
-uint32_t Device::from_guest_waiting(uint16_t pair) noexcept {
-    return session_->waiting(2U * pair + 1);
+uint16_t QueuePair::to_guest(std::span<rte_mbuf* const> frames) const noexcept {
+    return to_guest_->to_guest(frames);
 }
 
-uint32_t Device::to_guest_waiting(uint16_t pair) noexcept {
-    return session_->waiting(2U * pair);
+uint32_t QueuePair::from_guest_waiting() const noexcept {
+    return from_guest_->waiting();
 }
 
-int Device::kick_fd(uint16_t pair) const noexcept {
-    return session_->queue(2U * pair + 1).kick.get();
+uint32_t QueuePair::to_guest_waiting() const noexcept {
+    return to_guest_->waiting();
 }
 
-bool Device::arm_from_guest(uint16_t pair) noexcept {
-    return session_->arm_from_guest(pair);
+int QueuePair::kick_fd() const noexcept {
+    return from_guest_->kick.get();
 }
 
-void Device::disarm_from_guest(uint16_t pair) noexcept {
-    session_->disarm_from_guest(pair);
+bool QueuePair::arm_from_guest() const noexcept {
+    return from_guest_->arm();
+}
+
+void QueuePair::disarm_from_guest() const noexcept {
+    from_guest_->disarm();
+}
+
+bool QueuePair::serves() const noexcept {
+    return from_guest_->gate.is_open();
+}
+
+QueueStats QueuePair::from_guest_stats() const noexcept {
+    QueueStats stats;
+    add_to(from_guest_->counters, stats);
+    return stats;
+}
+
+QueueStats QueuePair::to_guest_stats() const noexcept {
+    QueueStats stats;
+    add_to(to_guest_->counters, stats);
+    return stats;
+}
+
+Traffic QueuePair::from_guest_traffic() const noexcept {
+    return traffic_of(from_guest_->counters);
+}
+
+Traffic QueuePair::to_guest_traffic() const noexcept {
+    return traffic_of(to_guest_->counters);
 }
 
 uint16_t Device::active_pairs() const noexcept {
@@ -209,30 +235,6 @@ uint16_t Device::active_pairs() const noexcept {
 
 std::optional<MacAddress> Device::mac() const noexcept {
     return session_->driver_mac();
-}
-
-QueueStats Device::from_guest_stats(uint16_t pair) const noexcept {
-    QueueStats stats;
-    add_to(session_->queue(2U * pair + 1).counters, stats);
-    return stats;
-}
-
-QueueStats Device::to_guest_stats(uint16_t pair) const noexcept {
-    QueueStats stats;
-    add_to(session_->queue(2U * pair).counters, stats);
-    return stats;
-}
-
-Traffic Device::from_guest_traffic(uint16_t pair) const noexcept {
-    return traffic_of(session_->queue(2U * pair + 1).counters);
-}
-
-Traffic Device::to_guest_traffic(uint16_t pair) const noexcept {
-    return traffic_of(session_->queue(2U * pair).counters);
-}
-
-bool Device::serves(uint16_t pair) const noexcept {
-    return session_->queue(2U * pair + 1).gate.is_open();
 }
 
 uint16_t Device::queue_pairs() const noexcept {

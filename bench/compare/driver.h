@@ -15,7 +15,7 @@
 #include "bench/compare/ram.h"
 #include "net/header.h"
 #include "ring/layout.h"
-#include "ring/split.h"
+#include "ring/split_burst.h"
 #include "vduse/limits.h"
 
 namespace vduse::bench {

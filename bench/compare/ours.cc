@@ -16,6 +16,7 @@ Ours::Ours(const Ram& ram, Place rings) : Side(rings) {
     auto device = control_->add(config);
     require(bool(device), "our Device");
     device_ = std::move(*device);
+    pair_ = device_->queue_pair(0);
 
     test::FakeDevice& kernel = *kernel_.device(config.name);
     kernel.pump = [this] { control_->run_once(0); };
@@ -43,8 +44,8 @@ Ours::Ours(const Ram& ram, Place rings) : Side(rings) {
 }
 
 void Ours::check() {
-    const QueueStats from_guest = device_->from_guest_stats(0);
-    const QueueStats to_guest = device_->to_guest_stats(0);
+    const QueueStats from_guest = pair_->from_guest_stats();
+    const QueueStats to_guest = pair_->to_guest_stats();
     require(from_guest.misses + to_guest.misses == 0, "our side missed a region");
     require(from_guest.dropped + to_guest.dropped == 0, "our side dropped frames");
 }

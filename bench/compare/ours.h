@@ -4,7 +4,9 @@
 
 #include <memory>
 
+#include <optional>
 #include "bench/compare/side.h"
+
 #include "support/fake_kernel.h"
 #include "vduse/device.h"
 
@@ -14,10 +16,10 @@ class Ours final : public Side {
   public:
     Ours(const Ram& ram, Place rings);
     uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {
-        return device_->from_guest(0, pool, frames);
+        return pair_->from_guest(pool, frames);
     }
     uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept override {
-        return device_->to_guest(0, frames);
+        return pair_->to_guest(frames);
     }
     void check() override;
 
@@ -25,6 +27,7 @@ class Ours final : public Side {
     test::FakeKernel kernel_;
     std::unique_ptr<Control> control_;
     std::unique_ptr<Device> device_;
+    std::optional<QueuePair> pair_;
 };
 
 }  // namespace vduse::bench

@@ -12,7 +12,7 @@
 
 #include "base/fd.h"
 #include "bench/compare/ram.h"
-#include "ring/split.h"
+#include "ring/split_burst.h"
 
 namespace vduse::bench {
 

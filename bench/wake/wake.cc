@@ -152,7 +152,7 @@ class Worker {
   private:
     bool poll() {
         std::array<rte_mbuf*, 32> frames;
-        const uint16_t count = device_.from_guest(0, pool_, frames);
+        const uint16_t count = device_.queue_pair(0).from_guest(pool_, frames);
         if (count == 0)
             return false;
         taken_at_ = Clock::now();

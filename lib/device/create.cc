@@ -118,6 +118,11 @@ Result<void> Session::open_node() {
         return node.error();
     node_ = std::move(*node);
     queues_ = std::make_unique<Queue[]>(shape_.queues());
+    for (uint32_t i = 0; i < shape_.queues(); ++i) {
+        queues_[i].index = i;
+        queues_[i].node = node_.get();
+        queues_[i].wake_fd = wake_fd_;
+    }
     for (uint32_t i = 1; i < 2U * shape_.pairs; i += 2)
         if (!(queues_[i].kick = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC))))
             return Error{errno, "eventfd"};

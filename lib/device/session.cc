@@ -216,8 +216,9 @@ void Session::negotiate() {
 }
 
 void Session::set_rules() {
-    to_guest_rules_ = {
-        max_frame(config_.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
+    for (uint32_t i = 0; i < shape_.queues(); ++i)
+        queues_[i].rules = {
+            max_frame(config_.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
 }
 
 // The configuration space: the kernel has a copy, which we write by fields (its readers see no more

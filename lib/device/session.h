@@ -38,13 +38,12 @@
 #include "base/log.h"
 #include "device/capabilities.h"
 #include "device/health.h"
+#include "device/queue.h"
 #include "device/requests.h"
 #include "device/state.h"
 #include "memory/space.h"
 #include "net/control_queue.h"
-#include "net/to_guest.h"
 #include "persist/journal.h"
-#include "ring/split.h"
 #include "sched/gate.h"
 #include "uapi/kernel.h"
 #include "vduse/config.h"
@@ -56,28 +55,6 @@ namespace vduse::device {
 
 using persist::Journal;
 using persist::Record;
-
-/// One virtqueue. Ring and counters belong to whoever is inside the gate; control reads and changes
-/// the ring while the gate is closed and idle.
-struct alignas(64) Queue {
-    sched::Gate gate;
-    ring::SplitRing ring;
-    net::QueueCounters counters;
-    UniqueFd kick;  ///< of a from_guest queue: its data thread may sleep on it
-    std::atomic<bool> wants_control = false;  ///< the ring has a miss or a fault
-    std::atomic<bool> owes_interrupt =
-        false;  ///< the kernel could not interrupt the driver just then
-
-    // Control's own:
-    bool running = false;
-    bool stalled = false;
-    bool quarantined = false;
-    bool adopted = false;                           ///< its position is in its ring, and `ahead`
-    uint16_t ahead = 0;                             ///< of the ring, as it was when it started
-    bool heard = false;                             ///< not ready yet, and its kicks wake control
-    LinePace pace;                                  ///< of lines about this queue
-    std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
-};
 
 class Session {
   public:
@@ -97,19 +74,6 @@ class Session {
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     ~Session();
-
-    // Data threads.
-    uint16_t from_guest(
-        uint16_t pair,
-        rte_mempool* pool,
-        std::span<rte_mbuf*> frames,
-        const FromGuest& wishes = FromGuest()
-    ) noexcept;
-    uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
-    /// Of virtqueue `index`.
-    uint32_t waiting(uint32_t index) noexcept;
-    bool arm_from_guest(uint16_t pair) noexcept;
-    void disarm_from_guest(uint16_t pair) noexcept;
 
     // Control's loop.
     /// -1 after `destroy`.
@@ -148,7 +112,7 @@ class Session {
     [[nodiscard]] std::optional<MacAddress> driver_mac() const noexcept;
     [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
     [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
-    [[nodiscard]] const Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
+    [[nodiscard]] Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
     [[nodiscard]] bool broken() const noexcept { return broken_; }
 
   private:
@@ -246,8 +210,6 @@ class Session {
     void set_config_mac(const MacAddress& mac);
     void config_interrupt();
 
-    void finish_burst(uint32_t index) noexcept;
-    void call_control(Queue& queue) const noexcept;
     [[nodiscard]] bool is_control(uint32_t index) const {
         return control_queue(shape_, state_.features) == index;
     }
@@ -288,7 +250,6 @@ class Session {
     uint16_t driver_pairs_ = 1;   ///< as the control queue says
 
     // Read by data threads inside a gate, changed while all gates are closed.
-    net::ToGuestRules to_guest_rules_{};
     net::Filter filter_;
     std::atomic<uint16_t> active_pairs_ = 0;
     std::atomic<uint64_t> driver_mac_ = 0;  ///< its six bytes, the first the lowest; 0: none

@@ -9,81 +9,10 @@
 #include "base/log.h"
 #include "device/session.h"
 #include "device/shape.h"
-#include "net/from_guest.h"
 #include "vduse/mac.h"
 #include "virtio/features.h"
 
 namespace vduse::device {
-
-// --- data threads
-
-uint16_t Session::from_guest(
-    uint16_t pair, rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
-) noexcept {
-    const uint32_t index = 2U * pair + 1;
-    Queue& queue = queues_[index];
-    const sched::Entered entered(queue.gate);
-    if (!entered)
-        return 0;
-    const net::FromGuestRules rules{
-        std::min(to_guest_rules_.longest, wishes.longest), wishes.linear, wishes.port};
-    const uint16_t count = net::from_guest(queue.ring, pool, rules, frames, queue.counters);
-    finish_burst(index);
-    return count;
-}
-
-uint16_t Session::to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept {
-    const uint32_t index = 2U * pair;
-    Queue& queue = queues_[index];
-    const sched::Entered entered(queue.gate);
-    if (!entered || pair >= active_pairs())
-        return 0;
-    const uint16_t count = net::to_guest(queue.ring, to_guest_rules_, frames, queue.counters);
-    finish_burst(index);
-    return count;
-}
-
-uint32_t Session::waiting(uint32_t index) noexcept {
-    Queue& queue = queues_[index];
-    const sched::Entered entered(queue.gate);
-    return entered ? queue.ring.waiting() : 0;
-}
-
-bool Session::arm_from_guest(uint16_t pair) noexcept {
-    Queue& queue = queues_[2U * pair + 1];
-    const sched::Entered entered(queue.gate);
-    if (!entered || !queue.ring.request_kick())
-        return true;  // who opens the gate wakes us
-    queue.ring.refuse_kicks();
-    return false;
-}
-
-void Session::disarm_from_guest(uint16_t pair) noexcept {
-    Queue& queue = queues_[2U * pair + 1];
-    const sched::Entered entered(queue.gate);
-    if (entered)
-        queue.ring.refuse_kicks();
-}
-
-void Session::finish_burst(uint32_t index) noexcept {
-    Queue& queue = queues_[index];
-    if (queue.ring.should_interrupt()) {
-        queue.counters.interrupts.add(1);
-        // EINVAL: the kernel has not recorded DRIVER_OK yet. Control tries again.
-        if (node_->inject_irq(index) == EINVAL) {
-            queue.owes_interrupt.store(true, std::memory_order_relaxed);
-            call_control(queue);
-        }
-    }
-    if (queue.ring.miss() || queue.ring.fault() != ring::RingFault::none)
-        call_control(queue);
-}
-
-void Session::call_control(Queue& queue) const noexcept {
-    if (queue.wants_control.exchange(true, std::memory_order_release))
-        return;
-    raise_eventfd(wake_fd_);
-}
 
 // --- stopping
 
@@ -140,7 +69,10 @@ bool Session::publish(const net::ControlState& state) {
 
 void Session::show_driver() {
     const bool driver = state_.driver_ok() && !broken_;
-    active_pairs_.store(driver ? driver_pairs_ : uint16_t{0}, std::memory_order_relaxed);
+    const uint16_t pairs = driver ? driver_pairs_ : uint16_t{0};
+    active_pairs_.store(pairs, std::memory_order_relaxed);
+    for (uint16_t pair = 0; queues_ && pair < shape_.pairs; ++pair)
+        queues_[2U * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
     // A guest that is suspended may be about to be heard elsewhere.
     uint64_t mac = 0;
     if (driver && !state_.suspended)
@@ -282,9 +214,12 @@ bool Session::tick() {
         look_for_lost_memory();
     for (uint32_t i = 0; i < shape_.queues(); ++i) {
         Queue& queue = queues_[i];
-        if (queue.wants_control.exchange(false, std::memory_order_acquire))
+        // Looked at first: the lines are others' as well.
+        if (queue.wants_control.load(std::memory_order_relaxed) &&
+            queue.wants_control.exchange(false, std::memory_order_acquire))
             attend(i);
-        if (queue.running && queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
+        if (queue.running && queue.owes_interrupt.load(std::memory_order_relaxed) &&
+            queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
             node_->inject_irq(i) == EINVAL) {
             queue.owes_interrupt.store(true, std::memory_order_relaxed);
             again = true;
@@ -374,7 +309,7 @@ void Session::serve_control() {
         return;
     ring::SplitRing& ring = queues_[*index].ring;
     control_.serve(ring);
-    finish_burst(*index);
+    queues_[*index].finish_burst();
     if (ring.fault() != ring::RingFault::none || ring.miss())
         return;
     // More already: another turn of the loop, so that messages are answered in between.

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "net/cursor.h"
+#include "ring/split_burst.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
 #include "virtio/features.h"

@@ -27,7 +27,8 @@
 
 namespace vduse::net {
 
-struct ToGuestRules {
+/// What was negotiated for a data queue, and the filter of its device.
+struct QueueRules {
     uint32_t longest;  ///< the longest legal frame
     bool mergeable;    ///< VIRTIO_NET_F_MRG_RXBUF was negotiated
     const Filter* filter;
@@ -137,10 +138,7 @@ inline Gathered gather(
 /// `frames`, as many as it returns (at most kMaxBurst). The caller keeps the rest.
 template <ring::DeviceRing Ring>
 uint16_t to_guest(
-    Ring& ring,
-    const ToGuestRules& rules,
-    std::span<rte_mbuf* const> frames,
-    QueueCounters& counters
+    Ring& ring, const QueueRules& rules, std::span<rte_mbuf* const> frames, QueueCounters& counters
 ) noexcept {
     std::array<ring::Chain, kMaxBurst> chains;
     std::array<uint32_t, kMaxBurst> lengths;

@@ -106,10 +106,19 @@ class SplitRing {
 
     /// The address that the next chain waits for, if it waits.
     [[nodiscard]] std::optional<memory::Iova> miss() const noexcept { return miss_; }
+    /// One of the two is there: control must look.
+    [[nodiscard]] bool needs_control() const noexcept {
+        return miss_.has_value() || fault_ != RingFault::none;
+    }
     /// Control has looked: nothing maps `iova`. Forgotten by the next `load`.
     void deny(memory::Iova iova) noexcept { denied_ = iova; }
 
   private:
+    /// Descriptors of one look, but for those of its last chain: what Linux needs for a burst of
+    /// the largest frames, 64 times 19. A ring of 32768 empty descriptors, offered 64 times, would
+    /// hold the data thread for milliseconds, and with it the other queues that the thread serves.
+    static constexpr uint32_t kDescriptorBudget = 1216;
+
     enum class Walk : uint8_t { good, malformed, waits, full };
 
     uint16_t fetch_first(uint16_t count, std::span<Descriptor> first) noexcept;

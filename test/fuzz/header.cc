@@ -112,7 +112,7 @@ void to_guest(World& world, Input& input) {
     world.settle();
     Race race(world, input);
     WatchedRing ring(world, race);
-    const net::ToGuestRules rules{kLongest, input.flag(), &filter};
+    const net::QueueRules rules{kLongest, input.flag(), &filter};
     const uint16_t done =
         net::to_guest(ring, rules, std::span<rte_mbuf* const>(frames.data(), offered), counters);
     ring.excuse_buffers();

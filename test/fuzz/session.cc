@@ -229,7 +229,7 @@ class Life final : public guest::AccessHook {
     void take(uint16_t pair) {
         std::array<rte_mbuf*, 16> frames{};
         racing_ = input_.below(4) == 3;
-        const uint16_t count = rig_.device->from_guest(pair, pool().get(), frames);
+        const uint16_t count = rig_.device->queue_pair(pair).from_guest(pool().get(), frames);
         racing_ = false;
         check(count == 0 || may_run(), "frames come only from a running driver");
         for (uint16_t i = 0; i < count; ++i)
@@ -246,7 +246,7 @@ class Life final : public guest::AccessHook {
         for (const rte_mbuf* frame : all)
             check(frame != nullptr, "mbufs are back");
         racing_ = input_.below(4) == 3;
-        const uint16_t count = rig_.device->to_guest(pair, all);
+        const uint16_t count = rig_.device->queue_pair(pair).to_guest(all);
         racing_ = false;
         check(count <= offered, "no frame is taken that was not offered");
         check(count == 0 || may_run(), "frames go only to a running driver");
@@ -308,7 +308,8 @@ class Life final : public guest::AccessHook {
         uint64_t sum = 0;
         for (const uint16_t pair : {uint16_t{0}, uint16_t{1}})
             for (const QueueStats& stats :
-                 {rig_.device->from_guest_stats(pair), rig_.device->to_guest_stats(pair)}) {
+                 {rig_.device->queue_pair(pair).from_guest_stats(),
+                  rig_.device->queue_pair(pair).to_guest_stats()}) {
                 uint64_t drops = 0;
                 for (const uint64_t drop : stats.drops)
                     drops += drop;

@@ -23,7 +23,7 @@
 
 #include "base/guest.h"
 #include "fuzz/input.h"
-#include "ring/split.h"
+#include "ring/split_burst.h"
 #include "support/guest_memory.h"
 #include "support/mock_driver.h"
 

@@ -23,7 +23,7 @@
 
 #include "ring/layout.h"
 #include "ring/notify.h"
-#include "ring/split.h"
+#include "ring/split_burst.h"
 #include "support/guest_memory.h"
 
 namespace vduse::test {

@@ -7,7 +7,7 @@
 #include <array>
 #include <span>
 
-#include "ring/split.h"
+#include "ring/split_burst.h"
 #include "support/guest_memory.h"
 #include "support/mock_driver.h"
 #include "vduse/limits.h"

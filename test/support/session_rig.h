@@ -163,7 +163,7 @@ class SessionTest : public testing::Test {
     }
     size_t take(uint16_t pair) {
         std::array<rte_mbuf*, 32> frames;
-        const uint16_t count = device->from_guest(pair, pool.get(), frames);
+        const uint16_t count = device->queue_pair(pair).from_guest(pool.get(), frames);
         rte_pktmbuf_free_bulk(frames.data(), count);
         return count;
     }
@@ -175,7 +175,7 @@ class SessionTest : public testing::Test {
     }
     size_t give(uint16_t pair) {
         rte_mbuf* frame = pool.frame(pattern(60));
-        const uint16_t taken = device->to_guest(pair, std::span(&frame, 1));
+        const uint16_t taken = device->queue_pair(pair).to_guest(std::span(&frame, 1));
         if (taken == 0)
             rte_pktmbuf_free(frame);
         return taken;

@@ -205,7 +205,8 @@ PortStats Port::counters() const {
     PortStats all;
     all.pairs = pairs;
     for (uint16_t pair = 0; pair < pairs; ++pair)
-        all.pair[pair] = {device->from_guest_stats(pair), device->to_guest_stats(pair)};
+        all.pair[pair] = {
+            device->queue_pair(pair).from_guest_stats(), device->queue_pair(pair).to_guest_stats()};
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
         if (i < kCountedQueues) {
@@ -257,7 +258,7 @@ Result<void> Port::install_interrupts() {
             if (::epoll_ctl(
                     queue.interrupts.get(),
                     EPOLL_CTL_ADD,
-                    device->kick_fd(static_cast<uint16_t>(pair)),
+                    device->queue_pair(static_cast<uint16_t>(pair)).kick_fd(),
                     &event
                 ) != 0)
                 return Error{errno, "epoll"};

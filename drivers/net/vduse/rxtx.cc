@@ -98,14 +98,16 @@ uint16_t poll(
     rte_spinlock_t& lock = port.locks[pair].from_guest;
     // A pair that the guest does not use costs a load. And one that somebody else looks at can wait
     // for the next burst.
-    if (!port.device->serves(pair) || rte_spinlock_trylock(&lock) == 0)
+    if (!port.device->queue_pair(pair).serves() || rte_spinlock_trylock(&lock) == 0)
         return 0;
-    const Traffic before = port.device->from_guest_traffic(pair);
+    const Traffic before = port.device->queue_pair(pair).from_guest_traffic();
     const uint16_t got =
         in_parts(static_cast<uint16_t>(frames.size()), [&](uint16_t first, uint16_t part) noexcept {
-            return port.device->from_guest(pair, queue.pool, frames.subspan(first, part), wishes);
+            return port.device->queue_pair(pair).from_guest(
+                queue.pool, frames.subspan(first, part), wishes
+            );
         });
-    const Traffic after = port.device->from_guest_traffic(pair);
+    const Traffic after = port.device->queue_pair(pair).from_guest_traffic();
     rte_spinlock_unlock(&lock);
     counters.rx_frames.add(after.frames - before.frames);
     counters.rx_bytes.add(after.bytes - before.bytes);
@@ -160,11 +162,11 @@ uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     }
     const auto pair = static_cast<uint16_t>(queue.index % active);
     const Locked locked(port.locks[pair].to_guest);
-    const Traffic before = port.device->to_guest_traffic(pair);
+    const Traffic before = port.device->queue_pair(pair).to_guest_traffic();
     const uint16_t sent = in_parts(count, [&](uint16_t first, uint16_t part) noexcept {
-        return port.device->to_guest(pair, std::span(frames + first, part));
+        return port.device->queue_pair(pair).to_guest(std::span(frames + first, part));
     });
-    const Traffic after = port.device->to_guest_traffic(pair);
+    const Traffic after = port.device->queue_pair(pair).to_guest_traffic();
     QueueCounters& counters = port.queues[queue.index];
     counters.tx_frames.add(after.frames - before.frames);
     counters.tx_bytes.add(after.bytes - before.bytes);
@@ -176,7 +178,7 @@ uint32_t rx_waiting(RxQueue& queue) noexcept {
     uint32_t waiting = 0;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
-        waiting += port.device->from_guest_waiting(pair);
+        waiting += port.device->queue_pair(pair).from_guest_waiting();
     });
     return waiting;
 }
@@ -188,19 +190,19 @@ uint32_t tx_waiting(TxQueue& queue) noexcept {
         return 0;
     const auto pair = static_cast<uint16_t>(queue.index % active);
     const Locked locked(port.locks[pair].to_guest);
-    return port.device->to_guest_waiting(pair);
+    return port.device->queue_pair(pair).to_guest_waiting();
 }
 
 bool enable_interrupt(RxQueue& queue) noexcept {
     Port& port = *queue.port;
     bool nothing = true;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
-        const int kick = port.device->kick_fd(pair);
+        const int kick = port.device->queue_pair(pair).kick_fd();
         // What woke the caller is read before the ring is looked at (vduse.h).
         uint64_t kicks = 0;
         (void)!::read(kick, &kicks, sizeof kicks);
         const Locked locked(port.locks[pair].from_guest);
-        if (!port.device->arm_from_guest(pair)) {
+        if (!port.device->queue_pair(pair).arm_from_guest()) {
             raise_eventfd(kick);
             nothing = false;
         }
@@ -212,7 +214,7 @@ void disable_interrupt(RxQueue& queue) noexcept {
     Port& port = *queue.port;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
-        port.device->disarm_from_guest(pair);
+        port.device->queue_pair(pair).disarm_from_guest();
     });
 }
 

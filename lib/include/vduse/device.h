@@ -4,9 +4,12 @@
 //            answers the kernel, follows the IOTLB, serves control queues, starts and stops queues.
 //   Device   one virtio-net device, /dev/vduse/NAME. Created and destroyed on the control thread.
 //
-// Data threads call `from_guest` and `to_guest`: any thread, EAL or not, as often or as rarely as
-// it likes; one thread at a time for each queue and direction. They make a system call only to
-// interrupt the driver and, when they find memory that control has not mapped yet, to wake control.
+//   QueuePair  one pair of its data queues
+//
+// Data threads call `from_guest` and `to_guest` of a pair: any thread, EAL or not, as often or as
+// rarely as it likes; one thread at a time for each queue and direction. They make a system call
+// only to interrupt the driver and, when they find memory that control has not mapped yet, to wake
+// control.
 //
 // A data thread that has nothing to do may sleep on `kick_fd`, any number of them and other things
 // at once. In this order, or a frame may lie there until the next one comes (the model is
@@ -35,8 +38,9 @@ namespace vduse {
 
 class Control;
 namespace device {
+struct Queue;
 class Session;
-}
+}  // namespace device
 namespace uapi {
 class Kernel;
 }
@@ -49,42 +53,60 @@ std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
 /// `kernel`: nullptr for the running one.
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullptr);
 
+/// One pair of data queues: what bursts are called on. A handle: copy it as you like; it is good as
+/// long as its device.
+class QueuePair {
+  public:
+    /// Data threads: up to `frames.size()` frames that the driver sent, in mbufs of `pool`.
+    uint16_t from_guest(
+        rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes = FromGuest()
+    ) const noexcept;
+    /// Data threads: frames for the driver. Takes the first of them, as many as it returns; the
+    /// caller keeps the rest, for which there is no room now.
+    uint16_t to_guest(std::span<rte_mbuf* const> frames) const noexcept;
+
+    /// The data thread of that direction: buffers that the driver has published and that wait for
+    /// us. 0 while the queue is not served.
+    [[nodiscard]] uint32_t from_guest_waiting() const noexcept;
+    [[nodiscard]] uint32_t to_guest_waiting() const noexcept;
+
+    /// Any thread: an eventfd of this pair alone, non-blocking, the same for the device's life. It
+    /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads
+    /// at the queue (again): after a reset, a restart, a change of memory.
+    [[nodiscard]] int kick_fd() const noexcept;
+    /// The data thread of `from_guest`: asks the driver to kick when it sends more. true: there is
+    /// nothing now, and what comes makes `kick_fd` readable. false: something is there already, and
+    /// nothing was asked.
+    bool arm_from_guest() const noexcept;
+    /// The same thread: the driver need not kick any more. To be called before polling goes on.
+    void disarm_from_guest() const noexcept;
+
+    /// Any thread: `from_guest` may find something, at this moment. One load.
+    [[nodiscard]] bool serves() const noexcept;
+    /// Any thread.
+    [[nodiscard]] QueueStats from_guest_stats() const noexcept;
+    [[nodiscard]] QueueStats to_guest_stats() const noexcept;
+    /// Of these, what went through: two loads.
+    [[nodiscard]] Traffic from_guest_traffic() const noexcept;
+    [[nodiscard]] Traffic to_guest_traffic() const noexcept;
+
+  private:
+    friend class Device;
+    QueuePair(device::Queue& to_guest, device::Queue& from_guest)
+        : to_guest_(&to_guest), from_guest_(&from_guest) {}
+    device::Queue* to_guest_;
+    device::Queue* from_guest_;
+};
+
 class Device {
   public:
     ~Device();
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
-    /// Data threads: up to `frames.size()` frames that the driver sent on `pair`, in mbufs of
-    /// `pool`.
-    uint16_t from_guest(
-        uint16_t pair,
-        rte_mempool* pool,
-        std::span<rte_mbuf*> frames,
-        const FromGuest& wishes = FromGuest()
-    ) noexcept;
-    /// Data threads: frames for the driver on `pair`. Takes the first of them, as many as it
-    /// returns; the caller keeps the rest, for which there is no room now.
-    uint16_t to_guest(uint16_t pair, std::span<rte_mbuf* const> frames) noexcept;
+    /// Any thread: pair `number`, which is less than `queue_pairs()`.
+    [[nodiscard]] QueuePair queue_pair(uint16_t number) const noexcept;
 
-    /// The data thread of that direction: buffers of `pair` that the driver has published and that
-    /// wait for us. 0 while the queue is not served.
-    [[nodiscard]] uint32_t from_guest_waiting(uint16_t pair) noexcept;
-    [[nodiscard]] uint32_t to_guest_waiting(uint16_t pair) noexcept;
-
-    /// Any thread: an eventfd of `pair` alone, non-blocking, the same for the device's life. It
-    /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads
-    /// at the queue (again): after a reset, a restart, a change of memory.
-    [[nodiscard]] int kick_fd(uint16_t pair) const noexcept;
-    /// The data thread of `from_guest`: asks the driver to kick when it sends more on `pair`. true:
-    /// there is nothing now, and what comes makes `kick_fd` readable. false: something is there
-    /// already, and nothing was asked.
-    bool arm_from_guest(uint16_t pair) noexcept;
-    /// The same thread: the driver need not kick any more. To be called before polling goes on.
-    void disarm_from_guest(uint16_t pair) noexcept;
-
-    /// Any thread: `from_guest` may find something on `pair`, at this moment. One load.
-    [[nodiscard]] bool serves(uint16_t pair) const noexcept;
     /// Any thread: pairs that the driver uses now, 0 when there is no driver.
     [[nodiscard]] uint16_t active_pairs() const noexcept;
     /// Any thread: a driver is there and has finished its set-up.
@@ -92,12 +114,6 @@ class Device {
     /// Any thread: the MAC address that the driver receives under, as its filter has it. Nothing
     /// while there is no driver or it is suspended, or when the device was never told of one.
     [[nodiscard]] std::optional<MacAddress> mac() const noexcept;
-    /// Any thread.
-    [[nodiscard]] QueueStats from_guest_stats(uint16_t pair) const noexcept;
-    [[nodiscard]] QueueStats to_guest_stats(uint16_t pair) const noexcept;
-    /// Of these, what went through: two loads.
-    [[nodiscard]] Traffic from_guest_traffic(uint16_t pair) const noexcept;
-    [[nodiscard]] Traffic to_guest_traffic(uint16_t pair) const noexcept;
     /// Any thread: fixed for the device's life.
     [[nodiscard]] uint16_t queue_pairs() const noexcept;
     [[nodiscard]] const std::string& name() const noexcept;

@@ -35,7 +35,7 @@ using uapi::abi::Response;
 class HostileSession : public SessionTest {
   protected:
     [[nodiscard]] uint64_t from_guest_drops(Drop reason) const {
-        return device->from_guest_stats(0).drops[static_cast<size_t>(reason)];
+        return device->queue_pair(0).from_guest_stats().drops[static_cast<size_t>(reason)];
     }
 };
 
@@ -83,7 +83,7 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     EXPECT_EQ(ring(0).take_used()->len, 32U);
 
     const auto drops = [&](Drop reason) {
-        return device->to_guest_stats(0).drops[static_cast<size_t>(reason)];
+        return device->queue_pair(0).to_guest_stats().drops[static_cast<size_t>(reason)];
     };
     allow(kRead);
     std::memset(at.host, 0xee, 40);
@@ -106,7 +106,7 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     EXPECT_EQ(ring(0).take_used(), std::nullopt);
     for (size_t i = 0; i < 40; ++i)
         EXPECT_EQ(at.host[i], std::byte{0xee});
-    EXPECT_EQ(device->to_guest_stats(0).frames, 3U);
+    EXPECT_EQ(device->queue_pair(0).to_guest_stats().frames, 3U);
 }
 
 // -- kicks and messages
@@ -224,7 +224,7 @@ TEST_F(HostileSession, Case147_NoLineForAChain) {
     }
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
     EXPECT_EQ(from_guest_drops(Drop::malformed), 1000U);
-    EXPECT_EQ(device->from_guest_stats(0).misses, 500U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().misses, 500U);
 }
 
 // A driver that takes its rings away again and again: one line a second for a queue, at most.
@@ -288,10 +288,10 @@ class Neighbour {
         rings_[1].offer({{0x80000, 72, false}});
         rings_[1].publish();
         rte_mbuf* frame = nullptr;
-        const bool from = device_->from_guest(0, pool_.get(), std::span(&frame, 1)) == 1;
+        const bool from = device_->queue_pair(0).from_guest(pool_.get(), std::span(&frame, 1)) == 1;
         rings_[0].offer({{0x90000, 2048, true}});
         rings_[0].publish();
-        const bool to = from && device_->to_guest(0, std::span(&frame, 1)) == 1;
+        const bool to = from && device_->queue_pair(0).to_guest(std::span(&frame, 1)) == 1;
         if (from && !to)
             rte_pktmbuf_free(frame);
         const auto sent = rings_[1].take_used();
@@ -299,7 +299,8 @@ class Neighbour {
         return to && sent && received && received->len == 72;
     }
     [[nodiscard]] uint64_t dropped() const {
-        return device_->from_guest_stats(0).dropped + device_->to_guest_stats(0).dropped;
+        return device_->queue_pair(0).from_guest_stats().dropped +
+               device_->queue_pair(0).to_guest_stats().dropped;
     }
 
   private:
@@ -473,7 +474,8 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
         const auto pairs = static_cast<uint8_t>(1 + round / 16 % 2);
         EXPECT_TRUE(round % 16 != 0 || command(4, {4, 0, pairs, 0}) == 0);
         const uint64_t before = frames;
-        frames = device->from_guest_stats(0).frames + device->from_guest_stats(1).frames;
+        frames = device->queue_pair(0).from_guest_stats().frames +
+                 device->queue_pair(1).from_guest_stats().frames;
         EXPECT_GE(frames, before);
     }
     if (vd0->spaces[0].empty())
@@ -486,7 +488,11 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
         while (ring(index).take_used())
             ++returned;
     EXPECT_EQ(returned, offered) << "each chain once";
-    EXPECT_EQ(device->from_guest_stats(0).dropped + device->from_guest_stats(1).dropped, 0U);
+    EXPECT_EQ(
+        device->queue_pair(0).from_guest_stats().dropped +
+            device->queue_pair(1).from_guest_stats().dropped,
+        0U
+    );
     EXPECT_EQ(touched, 0U) << "what was taken away is not touched after the answer";
     settle();
     EXPECT_EQ(mappings_of(fd).size(), 2U);
@@ -522,7 +528,7 @@ class BareSession : public SessionTest {
     /// What a burst of pair 0 brings.
     Frames burst() {
         std::array<rte_mbuf*, 8> mbufs;
-        const uint16_t count = session->from_guest(0, pool.get(), mbufs);
+        const uint16_t count = session->queue(1).from_guest(pool.get(), mbufs, {});
         Frames frames;
         for (rte_mbuf* mbuf : std::span(mbufs).first(count)) {
             frames.push_back(content(mbuf));

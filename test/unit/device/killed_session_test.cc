@@ -224,7 +224,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
     /// A broadcast: every filter lets it through.
     size_t give(uint16_t pair) {
         rte_mbuf* frame = pool.frame(std::vector<uint8_t>(60, 0xff));
-        const uint16_t taken = device->to_guest(pair, std::span(&frame, 1));
+        const uint16_t taken = device->queue_pair(pair).to_guest(std::span(&frame, 1));
         if (taken == 0)
             rte_pktmbuf_free(frame);
         return taken;

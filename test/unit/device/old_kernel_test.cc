@@ -75,9 +75,9 @@ class OldKernel : public SessionTest {
             return false;
         const auto pair = static_cast<uint16_t>(index / 2);
         uint64_t before = 0;
-        (void)!::read(device->kick_fd(pair), &before, sizeof before);
+        (void)!::read(device->queue_pair(pair).kick_fd(), &before, sizeof before);
         vd0->kick(index);
-        pollfd own{device->kick_fd(pair), POLLIN, 0};
+        pollfd own{device->queue_pair(pair).kick_fd(), POLLIN, 0};
         return ::poll(&own, 1, 0) == 0;
     }
 };

@@ -761,8 +761,8 @@ TEST_F(SessionTest, Case31_MissedMemoryIsFound) {
     EXPECT_EQ(ring(1).used_idx(), 0) << "the chain waits";
     settle();
     EXPECT_EQ(take(0), 1U);
-    EXPECT_EQ(device->from_guest_stats(0).dropped, 0U);
-    EXPECT_EQ(device->from_guest_stats(0).misses, 1U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().dropped, 0U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().misses, 1U);
 }
 
 TEST_F(SessionTest, Case31_MissingMemoryIsAskedForOnce) {
@@ -773,7 +773,7 @@ TEST_F(SessionTest, Case31_MissingMemoryIsAskedForOnce) {
     settle();
     EXPECT_EQ(take(0), 0U);
     EXPECT_EQ(ring(1).used_idx(), 1) << "dropped";
-    EXPECT_EQ(device->from_guest_stats(0).drops[size_t(Drop::malformed)], 1U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().drops[size_t(Drop::malformed)], 1U);
     EXPECT_EQ(kernel.faults.calls("iotlb_region"), before + 1);
     EXPECT_FALSE(frame_from_guest(0, 0x5000'0000)) << "dropped at once, this time";
     EXPECT_EQ(ring(1).used_idx(), 2);
@@ -939,7 +939,7 @@ TEST_F(SessionTest, MacAddressSetByTheProgramIsTheFilters) {
         auto bytes = pattern(60);
         std::copy(to.begin(), to.end(), bytes.begin());
         rte_mbuf* frame = pool.frame(bytes);
-        EXPECT_EQ(device->to_guest(0, std::span(&frame, 1)), 1U);
+        EXPECT_EQ(device->queue_pair(0).to_guest(std::span(&frame, 1)), 1U);
         return ring(0).take_used().has_value();
     };
     EXPECT_TRUE(arrives(other));
@@ -999,7 +999,7 @@ TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
     // A frame of the driver: its port, or nothing when it was dropped.
     const auto port_of = [&](uint32_t bytes, const FromGuest& wishes) -> std::optional<uint16_t> {
         offer_from_guest(0, kBuffers, 12 + bytes);
-        if (device->from_guest(0, pool.get(), out, wishes) == 0)
+        if (device->queue_pair(0).from_guest(pool.get(), out, wishes) == 0)
             return std::nullopt;
         const uint16_t port = out[0]->port;
         rte_pktmbuf_free(out[0]);
@@ -1012,7 +1012,7 @@ TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
     const uint32_t most = max_frame(1500);
     EXPECT_EQ(port_of(most, {.longest = 9000}), RTE_MBUF_PORT_INVALID);
     EXPECT_EQ(port_of(most + 1, {.longest = 9000}), std::nullopt) << "the device's MTU holds too";
-    EXPECT_EQ(device->from_guest_stats(0).drops[size_t(Drop::too_long)], 2U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().drops[size_t(Drop::too_long)], 2U);
 }
 
 TEST_F(SessionTest, LinearFramesOfAJumboDevice) {
@@ -1024,37 +1024,38 @@ TEST_F(SessionTest, LinearFramesOfAJumboDevice) {
     const auto taken = [&](uint32_t bytes, bool linear) {
         std::array<rte_mbuf*, 1> out;
         offer_from_guest(0, kBuffers, 12 + bytes);
-        const uint16_t count = device->from_guest(0, pool.get(), out, {.linear = linear});
+        const uint16_t count =
+            device->queue_pair(0).from_guest(pool.get(), out, {.linear = linear});
         rte_pktmbuf_free_bulk(out.data(), count);
         return count == 1;
     };
     EXPECT_TRUE(taken(9000, false));
     EXPECT_FALSE(taken(9000, true));
     EXPECT_TRUE(taken(Pool::kRoom, true));
-    EXPECT_EQ(device->from_guest_stats(0).drops[size_t(Drop::too_long)], 1U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_stats().drops[size_t(Drop::too_long)], 1U);
     EXPECT_EQ(pool.in_use(), 0U);
 }
 
 TEST_F(SessionTest, WhatWaits) {
     ASSERT_EQ(create(), "");
-    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "no driver";
-    EXPECT_EQ(device->to_guest_waiting(0), 0U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U) << "no driver";
+    EXPECT_EQ(device->queue_pair(0).to_guest_waiting(), 0U);
     plain_start();
-    EXPECT_EQ(device->from_guest_waiting(0), 0U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U);
     for (int i = 0; i < 3; ++i)
         offer_from_guest(0);
     ring(0).offer({{kBuffers, 2048, true}});
     ring(0).publish();
-    EXPECT_EQ(device->from_guest_waiting(0), 3U);
-    EXPECT_EQ(device->to_guest_waiting(0), 1U);
-    EXPECT_EQ(device->from_guest_waiting(1), 0U) << "not served";
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 3U);
+    EXPECT_EQ(device->queue_pair(0).to_guest_waiting(), 1U);
+    EXPECT_EQ(device->queue_pair(1).from_guest_waiting(), 0U) << "not served";
     EXPECT_EQ(take(0), 3U);
-    EXPECT_EQ(device->from_guest_waiting(0), 0U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U);
     EXPECT_EQ(give(0), 1U);
-    EXPECT_EQ(device->to_guest_waiting(0), 0U);
+    EXPECT_EQ(device->queue_pair(0).to_guest_waiting(), 0U);
     offer_from_guest(0);
     EXPECT_TRUE(vd0->set_status(0));
-    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "stopped";
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U) << "stopped";
 }
 
 TEST_F(SessionTest, Case07_WhatWaitsIsBoundedByTheRing) {
@@ -1062,12 +1063,12 @@ TEST_F(SessionTest, Case07_WhatWaitsIsBoundedByTheRing) {
     plain_start();
     for (const uint32_t index : {0U, 1U})
         ring(index).write_avail_idx(1000);
-    EXPECT_EQ(device->from_guest_waiting(0), 64U);
-    EXPECT_EQ(device->to_guest_waiting(0), 64U);
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 64U);
+    EXPECT_EQ(device->queue_pair(0).to_guest_waiting(), 64U);
     EXPECT_EQ(take(0), 0U);
-    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "quarantined";
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U) << "quarantined";
     settle();
-    EXPECT_EQ(device->from_guest_waiting(0), 0U) << "and stopped";
+    EXPECT_EQ(device->queue_pair(0).from_guest_waiting(), 0U) << "and stopped";
 }
 
 TEST_F(SessionTest, Link) {
@@ -1136,7 +1137,7 @@ TEST_F(SessionTest, FilterOfTheControlQueueIsApplied) {
     ring(0).offer({{kBuffers, 2048, true}});
     ring(0).publish();
     EXPECT_EQ(give(0), 1U) << "taken and dropped";
-    EXPECT_EQ(device->to_guest_stats(0).drops[size_t(Drop::filtered)], 1U);
+    EXPECT_EQ(device->queue_pair(0).to_guest_stats().drops[size_t(Drop::filtered)], 1U);
     EXPECT_EQ(ring(0).take_used(), std::nullopt);
 }
 

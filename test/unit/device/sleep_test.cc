@@ -23,12 +23,12 @@ class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
     }
     /// Whether a thread that sleeps on `pair` would wake up now.
     [[nodiscard]] bool woken(uint16_t pair = 0, int milliseconds = 0) const {
-        pollfd poll{device->kick_fd(pair), POLLIN, 0};
+        pollfd poll{device->queue_pair(pair).kick_fd(), POLLIN, 0};
         return ::poll(&poll, 1, milliseconds) == 1;
     }
     void drain(uint16_t pair = 0) const {
         uint64_t kicks = 0;
-        (void)!::read(device->kick_fd(pair), &kicks, sizeof kicks);
+        (void)!::read(device->queue_pair(pair).kick_fd(), &kicks, sizeof kicks);
     }
     /// What the driver does to send a frame; true when it kicked.
     bool send(uint16_t pair = 0, Iova at = kBuffers) {
@@ -47,12 +47,12 @@ class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
     /// A whole turn: sleeps, is woken by a frame, takes it.
     void expect_wakes_for_a_frame(uint16_t pair = 0) {
         drain(pair);
-        ASSERT_TRUE(device->arm_from_guest(pair));
+        ASSERT_TRUE(device->queue_pair(pair).arm_from_guest());
         ASSERT_FALSE(woken(pair));
         EXPECT_TRUE(send(pair));
         EXPECT_TRUE(woken(pair));
         drain(pair);
-        device->disarm_from_guest(pair);
+        device->queue_pair(pair).disarm_from_guest();
         EXPECT_EQ(take(pair), 1U);
     }
 };
@@ -77,10 +77,10 @@ TEST_P(SleepTest, TheArmedQueueIsKickedUntilItIsDisarmed) {
 TEST_P(SleepTest, WhatIsThereAlreadyIsSaid) {
     start();
     EXPECT_FALSE(send());
-    EXPECT_FALSE(device->arm_from_guest(0));
+    EXPECT_FALSE(device->queue_pair(0).arm_from_guest());
     EXPECT_FALSE(send()) << "it is still polled";
     EXPECT_EQ(take(0), 2U);
-    EXPECT_TRUE(device->arm_from_guest(0));
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest());
 }
 
 // A frame that comes while the queue is being armed is seen by the last look, or kicks.
@@ -90,7 +90,7 @@ TEST_P(SleepTest, TheLastLookComesBehindTheRequest) {
     ledger.begin();
     bool kicked = false;
     ledger.after(1, [&] { kicked = send(); });
-    EXPECT_TRUE(device->arm_from_guest(0)) << "the look was just over";
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest()) << "the look was just over";
     EXPECT_EQ(ledger.fetches(), 1U);
     EXPECT_TRUE(kicked);
     EXPECT_TRUE(woken());
@@ -100,11 +100,11 @@ TEST_P(SleepTest, EachPairHasItsOwn) {
     ASSERT_EQ(create(), "");
     qemu_start(features(kWithMq));
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
-    ASSERT_NE(device->kick_fd(0), device->kick_fd(1));
+    ASSERT_NE(device->queue_pair(0).kick_fd(), device->queue_pair(1).kick_fd());
     drain(0);
     drain(1);
-    EXPECT_TRUE(device->arm_from_guest(0));
-    EXPECT_TRUE(device->arm_from_guest(1));
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest());
+    EXPECT_TRUE(device->queue_pair(1).arm_from_guest());
     EXPECT_TRUE(send(1));
     EXPECT_TRUE(woken(1));
     EXPECT_FALSE(woken(0));
@@ -114,22 +114,22 @@ TEST_P(SleepTest, EachPairHasItsOwn) {
 
 TEST_P(SleepTest, AStartWakes) {
     ASSERT_EQ(create(), "");
-    const int fd = device->kick_fd(0);
+    const int fd = device->queue_pair(0).kick_fd();
     EXPECT_GE(fd, 0);
     EXPECT_FALSE(woken());
-    EXPECT_TRUE(device->arm_from_guest(0)) << "nothing to do";
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest()) << "nothing to do";
     plain_start(features());
     EXPECT_TRUE(woken());
     expect_wakes_for_a_frame();
 
-    ASSERT_TRUE(device->arm_from_guest(0));
+    ASSERT_TRUE(device->queue_pair(0).arm_from_guest());
     EXPECT_TRUE(vd0->set_status(0));
     EXPECT_FALSE(woken()) << "nothing to do after a reset";
-    device->disarm_from_guest(0);
-    EXPECT_TRUE(device->arm_from_guest(0));
+    device->queue_pair(0).disarm_from_guest();
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest());
     plain_start(features());
     EXPECT_TRUE(woken());
-    EXPECT_EQ(device->kick_fd(0), fd);
+    EXPECT_EQ(device->queue_pair(0).kick_fd(), fd);
     expect_wakes_for_a_frame();
 }
 
@@ -142,7 +142,7 @@ TEST_P(SleepTest, AFrameThatWasThereBeforeTheStart) {
     set_up(0);
     set_up(1);
     map_guest();
-    ASSERT_TRUE(device->arm_from_guest(0));
+    ASSERT_TRUE(device->queue_pair(0).arm_from_guest());
     EXPECT_TRUE(send()) << "the ring is new, nobody refused kicks";
     EXPECT_FALSE(woken()) << "as in the kernel: nobody hears it";
     EXPECT_TRUE(vd0->set_status(0x0f));
@@ -156,7 +156,7 @@ TEST_P(SleepTest, WhateverStopsAQueueWakesWhenItGoesOn) {
     start();
     const auto armed = [&] {
         drain();
-        return device->arm_from_guest(0) && !woken();
+        return device->queue_pair(0).arm_from_guest() && !woken();
     };
     ASSERT_TRUE(armed());
     EXPECT_TRUE(vd0->update_iotlb(0));
@@ -184,7 +184,7 @@ TEST_P(SleepTest, AMissWakes) {
     start();
     EXPECT_FALSE(send(0, 0x5000'0000));
     EXPECT_EQ(take(0), 0U);
-    EXPECT_FALSE(device->arm_from_guest(0));
+    EXPECT_FALSE(device->queue_pair(0).arm_from_guest());
     settle();
     EXPECT_TRUE(woken());
     EXPECT_EQ(take(0), 0U);
@@ -198,7 +198,7 @@ TEST_P(SleepTest, AQuarantinedQueueLetsSleep) {
     EXPECT_EQ(take(0), 0U);
     settle();
     drain();
-    EXPECT_TRUE(device->arm_from_guest(0));
+    EXPECT_TRUE(device->queue_pair(0).arm_from_guest());
     vd0->update_iotlb(0);
     settle();
     EXPECT_FALSE(woken());
@@ -207,14 +207,14 @@ TEST_P(SleepTest, AQuarantinedQueueLetsSleep) {
 // The driver writes what is ours to write: it loses its own kicks, and nothing else happens.
 TEST_P(SleepTest, ADriverThatOverwritesOurWish) {
     start();
-    ASSERT_TRUE(device->arm_from_guest(0));
+    ASSERT_TRUE(device->queue_pair(0).arm_from_guest());
     std::byte* const used = ring(1).areas().used.host;
     std::fill_n(used + ring::kFlagsOffset, 2, std::byte{0xff});
     if (GetParam())
         std::fill_n(used + ring::kRingOffset + 8 * 64, 2, std::byte{0xee});
     EXPECT_FALSE(send());
     EXPECT_FALSE(woken());
-    device->disarm_from_guest(0);
+    device->queue_pair(0).disarm_from_guest();
     EXPECT_EQ(take(0), 1U);
     expect_wakes_for_a_frame();
 }
@@ -232,12 +232,12 @@ TEST_P(SleepTest, NoFrameIsLeftBehind) {
                 taken += static_cast<uint32_t>(count);
                 continue;
             }
-            if (device->arm_from_guest(0)) {
+            if (device->queue_pair(0).arm_from_guest()) {
                 ++sleeps;
                 lost = !woken(0, 20000);
                 drain();
             }
-            device->disarm_from_guest(0);
+            device->queue_pair(0).disarm_from_guest();
         }
     });
     for (uint32_t sent = 0; sent < kFrames && !lost;) {

@@ -86,8 +86,8 @@ TEST(DeviceThreads, ControlTakesQueuesAway) {
     std::thread data([&] {
         while (!stop) {
             std::array<rte_mbuf*, 16> mbufs;
-            const uint16_t count = (*device)->from_guest(0, pool.get(), mbufs);
-            const uint16_t taken = (*device)->to_guest(0, std::span(mbufs).first(count));
+            const uint16_t count = (*device)->queue_pair(0).from_guest(pool.get(), mbufs);
+            const uint16_t taken = (*device)->queue_pair(0).to_guest(std::span(mbufs).first(count));
             rte_pktmbuf_free_bulk(mbufs.data() + taken, static_cast<unsigned>(count - taken));
             frames += count;
             std::this_thread::yield();

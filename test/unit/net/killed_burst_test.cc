@@ -284,7 +284,7 @@ class KilledToGuest : public Killed {
             frames.push_back(pool.frame(frame(number), number % 2 == 0 ? 50 : MbufPool::kRoom));
             numbers.push_back(number);
         }
-        const net::ToGuestRules rules{kLongest, mergeable, &filter};
+        const net::QueueRules rules{kLongest, mergeable, &filter};
         const uint16_t taken = net::to_guest(ring, rules, std::span(frames), counters);
         rte_pktmbuf_free_bulk(frames.data() + taken, static_cast<unsigned>(frames.size()) - taken);
         numbers.resize(taken);

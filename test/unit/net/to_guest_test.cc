@@ -29,7 +29,7 @@ class ToGuest : public testing::Test {
     Pool pool{512};
     net::QueueCounters counters;
     net::Filter filter;
-    net::ToGuestRules rules{kLongest, false, &filter};
+    net::QueueRules rules{kLongest, false, &filter};
     FetchLedger ledger;
     Iova next_ = kStart;
 

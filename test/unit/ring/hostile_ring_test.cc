@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "ring/split.h"
+#include "ring/split_burst.h"
 #include "support/fetch_ledger.h"
 #include "support/ring_rig.h"
 

@@ -1,5 +1,5 @@
 // ring/split.h with a driver that keeps the rules: positions, wrap, notifications.
-#include "ring/split.h"
+#include "ring/split_burst.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,73 @@
+// Bursts. The templates of net/ and the hot half of the ring are compiled together here, so that a
+// burst of one frame does not pay for calls between them.
+#include "device/queue.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "net/from_guest.h"
+#include "ring/split_burst.h"
+
+namespace vduse::device {
+
+uint16_t Queue::from_guest(
+    rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
+) noexcept {
+    const sched::Entered entered(gate);
+    if (!entered)
+        return 0;
+    const net::FromGuestRules burst{
+        std::min(rules.longest, wishes.longest), wishes.linear, wishes.port};
+    const uint16_t count = net::from_guest(ring, pool, burst, frames, counters);
+    finish_burst();
+    return count;
+}
+
+uint16_t Queue::to_guest(std::span<rte_mbuf* const> frames) noexcept {
+    const sched::Entered entered(gate);
+    if (!entered || !in_use.load(std::memory_order_relaxed))
+        return 0;
+    const uint16_t count = net::to_guest(ring, rules, frames, counters);
+    finish_burst();
+    return count;
+}
+
+uint32_t Queue::waiting() noexcept {
+    const sched::Entered entered(gate);
+    return entered ? ring.waiting() : 0;
+}
+
+bool Queue::arm() noexcept {
+    const sched::Entered entered(gate);
+    if (!entered || !ring.request_kick())
+        return true;  // who opens the gate wakes us
+    ring.refuse_kicks();
+    return false;
+}
+
+void Queue::disarm() noexcept {
+    const sched::Entered entered(gate);
+    if (entered)
+        ring.refuse_kicks();
+}
+
+void Queue::finish_burst() noexcept {
+    if (ring.should_interrupt()) {
+        counters.interrupts.add(1);
+        // EINVAL: the kernel has not recorded DRIVER_OK yet. Control tries again.
+        if (node->inject_irq(index) == EINVAL) {
+            owes_interrupt.store(true, std::memory_order_relaxed);
+            call_control();
+        }
+    }
+    if (ring.needs_control())
+        call_control();
+}
+
+void Queue::call_control() noexcept {
+    if (wants_control.exchange(true, std::memory_order_release))
+        return;
+    raise_eventfd(wake_fd);
+}
+
+}  // namespace vduse::device
