@@ -45,7 +45,7 @@ grep -q ' 200 received, 0% packet loss' ping.txt || fail "pings were lost: $(tai
 step "vduse-dp-top while pings pass"
 ip netns exec guest ping -i 0.05 -q "$tap_ip" > /dev/null &
 pings=$!
-/build/app/vduse-dp-top -b -n 2 > top.txt || fail "vduse-dp-top ended with status $?"
+/build/tools/vduse-dp-top -b -n 2 > top.txt || fail "vduse-dp-top ended with status $?"
 kill "$pings"
 for side in from_guest to_guest; do
     [ "$(grep -c "^  $side " top.txt)" = 2 ] || fail "not two rounds with $side in top.txt"
@@ -56,7 +56,7 @@ grep -qE '^  group 0 +data, .*asid 0, lcore 1$' top.txt || fail "no group 0 in t
 grep -qE '^  space 0 +[1-9][0-9]* regions?: .* on node' top.txt || fail "no space 0 in top.txt"
 
 stop_app
-if /build/app/vduse-dp-top -b -n 1 2> gone.txt ||
+if /build/tools/vduse-dp-top -b -n 1 2> gone.txt ||
     ! grep -q '^vduse-dp-top: vduse-dp does not run: ' gone.txt; then
     fail "vduse-dp-top without vduse-dp: $(cat gone.txt)"
 fi
