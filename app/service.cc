@@ -4,7 +4,6 @@
 #include "app/service.h"
 
 #include <rte_cycles.h>
-#include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
 #include <rte_mbuf.h>
@@ -19,18 +18,14 @@
 #include "app/ports/port_endpoint.h"
 #include "app/ports/probe.h"
 #include "app/report/stats_text.h"
+#include "app/topology.h"
 #include "vduse/bus.h"
-#include "vduse/limits.h"
-#include "vduse/mac.h"
 
 namespace vduse::app {
 namespace {
 
 constexpr std::chrono::milliseconds kLinkPeriod{100};
 static_assert(kMaxBridgeMembers == kMaxMembers);
-
-constexpr unsigned kPoolCache = 256;
-constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
 
 /// With a device that was there, and can still be left to another process.
 bool went_on(const Endpoint& endpoint) {
@@ -39,31 +34,6 @@ bool went_on(const Endpoint& endpoint) {
 
 std::string milliseconds(std::chrono::nanoseconds time) {
     return std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(time).count());
-}
-
-/// Mbufs that one frame of `mtu` may need.
-uint32_t segments(uint16_t mtu) {
-    return (max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
-}
-
-BridgeMember device_member(const Endpoint& endpoint, const std::optional<MacAddress>& given) {
-    BridgeMember member;
-    member.device = true;
-    member.mac = [device = endpoint.device] { return device->mac(); };
-    member.given_mac = given;
-    return member;
-}
-
-/// Nobody changes the address of a port that is started, so it is asked once.
-BridgeMember port_member(const Endpoint& endpoint) {
-    BridgeMember member;
-    member.longest = UINT32_MAX;
-    if (!endpoint.in_service.load(std::memory_order_relaxed))
-        return member;  // what is sent to it is dropped as it is
-    member.longest = max_frame(port_mtu(endpoint.port));
-    member.given_mac = port_mac(endpoint.port);
-    member.mac = [own = member.given_mac] { return own; };
-    return member;
 }
 
 void print_commands(const std::string& name) {
@@ -133,33 +103,6 @@ Result<void> Service::add_devices() {
     return {};
 }
 
-PortNeeds Service::needs_of(size_t port) const {
-    const EndpointOption self{true, port};
-    for (const PatchOption& patch : options_.patches) {
-        if (patch.a != self && patch.b != self)
-            continue;
-        return needs_for(patch.a == self ? patch.b : patch.a);
-    }
-    for (const BridgeOption& bridge : options_.bridges) {
-        if (std::ranges::find(bridge.members, self) == bridge.members.end())
-            continue;
-        PortNeeds most;
-        for (const EndpointOption member : bridge.members) {
-            const PortNeeds needs = needs_for(member);
-            most.queues = std::max(most.queues, needs.queues);
-            most.mtu = std::max(most.mtu, needs.mtu);
-        }
-        return most;
-    }
-    return {};
-}
-
-PortNeeds Service::needs_for(EndpointOption other) const {
-    if (other.port)
-        return {};
-    return {owned_[other.index]->queue_pairs(), options_.devices[other.index].config.mtu};
-}
-
 Result<void> Service::beside(Result<void> (Service::*work)()) {
     helper_->start({[this, work] {
         beside_ = (this->*work)();
@@ -194,40 +137,21 @@ Result<void> Service::start_ports(const std::vector<uint16_t>& ports) {
     std::vector<Result<PortPlan>> plans;
     for (size_t i = 0; i < ports.size(); ++i) {
         const PortOptions& option = options_.ports[i];
-        PortNeeds needs = needs_of(i);
+        PortNeeds needs = needs_of(options_, owned_, i);
         needs.rx_interrupts = options_.idle_us != 0;
         if (option.queues != 0)
             needs.queues = option.queues;
         plans.push_back(plan_port(option.name, ports[i], needs));
     }
-    if (auto done = create_pool(plans); !done)
-        return done;
+    const auto pool = create_pool(options_, plans);
+    if (!pool)
+        return pool.error();
+    pool_ = *pool;
     for (size_t i = 0; i < ports.size(); ++i) {
         ports_.push_back(make_port_endpoint(options_.ports[i].name, ports[i], plans[i], pool_));
         if (!ports_.back()->in_service.load(std::memory_order_relaxed))
             fail();
     }
-    return {};
-}
-
-Result<void> Service::create_pool(const std::vector<Result<PortPlan>>& plans) {
-    uint32_t longest = 1;
-    for (const DeviceOptions& device : options_.devices)
-        longest = std::max(longest, segments(device.config.mtu));
-    uint32_t count = kWorkerMbufs * longest * rte_lcore_count();
-    for (const auto& plan : plans)
-        if (plan)
-            count += plan->queues * (plan->rx_descriptors + plan->tx_descriptors * longest);
-    pool_ = rte_pktmbuf_pool_create(
-        "vduse-dp",
-        count,
-        kPoolCache,
-        0,
-        RTE_MBUF_DEFAULT_BUF_SIZE,
-        static_cast<int>(rte_socket_id())
-    );
-    if (pool_ == nullptr)
-        return Error{rte_errno, "pool of " + std::to_string(count) + " mbufs"};
     return {};
 }
 

@@ -47,7 +47,7 @@ inline constexpr int kBadInput = 2;
 /// What there was before, but for the options.
 struct Start {
     std::chrono::milliseconds eal_took{};
-    std::vector<std::string> vdevs;         ///< the EAL's devices that it was not told of (ports.h)
+    std::vector<std::string> vdevs;         ///< the EAL's devices that it was not told of (probe.h)
     std::vector<Predecessor> predecessors;  ///< they may still have ports
 };
 
@@ -76,7 +76,6 @@ class Service {
     Result<void> beside(Result<void> (Service::*work)());
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
-    Result<void> create_pool(const std::vector<Result<PortPlan>>& plans);
     Result<void> connect();
     Result<void> make_bridge(const BridgeOption& option);
     void start_telemetry();
@@ -104,9 +103,6 @@ class Service {
     Endpoint& endpoint(EndpointOption option) {
         return option.port ? *ports_[option.index] : *devices_[option.index];
     }
-    [[nodiscard]] PortNeeds needs_of(size_t port) const;
-    /// What one device that a port is connected to asks of it.
-    [[nodiscard]] PortNeeds needs_for(EndpointOption other) const;
 
     const Options& options_;
     Start start_;

@@ -1,5 +1,5 @@
-// How it works: see helper.h. `busy_` falls after the last report is in, so whoever sees it down
-// and then takes the reports has them all.
+// How it works: see blocking_thread.h. `busy_` falls after the last report is in, so whoever sees
+// it down and then takes the reports has them all.
 #include "app/control/blocking_thread.h"
 
 #include <cerrno>

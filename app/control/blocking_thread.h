@@ -1,6 +1,6 @@
 // The helper thread: does what control must not do itself, because the kernel, or who has its
 // locks, asks the device, that is control, before it lets go of the caller
-// (lib/include/vduse/bus.h, ports.h).
+// (lib/include/vduse/bus.h, probe.h).
 //
 // It works through a list of steps, which may leave reports; the main lcore, which keeps answering
 // the kernel meanwhile, is woken to take them and print them.

@@ -1,4 +1,4 @@
-// How it works: see watchdog.h. The handler uses only what POSIX allows in one.
+// How it works: see exit_timer.h. The handler uses only what POSIX allows in one.
 #include "app/control/exit_timer.h"
 
 #include <unistd.h>

@@ -1,5 +1,5 @@
-// How it works: see link.h. Each side remembers what it was told, so that devices and ports only
-// hear of changes.
+// How it works: see link_policy.h. Each side remembers what it was told, so that devices and ports
+// only hear of changes.
 #include "app/control/link_policy.h"
 
 namespace vduse::app {

@@ -10,14 +10,14 @@
 // then because we set it down. Only the link of a port that is out of service is down in any case.
 //
 // Threads: the main lcore, which calls `poll` about every 100 ms. It asks no port itself:
-// port_links.h.
+// link_monitor.h.
 #pragma once
 
 #include <functional>
 #include <optional>
 #include <vector>
 
-#include "app/datapath/switch.h"
+#include "app/datapath/endpoint.h"
 
 namespace vduse::app {
 

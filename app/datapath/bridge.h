@@ -28,7 +28,7 @@
 // What a device does not want to receive its own filter refuses (lib/net/filter.h), longer frames
 // than its MTU allows included; for ports that is looked at here.
 //
-// What a hostile guest could try: see stations.h. Broadcasts cost at most one copy for each port,
+// What a hostile guest could try: see mac_table.h. Broadcasts cost at most one copy for each port,
 // in mbufs that the pool has anyway for ports' tx queues; when it has none, the copy is left out
 // and counted. Take another's address for its own, by a command of its control queue: it gets
 // nothing that it could not draw by sending from it, but it would keep it. So what only a guest

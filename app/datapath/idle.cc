@@ -1,4 +1,4 @@
-// How it works: see sleeper.h. All descriptors are watched for their level, so that what is not
+// How it works: see idle.h. All descriptors are watched for their level, so that what is not
 // taken care of in one turn ends the next sleep at once.
 #include "app/datapath/idle.h"
 

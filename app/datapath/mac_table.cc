@@ -1,4 +1,4 @@
-// How it works: see stations.h. The positions that rte_hash gives to keys index `slots_`; a slot
+// How it works: see mac_table.h. The positions that rte_hash gives to keys index `slots_`; a slot
 // has a copy of its key, for that is how rte_hash is told to forget it.
 #include "app/datapath/mac_table.h"
 #include "vduse/mac.h"

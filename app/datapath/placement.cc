@@ -1,4 +1,4 @@
-// How it works: see plan.h.
+// How it works: see placement.h.
 #include "app/datapath/placement.h"
 
 #include <algorithm>

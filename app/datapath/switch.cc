@@ -1,19 +1,11 @@
-// How it works: see switch.h. `send`, at the end of every lane, spreads the queues of one side over
-// those of the other: queue i goes to i modulo the number of pairs that the driver uses now, or of
-// the port's tx queues. A device without a driver takes nothing, so what a port receives meanwhile
-// is drained and dropped, instead of being delivered, old, when a driver comes. That holds for each
-// output of a bridge, too.
+// How it works: see switch.h.
 #include "app/datapath/switch.h"
 
 #include <rte_cycles.h>
-#include <rte_ethdev.h>
-#include <rte_ether.h>
 #include <rte_launch.h>
-#include <rte_mbuf.h>
 #include <rte_pause.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <span>
 #include <utility>
@@ -21,13 +13,11 @@
 #include "app/control/console.h"
 #include "app/datapath/fair_share.h"
 #include "app/datapath/idle.h"
+#include "app/datapath/lane.h"
 #include "base/counter.h"
 
 namespace vduse::app {
 namespace {
-
-constexpr uint16_t kBurst = 32;
-static_assert(kBurst == Bridge::kBurst);
 
 /// How often a bridge looks for old stations, a few at a time: all of them about four times a
 /// second.
@@ -42,125 +32,6 @@ constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 100
 /// millisecond.
 constexpr unsigned kSlicesPerSecond = 500'000;
 constexpr unsigned kLongestDebtsPerSecond = 1000;
-
-/// A bridge and who is in it.
-struct Joined {
-    Bridge* bridge;
-    std::vector<Endpoint*> members;
-};
-
-/// Polls one queue of `from` and sends to `to`, or to the members of a bridge.
-struct Lane {
-    Endpoint* from;
-    Endpoint* to;  ///< nullptr: `joined` decides
-    uint16_t queue;
-    const Joined* joined = nullptr;
-    uint16_t member = 0;  ///< `from` as the bridge knows it
-};
-
-uint16_t receive(
-    Endpoint& from, uint16_t queue, rte_mempool* pool, std::span<rte_mbuf*> frames
-) noexcept {
-    if (from.device != nullptr)
-        return from.device->queue_pair(queue).from_guest(pool, frames);
-    return rte_eth_rx_burst(from.port, queue, frames.data(), static_cast<uint16_t>(frames.size()));
-}
-
-/// Queues of `to` that take frames now.
-uint16_t width(const Endpoint& to) noexcept {
-    if (!to.in_service.load(std::memory_order_relaxed))
-        return 0;
-    return to.device != nullptr ? to.device->active_pairs() : to.queues;
-}
-
-/// One worker's turn at a queue or pair of an endpoint that has several workers.
-class Turn {
-  public:
-    Turn(Endpoint& endpoint, uint16_t queue) noexcept
-        : lock_(endpoint.turns ? &endpoint.turns[queue] : nullptr) {
-        if (lock_ != nullptr)
-            rte_spinlock_lock(lock_);
-    }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() {
-        if (lock_ != nullptr)
-            rte_spinlock_unlock(lock_);
-    }
-
-  private:
-    rte_spinlock_t* lock_;
-};
-
-/// Frees `frames`, which `to` did not take. In the turn of `queue`.
-void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
-    if (frames.empty())
-        return;
-    rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
-    to.dropped[queue].add(frames.size());
-}
-
-void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
-    const uint16_t queues = width(to);
-    const auto queue = static_cast<uint16_t>(queues != 0 ? from_queue % queues : 0);
-    const auto count = static_cast<uint16_t>(frames.size());
-    const Turn turn(to, queue);
-    if (queues == 0)
-        return drop(to, 0, frames);
-    const uint16_t taken = to.device != nullptr
-                               ? to.device->queue_pair(queue).to_guest(frames)
-                               : rte_eth_tx_burst(to.port, queue, frames.data(), count);
-    drop(to, queue, frames.subspan(taken));
-}
-
-/// Swaps the MAC addresses; false when they are not in one piece.
-bool swap_addresses(rte_mbuf* frame) noexcept {
-    if (rte_pktmbuf_data_len(frame) < sizeof(rte_ether_hdr))
-        return false;
-    auto* const header = rte_pktmbuf_mtod(frame, rte_ether_hdr*);
-    std::swap(header->src_addr, header->dst_addr);
-    return true;
-}
-
-/// Swaps addresses in place, and returns the frames where that was possible.
-std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte_mbuf*> frames) {
-    size_t kept = 0;
-    for (rte_mbuf*& frame : frames)
-        if (swap_addresses(frame))
-            std::swap(frames[kept++], frame);
-    const Turn turn(endpoint, queue);
-    drop(endpoint, queue, frames.subspan(kept));
-    return frames.first(kept);
-}
-
-/// Sends `frames`, which came from a member of a bridge, to the others.
-void send_to_bridge(const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool) noexcept {
-    Bridge& bridge = *lane.joined->bridge;
-    bridge.sort(lane.member, frames, pool, rte_rdtsc());
-    for (const uint8_t member : bridge.order())
-        if (const auto output = bridge.output(member); !output.empty())
-            send(*lane.joined->members[member], lane.queue, output);
-}
-
-/// One burst; false when there was nothing to do.
-bool run(const Lane& lane, rte_mempool* pool) noexcept {
-    if (!lane.from->in_service.load(std::memory_order_relaxed))
-        return false;
-    std::array<rte_mbuf*, kBurst> burst;
-    std::span<rte_mbuf*> frames(burst);
-    frames = frames.first(receive(*lane.from, lane.queue, pool, frames));
-    if (frames.empty())
-        return false;
-    if (lane.joined != nullptr) {
-        send_to_bridge(lane, frames, pool);
-        return true;
-    }
-    if (lane.from == lane.to)
-        frames = reflected(*lane.to, lane.queue, frames);
-    if (!frames.empty())
-        send(*lane.to, lane.queue, frames);
-    return true;
-}
 
 /// In how many jobs the endpoint may be served.
 uint16_t parts_of(const Endpoint& endpoint) {

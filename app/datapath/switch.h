@@ -16,81 +16,30 @@
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
 //
 // A worker goes round its lanes until it is told to stop; lanes whose bursts cost much share it by
-// time with the others (shares.h). It neither allocates, logs nor waits (but
+// time with the others (fair_share.h). It neither allocates, logs nor waits (but
 // for its turn): what the other side has no room for is dropped and counted. When nothing comes for
-// a while it may sleep (sleeper.h).
+// a while it may sleep (idle.h).
 //
 // Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
 #pragma once
 
 #include <rte_lcore.h>
-#include <rte_spinlock.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "app/datapath/bridge.h"
+#include "app/datapath/endpoint.h"
 #include "app/datapath/placement.h"
-#include "base/counter.h"
 #include "vduse/device.h"
 #include "vduse/info.h"
 
 namespace vduse::app {
-
-/// What the main lcore wants a port's link to be.
-enum class LinkWish : uint8_t {
-    none,  ///< it is left alone
-    down,
-    up,
-};
-
-/// A port's link, between the main lcore and the thread of PortLinks (port_links.h).
-struct PortLink {
-    std::atomic<LinkWish> wish = LinkWish::none;        ///< written by the main lcore
-    std::atomic<bool> up = true;                        ///< when that thread looked last
-    std::atomic<LinkWish> seen_after = LinkWish::none;  ///< the wish that was done by then
-    LinkWish set = LinkWish::none;                      ///< that thread's own
-
-    /// What came of the last wish, once that is known.
-    [[nodiscard]] std::optional<bool> now() const {
-        if (seen_after.load(std::memory_order_acquire) != wish.load(std::memory_order_relaxed))
-            return std::nullopt;
-        return up.load(std::memory_order_relaxed);
-    }
-};
-
-/// A device or a port, as workers, statistics and the link follower see it.
-struct Endpoint {
-    std::string name;
-    Device* device = nullptr;  ///< nullptr: a port
-    uint16_t port = 0;         ///< its DPDK number
-    uint16_t queues = 0;       ///< pairs of the device; rx queues, and as many tx queues, of a port
-    bool group_per_pair = false;                ///< of the device
-    bool persist = false;                       ///< of the device: it stays when we end
-    int node = -1;                              ///< the port's NUMA node
-    std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
-    std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
-    std::atomic<bool> in_service = true;        ///< false: workers leave it alone
-    PortLink link;                              ///< of the port
-    /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
-    std::unique_ptr<Counter[]> dropped;
-    std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
-
-    /// The lcore that serves `group` of the device.
-    [[nodiscard]] unsigned lcore_of(const GroupInfo& group, unsigned control_lcore) const {
-        return group.control ? control_lcore : lcores[group.first_queue / 2];
-    }
-};
-
-/// In service, without workers yet.
-std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues);
 
 /// How a worker that may sleep did.
 struct WorkerInfo {
@@ -112,7 +61,7 @@ class Switch {
     /// `members` in the order that `bridge` has them in; both live as long as this object.
     void join(Bridge& bridge, std::span<Endpoint* const> members);
 
-    /// Gives each job a worker lcore (plan.h) and writes it into the endpoints. The plan, for
+    /// Gives each job a worker lcore (placement.h) and writes it into the endpoints. The plan, for
     /// people.
     Result<std::string> place();
 

@@ -1,4 +1,4 @@
-// How it works: see port_links.h. What a link is after a wish was done is known a round later: a
+// How it works: see link_monitor.h. What a link is after a wish was done is known a round later: a
 // port that was set up just now may not have noticed.
 #include "app/ports/link_monitor.h"
 

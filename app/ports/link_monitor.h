@@ -13,7 +13,7 @@
 #include <span>
 #include <thread>
 
-#include "app/datapath/switch.h"
+#include "app/datapath/endpoint.h"
 
 namespace vduse::app {
 

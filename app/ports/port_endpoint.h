@@ -12,7 +12,7 @@
 #include <memory>
 #include <string>
 
-#include "app/datapath/switch.h"
+#include "app/datapath/endpoint.h"
 #include "app/ports/port.h"
 #include "vduse/result.h"
 

@@ -7,9 +7,9 @@
 //     /vduse/events,NAME       the last 64 messages of the kernel
 //
 // DPDK calls us on a thread for each of its clients; what we say only control may look at. So each
-// call is an inquiry (inquiry.h) that the main lcore answers between two rounds of its loop; data
-// lcores never notice. Parameters that make no sense get a negative errno value, which clients see
-// as `null`.
+// call is an inquiry (control_call.h) that the main lcore answers between two rounds of its loop;
+// data lcores never notice. Parameters that make no sense get a negative errno value, which clients
+// see as `null`.
 //
 // Threads: the main lcore. Callbacks that come before or after this object's life get -ENODEV.
 #pragma once
@@ -18,7 +18,7 @@
 #include <memory>
 #include <vector>
 
-#include "app/datapath/switch.h"
+#include "app/datapath/endpoint.h"
 
 namespace vduse::app {
 

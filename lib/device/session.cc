@@ -1,9 +1,6 @@
 // Messages: what the kernel asks, and the answer.
 #include "device/session.h"
 
-#include <numaif.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -35,23 +32,6 @@ const char* describe(Veto veto) {
             return "VIRTIO_F_ACCESS_PLATFORM is missing";
     }
     return "unknown";
-}
-
-/// Asks the kernel where the first pages of regions are. It touches none of them.
-void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& regions) {
-    constexpr size_t kAsked = 64;
-    std::array<void*, kAsked> pages{};
-    std::array<int, kAsked> nodes{};
-    const size_t count = std::min(mapped.size(), kAsked);
-    for (size_t i = 0; i < count; ++i) {
-        // The kernel wants the page's address.
-        const auto place = reinterpret_cast<uintptr_t>(mapped[i].host);
-        pages[i] = mapped[i].host - place % static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
-    }
-    if (count == 0 || ::move_pages(0, count, pages.data(), nullptr, nodes.data(), 0) != 0)
-        return;
-    for (size_t i = 0; i < count; ++i)
-        regions[i].node = std::max(nodes[i], -1);  // below 0: why it does not know
 }
 
 }  // namespace
@@ -221,61 +201,6 @@ void Session::set_rules() {
             max_frame(config_.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
 }
 
-// The configuration space: the kernel has a copy, which we write by fields (its readers see no more
-// than one field change at a time) and call the driver's attention to.
-
-void Session::set_link(bool up) {
-    link_up_ = up;
-    refresh_link();
-}
-
-void Session::refresh_link() {
-    // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
-    bool up = link_up_;
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        up = up && !queues_[i].quarantined;
-    const uint16_t status = up ? virtio::kConfigLinkUp : uint16_t{0};
-    if (status == config_status_)
-        return;
-    config_status_ = status;
-    std::array<uint8_t, sizeof status> bytes{};
-    std::memcpy(bytes.data(), &status, sizeof status);
-    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, status), bytes); !set)
-        log(Severity::error, "%s: %s", name(), set.error().text().c_str());
-    remember();
-    if (state_.driver_ok() && !state_.suspended)
-        config_interrupt();
-}
-
-Result<void> Session::set_mac(const MacAddress& mac) {
-    if ((shape_.offered & virtio::kFeatureMac) == 0)
-        return Error{ENOTSUP, config_.name + ": the device was made without a MAC address"};
-    if ((mac[0] & 1) != 0)
-        return Error{EINVAL, config_.name + ": a multicast address is nobody's"};
-    mac_ = mac;
-    // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
-    if (state_.status == 0) {
-        control_.reset(state_.features, mac_);
-        publish(control_.state());
-        remember();
-    }
-    return {};
-}
-
-void Session::set_config_mac(const MacAddress& mac) {
-    if (mac == config_mac_)
-        return;
-    config_mac_ = mac;
-    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, mac), mac); !set)
-        log(Severity::error, "%s: %s", name(), set.error().text().c_str());
-}
-
-void Session::config_interrupt() {
-    // EINVAL: the kernel has not recorded DRIVER_OK yet, for it still waits for our answer.
-    const auto injected = node_->inject_config_irq();
-    owes_config_interrupt_ = !injected && injected.error().code == EINVAL;
-}
-
 Result<void> Session::close() {
     if (!stop_all())
         return Error{ETIMEDOUT, "a data thread does not leave a queue"};
@@ -296,80 +221,6 @@ Result<void> Session::destroy(bool keep) {
     if (destroyed)
         Journal::forget(config_.journal_folder, config_.name);
     return destroyed;
-}
-
-DeviceInfo Session::info() const {
-    DeviceInfo info;
-    info.api_version = capabilities_.api_version;
-    info.kernel_features = capabilities_.features;
-    info.adopted = adopted_;
-    info.status = state_.status;
-    info.features = state_.features;
-    info.link_up = config_status_ != 0 && !broken_;
-    info.active_pairs = active_pairs();
-    info.queue_pairs = shape_.pairs;
-    const net::Filter& filter = control_.state().filter;
-    info.mac = filter.mac;
-    info.promiscuous = filter.promiscuous;
-    info.all_multicast = filter.all_multicast;
-    info.unicast = filter.unicast.addresses.size();
-    info.multicast = filter.multicast.addresses.size();
-    info.vlans = filter.vlans.count();
-    info.commands = control_.counters().commands;
-    info.refused = control_.counters().refused;
-    info.problems = health_.problems();
-    const uint32_t control = control_queue(shape_, state_.features).value_or(2U * shape_.pairs);
-    for (uint32_t group = 0; group < shape_.data_groups(); ++group) {
-        uint32_t first = 2 * group;
-        uint32_t last = first + 1;
-        if (!shape_.grouped)
-            last = shape_.queues() - 1;
-        else if (!shape_.group_per_pair)
-            last = std::min(control, 2U * shape_.pairs) - 1;
-        else if (first == control)
-            ++first;
-        info.groups.push_back({false, state_.asid[group], first, last});
-    }
-    if (shape_.has_control() && shape_.grouped)
-        info.groups.push_back({true, state_.asid[shape_.control_group()], control, control});
-    for (const auto& view : views_) {
-        auto& regions = info.spaces.emplace_back();
-        for (const memory::Region& region : view.regions())
-            regions.push_back(
-                {region.first,
-                 region.last,
-                 region.allows(memory::Access::read),
-                 region.allows(memory::Access::write)}
-            );
-        locate(view.regions(), regions);
-    }
-    return info;
-}
-
-std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
-    if (index >= shape_.queues())
-        return std::nullopt;
-    const Queue& queue = queues_[index];
-    QueueInfo info;
-    info.use = index % 2 == 0 ? QueueUse::to_guest : QueueUse::from_guest;
-    // The last queue is never one of data, whatever was negotiated.
-    if (is_control(index) || index == 2U * shape_.pairs)
-        info.use = QueueUse::control;
-    else
-        info.pair = static_cast<uint16_t>(index / 2);
-    info.group = group_of(shape_, state_.features, index);
-    info.asid = space_of(shape_, state_, index);
-    info.ready = state_.ready(index);
-    info.running = queue.running;
-    info.stalled = queue.stalled;
-    info.quarantined = queue.quarantined;
-    if (queue.started_with) {
-        info.size = queue.ring.size();
-        info.desc = queue.started_with->desc_addr;
-        info.driver = queue.started_with->driver_addr;
-        info.device = queue.started_with->device_addr;
-    }
-    return info;
 }
 
 }  // namespace vduse::device

@@ -124,7 +124,7 @@ class Session {
         std::chrono::milliseconds patience
     );
 
-    // session_create.cc
+    // create.cc
     Result<void> open();
     Result<void> open_control();
     Result<void> open_node();
@@ -136,7 +136,7 @@ class Session {
     Result<void> create_once(const Shape& shape);
     Result<void> set_up_queue(uint32_t index, uint64_t features);
 
-    // session_adopt.cc: a device that is there already
+    // adopt.cc: a device that is there already
     Result<void> open_journal();
     /// Writes down what a next process must know. Before the driver's side hears of it.
     void remember(const net::ControlState& control);
@@ -174,7 +174,7 @@ class Session {
     /// All queues are stopped.
     void close_node();
 
-    // session_queues.cc: queues and their memory
+    // queues.cc
     bool stop_for(const Step& step);
     bool stop_all();
     /// false: a data thread did not leave in time; its gate is closed, its memory must stay.
@@ -193,6 +193,9 @@ class Session {
     bool publish(const net::ControlState& state);
     /// Tells any thread what the driver uses now: pairs, MAC address.
     void show_driver();
+    void look_after_health();
+
+    // spaces.cc
     /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
     /// open.
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
@@ -203,9 +206,8 @@ class Session {
     /// Takes the queues out of service whose driver cut its memory off.
     void look_for_lost_memory();
     [[nodiscard]] bool gates_quiet() const;
-    void look_after_health();
 
-    // configuration space
+    // config_space.cc
     void refresh_link();
     void set_config_mac(const MacAddress& mac);
     void config_interrupt();

@@ -3,20 +3,18 @@
 #include "ethdev_ops.h"
 
 #include <rte_ether.h>
-#include <rte_string_fns.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <cinttypes>
-#include <cstdio>
 #include <memory>
-#include <new>
 #include <span>
 #include <string>
 
+#include "describe.h"
 #include "log.h"
 #include "mtu.h"
 #include "port.h"
+#include "queues.h"
 #include "rxtx.h"
 #include "secondary.h"
 #include "stats.h"
@@ -42,14 +40,6 @@ int report(const Port& port, const Result<void>& done) {
 
 Shared& shared_of(const rte_eth_dev* dev) {
     return *static_cast<Shared*>(dev->data->dev_private);
-}
-
-RxQueue& rx_queue(const rte_eth_dev* dev, uint16_t index) {
-    return *static_cast<RxQueue*>(dev->data->rx_queues[index]);
-}
-
-TxQueue& tx_queue(const rte_eth_dev* dev, uint16_t index) {
-    return *static_cast<TxQueue*>(dev->data->tx_queues[index]);
 }
 
 // --- what it is
@@ -81,76 +71,6 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     info->dev_capa &=
         ~uint64_t{RTE_ETH_DEV_CAPA_FLOW_RULE_KEEP | RTE_ETH_DEV_CAPA_FLOW_SHARED_OBJECT_KEEP};
     return 0;
-}
-
-int fw_version_get(rte_eth_dev* dev, char* text, size_t room) {
-    const DeviceInfo info = port_of(dev).info();
-    std::string version = "VDUSE API " + std::to_string(info.api_version);
-    for (const std::string& name : kernel_feature_names(info.kernel_features))
-        version += " " + name;
-    if (room <= version.size())
-        return static_cast<int>(version.size() + 1);
-    rte_strscpy(text, version.c_str(), room);
-    return 0;
-}
-
-int priv_dump(rte_eth_dev* dev, FILE* file) {
-    const Port& port = port_of(dev);
-    const DeviceInfo info = port.info();
-    const auto list = [&](const char* what, const std::vector<std::string>& names) {
-        std::fprintf(file, "  %s:", what);
-        for (const std::string& name : names)
-            std::fprintf(file, " %s", name.c_str());
-        std::fprintf(file, "\n");
-    };
-    std::fprintf(file, "VDUSE device %s\n", port.name().c_str());
-    list("status", status_names(info.status));
-    list("features", feature_names(info.features));
-    std::fprintf(
-        file, "  queue pairs: %u, in use %u\n", info.queue_pairs, port.device->active_pairs()
-    );
-    for (size_t i = 0; i < info.groups.size(); ++i) {
-        const GroupInfo& group = info.groups[i];
-        std::fprintf(
-            file,
-            "  group %zu: queues %u to %u%s, address space %u\n",
-            i,
-            group.first_queue,
-            group.last_queue,
-            group.control ? " (control)" : "",
-            group.asid
-        );
-    }
-    for (size_t i = 0; i < info.spaces.size(); ++i)
-        for (const RegionInfo& region : info.spaces[i])
-            std::fprintf(
-                file,
-                "  space %zu: 0x%" PRIx64 "-0x%" PRIx64 " %s%s node %d\n",
-                i,
-                region.first,
-                region.last,
-                region.readable ? "r" : "",
-                region.writable ? "w" : "",
-                region.node
-            );
-    for (const std::string& problem : info.problems)
-        std::fprintf(file, "  problem: %s\n", problem.c_str());
-    return 0;
-}
-
-int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode) {
-    const char* const mergeable = port.mergeable() ? " mergeable" : "";
-    std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
-    return 0;
-}
-
-int rx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
-    const Port& port = port_of(dev);
-    return describe_burst(port, port.scatter ? " scattered" : "", *mode);
-}
-
-int tx_burst_mode(rte_eth_dev* dev, uint16_t /*queue*/, rte_eth_burst_mode* mode) {
-    return describe_burst(port_of(dev), "", *mode);
 }
 
 // --- its life
@@ -222,105 +142,6 @@ int stop(rte_eth_dev* dev) {
     stop_queues<TxQueue>(data.tx_queues, data.nb_tx_queues, data.tx_queue_state);
     port.stop();
     port.remove_interrupts();
-    return 0;
-}
-
-void rx_queue_release(rte_eth_dev* dev, uint16_t index) {
-    const std::unique_ptr<RxQueue> gone(
-        static_cast<RxQueue*>(std::exchange(dev->data->rx_queues[index], nullptr))
-    );
-}
-
-void tx_queue_release(rte_eth_dev* dev, uint16_t index) {
-    const std::unique_ptr<TxQueue> gone(
-        static_cast<TxQueue*>(std::exchange(dev->data->tx_queues[index], nullptr))
-    );
-}
-
-int rx_queue_setup(
-    rte_eth_dev* dev,
-    uint16_t index,
-    uint16_t descriptors,
-    unsigned socket,
-    const rte_eth_rxconf* conf,
-    rte_mempool* pool
-) {
-    if (pool == nullptr)
-        return -EINVAL;
-    auto queue = std::unique_ptr<RxQueue>(new (std::nothrow) RxQueue);
-    if (!queue)
-        return -ENOMEM;
-    queue->port = &port_of(dev);
-    queue->index = index;
-    queue->node = static_cast<int>(socket);
-    queue->descriptors = descriptors;
-    queue->deferred = conf->rx_deferred_start != 0;
-    queue->pool = pool;
-    dev->data->rx_queues[index] = queue.release();
-    return 0;
-}
-
-int tx_queue_setup(
-    rte_eth_dev* dev,
-    uint16_t index,
-    uint16_t descriptors,
-    unsigned /*socket*/,
-    const rte_eth_txconf* conf
-) {
-    auto queue = std::unique_ptr<TxQueue>(new (std::nothrow) TxQueue);
-    if (!queue)
-        return -ENOMEM;
-    queue->port = &port_of(dev);
-    queue->index = index;
-    queue->descriptors = descriptors;
-    queue->deferred = conf->tx_deferred_start != 0;
-    dev->data->tx_queues[index] = queue.release();
-    return 0;
-}
-
-int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
-    rx_queue(dev, index).running = true;
-    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
-    return 0;
-}
-
-int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    rx_queue(dev, index).running = false;
-    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
-    return 0;
-}
-
-int tx_queue_start(rte_eth_dev* dev, uint16_t index) {
-    tx_queue(dev, index).running = true;
-    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
-    return 0;
-}
-
-int tx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    tx_queue(dev, index).running = false;
-    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
-    return 0;
-}
-
-void rxq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_rxq_info* info) {
-    const RxQueue& queue = rx_queue(dev, index);
-    info->mp = queue.pool;
-    info->scattered_rx = queue.port->scatter ? 1 : 0;
-    info->nb_desc = queue.descriptors;
-    info->conf.rx_deferred_start = queue.deferred ? 1 : 0;
-    info->conf.rx_drop_en = 0;
-    info->conf.offloads = dev->data->dev_conf.rxmode.offloads;
-}
-
-void txq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_txq_info* info) {
-    const TxQueue& queue = tx_queue(dev, index);
-    info->nb_desc = queue.descriptors;
-    info->conf.tx_deferred_start = queue.deferred ? 1 : 0;
-    info->conf.offloads = dev->data->dev_conf.txmode.offloads;
-}
-
-// Frames that were sent are freed at once.
-int tx_done_cleanup(void* /*queue*/, uint32_t /*count*/) {
     return 0;
 }
 

@@ -1,5 +1,5 @@
 // Statistics of a port, from the counters of its device's pairs: the same code for the primary
-// process and for a secondary one, which has a copy of them (shared.h).
+// process and for a secondary one, which has a copy of them (secondary.h).
 //
 // xstats are named by the pair, as the drops of a pair belong to no single queue:
 // rx_pair0_malformed_errors. OVS shows those that end in _errors or _dropped.

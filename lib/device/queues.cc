@@ -1,4 +1,4 @@
-// Queues: started, stopped, served; and the memory that they see.
+// Queues: started, stopped, served.
 #include <unistd.h>
 
 #include <algorithm>
@@ -315,94 +315,6 @@ void Session::serve_control() {
     // More already: another turn of the loop, so that messages are answered in between.
     if (ring.request_kick())
         raise_eventfd(kick_.get());
-}
-
-// --- memory
-
-std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
-    std::vector<uint32_t> indices(stopped.begin(), stopped.end());
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        if (queues_[i].running && space_of(shape_, state_, i) == space)
-            indices.push_back(i);
-    stop(indices);
-    remap(space);
-    std::vector<uint32_t> reloaded;
-    for (const uint32_t i : indices) {
-        if (!queues_[i].gate.idle())
-            start_pending_ = true;
-        else if (const auto error = load(i, *queues_[i].started_with);
-                 error != ring::LoadError::none)
-            stall(i, describe(error));
-        else
-            reloaded.push_back(i);
-    }
-    return reloaded;
-}
-
-void Session::remap(uint32_t asid) {
-    auto view = memory::build_view(*node_, asid, views_[asid], placer_, node_of(asid));
-    if (!view)
-        log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
-    view_nodes_[asid] = node_of(asid);
-    retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
-}
-
-void Session::set_node(uint16_t pair, int numa_node) {
-    numa_nodes_[pair] = numa_node;
-    const uint32_t space = space_of(shape_, state_, 2U * pair);
-    // An adopted device has its tables before anybody says who will read them.
-    if (views_[space].table() != nullptr && view_nodes_[space] != node_of(space))
-        open(look_again(space, {}));
-}
-
-int Session::node_of(uint32_t space) const {
-    for (uint16_t pair = 0; pair < shape_.pairs; ++pair)
-        if (space_of(shape_, state_, 2U * pair) == space)
-            return numa_nodes_[pair];
-    return numa_nodes_[0];
-}
-
-void Session::retire(memory::View view) {
-    if (!gates_quiet())
-        lingering_.push_back(std::move(view));
-}
-
-void Session::look_for_lost_memory() {
-    lost_seen_ = memory::lost_mappings();
-    for (uint32_t space = 0; space < views_.size(); ++space) {
-        if (!views_[space].lost())
-            continue;
-        log(Severity::error,
-            "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
-            "served until the driver resets the device",
-            name(),
-            space);
-        std::vector<uint32_t> running;
-        for (uint32_t i = 0; i < shape_.queues(); ++i) {
-            if (space_of(shape_, state_, i) != space)
-                continue;
-            queues_[i].quarantined = true;
-            if (queues_[i].running)
-                running.push_back(i);
-        }
-        stop(running);
-        retire(std::exchange(views_[space], memory::View()));
-    }
-    refresh_link();
-}
-
-bool Session::gates_quiet() const {
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        if (!queues_[i].gate.is_open() && !queues_[i].gate.idle())
-            return false;
-    return true;
-}
-
-bool Session::idle_work() {
-    for (auto& view : views_)
-        if (view.prefault_step())
-            return true;
-    return false;
 }
 
 }  // namespace vduse::device

@@ -1,0 +1,45 @@
+// What QEMU will not do with a device: doc/guide-migration.md.
+#include <string>
+#include <vector>
+
+#include "app/options/options.h"
+
+namespace vduse::app {
+namespace {
+
+// Entries of QEMU's rings (doc/guide-migration.md).
+constexpr uint16_t kQemuLeastRing = 256;
+constexpr uint16_t kQemu10Ring = 1024;
+
+}  // namespace
+
+std::vector<std::string> qemu_limits(const Options& options) {
+    std::vector<std::string> lines;
+    for (const DeviceOptions& device : options.devices) {
+        const DeviceConfig& config = device.config;
+        if (config.attach != Attach::vhost)
+            continue;
+        const auto note = [&](const std::string& key, const char* consequence) {
+            lines.push_back(config.name + ": " + key + ": " + consequence);
+        };
+        if (config.profile == Profile::full)
+            note(
+                "profile=full",
+                "QEMU before 11 neither isolates the control queue nor migrates the guest"
+            );
+        if (config.spaces == 1 && config.ctrl_vq != CtrlVq::off)
+            note("as=1", "QEMU needs two address spaces to start a device with a control queue");
+        const std::string size = "queue_size=" + std::to_string(config.queue_size);
+        if (config.queue_size == 0)
+            continue;
+        if (config.queue_size < kQemuLeastRing)
+            note(size, "QEMU's rings have 256 entries at least");
+        else if (config.queue_size < kQemu10Ring)
+            note(
+                size, "QEMU 10.0 wants rings of 1024 entries, others where rx_queue_size= says so"
+            );
+    }
+    return lines;
+}
+
+}  // namespace vduse::app
