@@ -40,7 +40,7 @@ struct Chain {
 /// to kMaxBurst in all, unless chains were completed since; 0 says that no more of them can be
 /// shown now. `complete` returns chains of the last peek to the driver, in order from where it left
 /// off, each with the number of bytes written. What is not completed is peeked again next time, so
-/// there is never a chain in flight between two bursts.
+/// there is never a chain in flight between two bursts. `size`: chains that it can hold at most.
 template <class R>
 concept DeviceRing = requires(R ring, std::span<Chain> chains, std::span<const uint32_t> lengths) {
     { ring.peek(chains) }
@@ -51,6 +51,8 @@ concept DeviceRing = requires(R ring, std::span<Chain> chains, std::span<const u
     noexcept->std::same_as<void>;
     { ring.should_interrupt() }
     noexcept->std::same_as<bool>;
+    { ring.size() }
+    noexcept->std::same_as<uint32_t>;
 };
 
 }  // namespace vduse::ring
