@@ -93,7 +93,7 @@ Result<void> Service::add_devices() {
         if (!device)
             return device.error();
         auto endpoint = make_endpoint(option.config.name, (*device)->queue_pairs());
-        endpoint->device = device->get();
+        endpoint->set_device(**device);
         endpoint->persist = config.persist;
         endpoint->group_per_pair = config.groups == Groups::per_pair;
         endpoint->group_lcores = option.group_lcores;

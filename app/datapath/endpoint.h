@@ -44,9 +44,10 @@ struct PortLink {
 /// A device or a port, as workers, statistics and the link follower see it.
 struct Endpoint {
     std::string name;
-    Device* device = nullptr;  ///< nullptr: a port
-    uint16_t port = 0;         ///< its DPDK number
-    uint16_t queues = 0;       ///< pairs of the device; rx queues, and as many tx queues, of a port
+    Device* device = nullptr;      ///< nullptr: a port
+    std::vector<QueuePair> pairs;  ///< of the device
+    uint16_t port = 0;             ///< its DPDK number
+    uint16_t queues = 0;  ///< pairs of the device; rx queues, and as many tx queues, of a port
     bool group_per_pair = false;                ///< of the device
     bool persist = false;                       ///< of the device: it stays when we end
     int node = -1;                              ///< the port's NUMA node
@@ -58,6 +59,12 @@ struct Endpoint {
     std::unique_ptr<Counter[]> dropped;
     std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
 
+    /// It is this device.
+    void set_device(Device& its) {
+        device = &its;
+        for (uint16_t pair = 0; pair < its.queue_pairs(); ++pair)
+            pairs.push_back(its.queue_pair(pair));
+    }
     /// The lcore that serves `group` of the device.
     [[nodiscard]] unsigned lcore_of(const GroupInfo& group, unsigned control_lcore) const {
         return group.control ? control_lcore : lcores[group.first_queue / 2];

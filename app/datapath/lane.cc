@@ -24,7 +24,7 @@ uint16_t receive(
     Endpoint& from, uint16_t queue, rte_mempool* pool, std::span<rte_mbuf*> frames
 ) noexcept {
     if (from.device != nullptr)
-        return from.device->queue_pair(queue).from_guest(pool, frames);
+        return from.pairs[queue].from_guest(pool, frames);
     return rte_eth_rx_burst(from.port, queue, frames.data(), static_cast<uint16_t>(frames.size()));
 }
 
@@ -70,7 +70,7 @@ void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexce
     if (queues == 0)
         return drop(to, 0, frames);
     const uint16_t taken = to.device != nullptr
-                               ? to.device->queue_pair(queue).to_guest(frames)
+                               ? to.pairs[queue].to_guest(frames)
                                : rte_eth_tx_burst(to.port, queue, frames.data(), count);
     drop(to, queue, frames.subspan(taken));
 }

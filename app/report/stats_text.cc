@@ -77,8 +77,8 @@ void append_spaces(std::string& text, const DeviceInfo& info) {
 
 void append_pairs(std::string& text, const Endpoint& endpoint) {
     for (uint16_t pair = 0; pair < endpoint.queues; ++pair) {
-        const QueueStats from = endpoint.device->queue_pair(pair).from_guest_stats();
-        const QueueStats to = endpoint.device->queue_pair(pair).to_guest_stats();
+        const QueueStats from = endpoint.pairs[pair].from_guest_stats();
+        const QueueStats to = endpoint.pairs[pair].to_guest_stats();
         append(
             text,
             "  pair %u: from_guest %" PRIu64 " frames %" PRIu64 " bytes %" PRIu64

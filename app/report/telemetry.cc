@@ -219,8 +219,8 @@ int tell_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rt
     QueueStats to;
     uint64_t not_taken = 0;
     for (uint16_t pair = 0; pair < endpoint.queues; ++pair) {
-        add_to(from, endpoint.device->queue_pair(pair).from_guest_stats());
-        add_to(to, endpoint.device->queue_pair(pair).to_guest_stats());
+        add_to(from, endpoint.pairs[pair].from_guest_stats());
+        add_to(to, endpoint.pairs[pair].to_guest_stats());
         not_taken += endpoint.dropped[pair].read();
     }
     const DeviceInfo info = endpoint.device->info();

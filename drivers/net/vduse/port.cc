@@ -35,6 +35,8 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
     if (!made)
         return made.error();
     port->pairs = port->device->queue_pairs();
+    for (uint16_t pair = 0; pair < port->pairs; ++pair)
+        port->queue_pairs.push_back(port->queue_pairs[pair]);
     port->locks = std::make_unique<PairLocks[]>(port->pairs);
     if (auto owned = port->own(); !owned)
         return owned.error();
@@ -205,8 +207,7 @@ PortStats Port::counters() const {
     PortStats all;
     all.pairs = pairs;
     for (uint16_t pair = 0; pair < pairs; ++pair)
-        all.pair[pair] = {
-            device->queue_pair(pair).from_guest_stats(), device->queue_pair(pair).to_guest_stats()};
+        all.pair[pair] = {queue_pairs[pair].from_guest_stats(), queue_pairs[pair].to_guest_stats()};
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
         if (i < kCountedQueues) {
@@ -256,10 +257,7 @@ Result<void> Port::install_interrupts() {
             epoll_event event{};
             event.events = EPOLLIN;
             if (::epoll_ctl(
-                    queue.interrupts.get(),
-                    EPOLL_CTL_ADD,
-                    device->queue_pair(static_cast<uint16_t>(pair)).kick_fd(),
-                    &event
+                    queue.interrupts.get(), EPOLL_CTL_ADD, queue_pairs[pair].kick_fd(), &event
                 ) != 0)
                 return Error{errno, "epoll"};
         }

@@ -23,6 +23,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/counter.h"
 #include "base/fd.h"
@@ -136,6 +137,7 @@ class Port final : public Watcher {
     // The datapath's.
     std::unique_ptr<Device> device;
     uint16_t pairs = 0;
+    std::vector<QueuePair> queue_pairs;  ///< of the device
     std::unique_ptr<PairLocks[]> locks;
     std::atomic<bool> running = false;  ///< between start and stop
     std::atomic<uint32_t> longest = 0;  ///< bytes of a frame from the guest

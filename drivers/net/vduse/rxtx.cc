@@ -98,16 +98,16 @@ uint16_t poll(
     rte_spinlock_t& lock = port.locks[pair].from_guest;
     // A pair that the guest does not use costs a load. And one that somebody else looks at can wait
     // for the next burst.
-    if (!port.device->queue_pair(pair).serves() || rte_spinlock_trylock(&lock) == 0)
+    if (!port.queue_pairs[pair].serves() || rte_spinlock_trylock(&lock) == 0)
         return 0;
-    const Traffic before = port.device->queue_pair(pair).from_guest_traffic();
+    const Traffic before = port.queue_pairs[pair].from_guest_traffic();
     const uint16_t got =
         in_parts(static_cast<uint16_t>(frames.size()), [&](uint16_t first, uint16_t part) noexcept {
-            return port.device->queue_pair(pair).from_guest(
+            return port.queue_pairs[pair].from_guest(
                 queue.pool, frames.subspan(first, part), wishes
             );
         });
-    const Traffic after = port.device->queue_pair(pair).from_guest_traffic();
+    const Traffic after = port.queue_pairs[pair].from_guest_traffic();
     rte_spinlock_unlock(&lock);
     counters.rx_frames.add(after.frames - before.frames);
     counters.rx_bytes.add(after.bytes - before.bytes);
@@ -162,11 +162,11 @@ uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     }
     const auto pair = static_cast<uint16_t>(queue.index % active);
     const Locked locked(port.locks[pair].to_guest);
-    const Traffic before = port.device->queue_pair(pair).to_guest_traffic();
+    const Traffic before = port.queue_pairs[pair].to_guest_traffic();
     const uint16_t sent = in_parts(count, [&](uint16_t first, uint16_t part) noexcept {
-        return port.device->queue_pair(pair).to_guest(std::span(frames + first, part));
+        return port.queue_pairs[pair].to_guest(std::span(frames + first, part));
     });
-    const Traffic after = port.device->queue_pair(pair).to_guest_traffic();
+    const Traffic after = port.queue_pairs[pair].to_guest_traffic();
     QueueCounters& counters = port.queues[queue.index];
     counters.tx_frames.add(after.frames - before.frames);
     counters.tx_bytes.add(after.bytes - before.bytes);
@@ -178,7 +178,7 @@ uint32_t rx_waiting(RxQueue& queue) noexcept {
     uint32_t waiting = 0;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
-        waiting += port.device->queue_pair(pair).from_guest_waiting();
+        waiting += port.queue_pairs[pair].from_guest_waiting();
     });
     return waiting;
 }
@@ -190,19 +190,19 @@ uint32_t tx_waiting(TxQueue& queue) noexcept {
         return 0;
     const auto pair = static_cast<uint16_t>(queue.index % active);
     const Locked locked(port.locks[pair].to_guest);
-    return port.device->queue_pair(pair).to_guest_waiting();
+    return port.queue_pairs[pair].to_guest_waiting();
 }
 
 bool enable_interrupt(RxQueue& queue) noexcept {
     Port& port = *queue.port;
     bool nothing = true;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
-        const int kick = port.device->queue_pair(pair).kick_fd();
-        // What woke the caller is read before the ring is looked at (vduse.h).
+        const int kick = port.queue_pairs[pair].kick_fd();
+        // What woke the caller is read before the ring is looked at (vduse/device.h).
         uint64_t kicks = 0;
         (void)!::read(kick, &kicks, sizeof kicks);
         const Locked locked(port.locks[pair].from_guest);
-        if (!port.device->queue_pair(pair).arm_from_guest()) {
+        if (!port.queue_pairs[pair].arm_from_guest()) {
             raise_eventfd(kick);
             nothing = false;
         }
@@ -214,7 +214,7 @@ void disable_interrupt(RxQueue& queue) noexcept {
     Port& port = *queue.port;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
-        port.device->queue_pair(pair).disarm_from_guest();
+        port.queue_pairs[pair].disarm_from_guest();
     });
 }
 

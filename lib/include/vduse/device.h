@@ -58,12 +58,12 @@ Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullpt
 class QueuePair {
   public:
     /// Data threads: up to `frames.size()` frames that the driver sent, in mbufs of `pool`.
-    uint16_t from_guest(
+    [[nodiscard]] uint16_t from_guest(
         rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes = FromGuest()
     ) const noexcept;
     /// Data threads: frames for the driver. Takes the first of them, as many as it returns; the
     /// caller keeps the rest, for which there is no room now.
-    uint16_t to_guest(std::span<rte_mbuf* const> frames) const noexcept;
+    [[nodiscard]] uint16_t to_guest(std::span<rte_mbuf* const> frames) const noexcept;
 
     /// The data thread of that direction: buffers that the driver has published and that wait for
     /// us. 0 while the queue is not served.
@@ -77,7 +77,7 @@ class QueuePair {
     /// The data thread of `from_guest`: asks the driver to kick when it sends more. true: there is
     /// nothing now, and what comes makes `kick_fd` readable. false: something is there already, and
     /// nothing was asked.
-    bool arm_from_guest() const noexcept;
+    [[nodiscard]] bool arm_from_guest() const noexcept;
     /// The same thread: the driver need not kick any more. To be called before polling goes on.
     void disarm_from_guest() const noexcept;
 

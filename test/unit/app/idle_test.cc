@@ -74,7 +74,7 @@ struct Guest {
         kernel = fake.device(name);
         kernel->pump = [&control] { control.run_once(0); };
         endpoint.name = name;
-        endpoint.device = device.get();
+        endpoint.set_device(*device);
         endpoint.queues = 1;
         endpoint.lcores = {LCORE_ID_ANY};
         endpoint.dropped = std::make_unique<Counter[]>(1);

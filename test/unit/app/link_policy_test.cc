@@ -19,7 +19,7 @@ class LinkTest : public SessionTest {
 
     void SetUp() override {
         ASSERT_EQ(create(), "");
-        side.device = device.get();
+        side.set_device(*device);
         links.patch(side, port);
     }
     bool up() {

@@ -36,7 +36,7 @@ class SwitchGroups : public SessionTest {
         config.groups = groups;
         ASSERT_EQ(create(config), "");
         endpoint.name = "vd0";
-        endpoint.device = device.get();
+        endpoint.set_device(*device);
         endpoint.queues = 2;
         endpoint.group_per_pair = groups == Groups::per_pair;
         endpoint.lcores.assign(2, LCORE_ID_ANY);

@@ -88,7 +88,7 @@ class TelemetryTest : public testing::Test {
         vd0 = kernel.device("vd0");
         vd0->pump = [this] { control->run_once(0); };
         endpoint.name = "vd0";
-        endpoint.device = device.get();
+        endpoint.set_device(*device);
         endpoint.queues = 2;
         endpoint.lcores = {3, 3};
         endpoint.dropped = std::make_unique<Counter[]>(2);
