@@ -72,7 +72,7 @@ void Session::show_driver() {
     const uint16_t pairs = driver ? driver_pairs_ : uint16_t{0};
     active_pairs_.store(pairs, std::memory_order_relaxed);
     for (uint16_t pair = 0; queues_ && pair < shape_.pairs; ++pair)
-        queues_[2U * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
+        queues_[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
     // A guest that is suspended may be about to be heard elsewhere.
     uint64_t mac = 0;
     if (driver && !state_.suspended)
