@@ -36,7 +36,7 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
         return made.error();
     port->pairs = port->device->queue_pairs();
     for (uint16_t pair = 0; pair < port->pairs; ++pair)
-        port->queue_pairs.push_back(port->queue_pairs[pair]);
+        port->queue_pairs.push_back(port->device->queue_pair(pair));
     port->locks = std::make_unique<PairLocks[]>(port->pairs);
     if (auto owned = port->own(); !owned)
         return owned.error();
