@@ -6,7 +6,7 @@
 #   kernel's virtio-net (netns guest) ── vd0 ── vduse-dp ── vd1 ── QEMU 11.1 ── Linux guest
 #       10.9.9.1 on virtio_vdpa                          vhost-vdpa      10.9.9.3, CVQ shadowed
 
-megabytes=2
+megabytes=1
 guest_ip=10.9.9.3
 
 modprobe -a virtio_net virtio_vdpa vhost_vdpa
