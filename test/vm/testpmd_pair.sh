@@ -7,7 +7,8 @@
 #   Debian 13's 24.11, net_vhost ──────┘
 #
 # Nothing is asserted about speed but that frames flow: only the ratio of two that ran next to each other means
-# something on a machine that others use too. `devtools/bench testpmd` goes five rounds, with frames of 1518 bytes too, and prints the table.
+# something on a machine that others use too. `devtools/bench testpmd` goes five rounds, with frames of 1518 bytes
+# too, and prints the table.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh

@@ -313,8 +313,7 @@ guest_reboot() {
 
 # Its kernel has no ACPI to power off with: it reboots, which ends QEMU then.
 guest_poweroff() {
-    PYTHONPATH=/src/test/vm python3 -B -c 'import sys; from qtest.qmp import Qmp
-Qmp(sys.argv[1]).command("set-action", reboot="shutdown")' "$guest_files.qmp"
+    in_python qtest.qmp "$guest_files.qmp" set-action reboot=shutdown
     echo 'reboot -f' >&"$guest_in"
     wait_for 60 gone "$guest_pid"
     wait "$guest_pid" || fail "QEMU ended with status $?"

@@ -1,8 +1,12 @@
-"""QEMU's machine protocol (QMP): one JSON object a line over a unix socket."""
+"""QEMU's machine protocol (QMP): one JSON object a line over a unix socket.
+
+usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...]
+"""
 
 import json
+import sys
 
-from .wait import Failure, connect
+from .wait import Failure, connect, run_program
 
 
 class Qmp:
@@ -40,3 +44,12 @@ class Qmp:
             if "event" in message:
                 self.events.append(message["event"])
         self.events.remove(name)
+
+
+def main():
+    path, name, *arguments = sys.argv[1:]
+    Qmp(path).command(name, **dict(argument.split("=", 1) for argument in arguments))
+
+
+if __name__ == "__main__":
+    run_program(main)
