@@ -50,12 +50,10 @@ Result<void> Sleeper::watch(int fd, bool read) {
     return {};
 }
 
-Result<void> Sleeper::watch_pair(
-    Device& device, uint16_t pair, const std::atomic<bool>& in_service
-) {
-    if (auto watched = watch(device.queue_pair(pair).kick_fd(), true); !watched)
+Result<void> Sleeper::watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service) {
+    if (auto watched = watch(pair.kick_fd(), true); !watched)
         return watched;
-    pairs_.push_back({&device, pair, &in_service});
+    pairs_.push_back({pair, &in_service});
     return {};
 }
 
@@ -76,8 +74,7 @@ Result<void> Sleeper::watch_port(uint16_t port, uint16_t queue) {
 bool Sleeper::arm() noexcept {
     for (size_t i = 0; i < pairs_.size(); ++i) {
         const Pair& pair = pairs_[i];
-        if (!pair.in_service->load(std::memory_order_relaxed) ||
-            pair.device->queue_pair(pair.number).arm_from_guest())
+        if (!pair.in_service->load(std::memory_order_relaxed) || pair.queues.arm_from_guest())
             continue;
         disarm_pairs(i);
         worked();
@@ -113,7 +110,7 @@ void Sleeper::disarm() noexcept {
 void Sleeper::disarm_pairs(size_t count) noexcept {
     for (size_t i = 0; i < count; ++i)
         if (pairs_[i].in_service->load(std::memory_order_relaxed))
-            pairs_[i].device->queue_pair(pairs_[i].number).disarm_from_guest();
+            pairs_[i].queues.disarm_from_guest();
 }
 
 }  // namespace vduse::app

@@ -35,7 +35,7 @@ class Sleeper {
     static Result<std::unique_ptr<Sleeper>> create(std::chrono::microseconds patience);
 
     /// `in_service` false: the device is left alone.
-    Result<void> watch_pair(Device& device, uint16_t pair, const std::atomic<bool>& in_service);
+    Result<void> watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service);
     /// Code ENOTSUP: the port's driver has no rx interrupts, so whoever polls it cannot sleep.
     Result<void> watch_port(uint16_t port, uint16_t queue);
 
@@ -64,8 +64,7 @@ class Sleeper {
 
   private:
     struct Pair {
-        Device* device;
-        uint16_t number;
+        QueuePair queues;
         const std::atomic<bool>* in_service;
     };
     struct PortQueue {

@@ -192,7 +192,7 @@ struct Switch::Worker {
             if (from.device == nullptr && !from.in_service.load(std::memory_order_relaxed))
                 continue;
             auto watched = from.device != nullptr
-                               ? (*created)->watch_pair(*from.device, lane.queue, from.in_service)
+                               ? (*created)->watch_pair(from.pairs[lane.queue], from.in_service)
                                : (*created)->watch_port(from.port, lane.queue);
             if (watched)
                 continue;

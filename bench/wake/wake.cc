@@ -126,7 +126,9 @@ class Worker {
             auto sleeper = app::Sleeper::create(kPatience);
             require(bool(sleeper), "no Sleeper");
             sleeper_ = std::move(*sleeper);
-            require(bool(sleeper_->watch_pair(device, 0, in_service_)), "no eventfd to watch");
+            require(
+                bool(sleeper_->watch_pair(device.queue_pair(0), in_service_)), "no eventfd to watch"
+            );
         }
         thread_ = std::thread([this] { loop(); });
     }

@@ -5,8 +5,6 @@
 #include <cctype>
 #include <cerrno>
 
-#include "device/bounce.h"
-#include "ring/layout.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
 #include "virtio/config_space.h"

@@ -1,4 +1,4 @@
-// What a DeviceConfig means: its validation, the features that it offers, its configuration space.
+// What a DeviceConfig means: the features that it offers, its configuration space.
 #pragma once
 
 #include "device/state.h"

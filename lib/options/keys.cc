@@ -4,9 +4,7 @@
 #include <array>
 #include <bit>
 
-#include "device/bounce.h"
 #include "device/shape.h"
-#include "ring/layout.h"
 #include "vduse/limits.h"
 
 namespace vduse::keys {
