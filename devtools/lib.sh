@@ -276,8 +276,8 @@ build_tree() {
     echo "$build"
 }
 
-# compile BUILD MESON-OPTION...
-compile() {
+# set_up_and_compile BUILD MESON-OPTION...
+set_up_and_compile() {
     local build=$1 log=$1.log
     shift
     { [ -e "$build" ] || meson setup "$@" "$build" "$sources"; } > "$log" 2>&1 &&
@@ -294,7 +294,7 @@ build_tree_locked() {
         rm -rf "$build"
         echo "$*" > "$build.options"
     fi
-    if with_progress "compiling into $build" "percent_of_ninja '$log'" compile "$build" "$@"; then
+    if with_progress "compiling into $build" "percent_of_ninja '$log'" set_up_and_compile "$build" "$@"; then
         record "build $(basename "$build")" "$begin"
         return
     fi
