@@ -10,6 +10,7 @@ megabytes=1
 guest_ip=10.9.9.3
 
 modprobe -a virtio_net virtio_vdpa vhost_vdpa
+drivers / # as a user has them
 step "vduse-dp makes vd0 for the kernel, vd1 for QEMU, and patches them to each other"
 start_app -- --stats 1 --patch vd0:vd1 \
     --device vd0,queues=2,attach=virtio --device vd1,queues=2,attach=vhost

@@ -7,7 +7,6 @@
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
 install_driver
-few_drivers /
 use_bus virtio
 ip netns add other
 start_app --vdev=net_vduse0,iface=vd1,attach=virtio,netdev=other0,netns=other -- \

@@ -37,7 +37,6 @@ unnoticed() {
 
 step "testpmd"
 install_driver
-few_drivers /
 modprobe -a virtio_net virtio_vdpa
 dmesg --clear
 port() { # NUMBER NETDEV NETNS
@@ -64,7 +63,6 @@ wait_for 30 test ! -e "/proc/$(cat /tmp/testpmd.pid)"
 [ ! -e /dev/vduse/tp0 ] || for name in tp0 tp1; do vdpa dev del "$name"; done
 
 step "Open vSwitch"
-umount "$(echo /usr/lib/*/dpdk/pmds-*)" # start_ovs chooses drivers itself
 start_ovs
 ip netns del guest # the guide makes them
 ip netns del other

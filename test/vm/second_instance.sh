@@ -5,7 +5,6 @@
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
 install_driver
-few_drivers /
 app_eal+=(-m 16)
 use_bus virtio
 start_app --vdev=net_tap0,iface=dtap0 -- --device vd0,attach=virtio --port net_tap0 --patch vd0:net_tap0

@@ -7,7 +7,6 @@ source /src/test/vm/lab/testpmd.sh
 mac=02:00:00:00:00:10
 
 install_driver
-few_drivers /
 in_guide testpmd kernel
 open_testpmd device "$(guide_block testpmd testpmd)"
 netdev=guest0

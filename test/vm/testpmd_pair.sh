@@ -18,8 +18,6 @@ eal='--no-pci --in-memory --no-telemetry --iova-mode=va'
 options='-i --total-num-mbufs=8192 --disable-link-check'
 
 install_driver
-few_drivers /
-few_drivers /debian13 librte_net_vhost
 
 step "as in the guide"
 in_guide testpmd vhost

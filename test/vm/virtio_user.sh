@@ -4,7 +4,6 @@
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
-few_drivers /
 use_bus vhost
 start_app -- --device vd0,attach=vhost --reflect vd0
 wait_for 20 test -e /dev/vhost-vdpa-0

@@ -8,7 +8,6 @@ logs+=("$ovs_log")
 # start_ovs: with DPDK and net_vduse, and without a bridge.
 start_ovs() {
     install_driver
-    few_drivers /
     # The VM has no systemd: what Debian's units of Open vSwitch do.
     cat > /usr/local/bin/systemctl << 'END'
 #!/bin/bash

@@ -75,16 +75,27 @@ start_app() {
     kill -0 "$app_pid" 2> /dev/null || fail "vduse-dp ended while starting"
 }
 
-# quick_starts [DRIVER...]: what a start takes is EAL's. From now on it loads no drivers but those, of
-# all that are installed, and clears little memory.
-quick_starts() {
-    local all name
-    all=$(echo /usr/lib/*/dpdk/pmds-*)
-    mkdir -p /run/quick-drivers
-    for name in mempool_ring bus_vdev "$@"; do
-        cp -a "$all/librte_$name".so* /run/quick-drivers
+# drivers ROOT [DRIVER...]: of all that are installed in a root, EAL loads these and what every program needs; where none
+# is named, all. To load the hundred that nobody asks for takes seconds where the VM is emulated, at each start.
+drivers() {
+    local all few=/run/drivers$1 name
+    all=$(echo "${1%/}"/usr/lib/*/dpdk/pmds-*)
+    ! mountpoint -q "$all" || umount "$all"
+    [ $# -gt 1 ] || return 0
+    rm -rf "$few"
+    mkdir -p "$few"
+    for name in mempool_ring bus_vdev bus_pci "${@:2}"; do
+        ! compgen -G "$all/librte_$name.so*" > /dev/null || cp -a "$all/librte_$name".so* "$few"
     done
-    mount --bind /run/quick-drivers "$all"
+    mount --bind "$few" "$all"
+}
+drivers / net_tap net_virtio
+drivers /debian13 net_tap
+
+# quick_starts [DRIVER...]: for a scenario that starts a program by the dozen. EAL loads no driver but those, and clears
+# little memory.
+quick_starts() {
+    drivers / "${@:-bus_vdev}"
     app_eal=(-l 0-1 --no-pci --in-memory --iova-mode=va -m 16)
 }
 

@@ -10,21 +10,14 @@ install_driver() {
     in_guide testpmd install
 }
 
-# few_drivers ROOT [LIBRARY...]: of DPDK's drivers in a root, leaves those that testpmd and
-# OVS are linked with or need here, and the LIBRARYs. The EAL loads all that are installed, which takes an emulated
-# VM many seconds at each start.
-few_drivers() {
-    local root=${1%/} all few name
-    all=$(echo "$root"/usr/lib/*/dpdk/pmds-*)
-    few=/run/few-drivers$root
-    mkdir -p "$few"
-    for name in "${@:2}" librte_net_vduse librte_net_virtio librte_net_tap librte_mempool_ring \
-        $(chroot "$root/" ldd /usr/bin/dpdk-testpmd /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk |
-            grep -oP '(?<=/)librte_\w+(?=\.so)'); do
-        ! compgen -G "$all/$name.so*" > /dev/null || cp -a "$all/$name".so* "$few"
-    done
-    mount --bind "$few" "$all"
-}
+# Programs that are linked with drivers do not start without these.
+for root in / /debian13; do
+    drivers "$root"
+    # shellcheck disable=SC2046  # a list of libraries
+    drivers "$root" net_tap net_virtio net_vhost \
+        $(chroot "$root" ldd /usr/bin/dpdk-testpmd /usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk 2> /dev/null |
+            sed -n 's|.*/librte_\(\w*\)[.]so.*|\1|p' | sort -u)
+done
 
 # start_testpmd MBUFS [EAL options]: sends a burst through /dev/vhost-vdpa-0 and what comes back again
 # and again; returns when it does. Its pid is testpmd_pid. The memory that it maps grows with MBUFS.
