@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "app/options/options.h"
+#include "options/keys.h"
 
 namespace vduse::app {
 namespace {
@@ -19,13 +20,14 @@ std::vector<std::string> qemu_limits(const Options& options) {
         const DeviceConfig& config = device.config;
         if (config.attach != Attach::vhost)
             continue;
-        const auto note = [&](const std::string& key, const char* consequence) {
+        const auto note = [&](const std::string& key, const std::string& consequence) {
             lines.push_back(config.name + ": " + key + ": " + consequence);
         };
-        if (config.profile == Profile::full)
+        if (const unsigned least = keys::least_qemu(config); least != 0)
             note(
                 "profile=full",
-                "QEMU before 11 neither isolates the control queue nor migrates the guest"
+                "QEMU before " + std::to_string(least) +
+                    " neither isolates the control queue nor migrates the guest"
             );
         if (config.spaces == 1 && config.ctrl_vq != CtrlVq::off)
             note("as=1", "QEMU needs two address spaces to start a device with a control queue");

@@ -12,31 +12,13 @@
 namespace vduse::device {
 
 Shape shape_of(const DeviceConfig& config, bool with_control) {
-    using namespace virtio;
     Shape shape;
     shape.pairs = with_control ? config.queue_pairs : uint16_t{1};
-    shape.offered = kFeatureMtu | kFeatureMac | kFeatureMergeable | kFeatureStatus |
-                    kFeatureEventIdx | kFeatureVersion1 | kFeatureAccessPlatform |
-                    kFeatureSpeedDuplex;
-    if (with_control)
-        shape.offered |= kControlFeatures;
+    shape.offered = virtio::offered_features(config, with_control);
     shape.group_per_pair = config.groups == Groups::per_pair;
     shape.spaces = config.attach == Attach::virtio ? 1U : std::max(shape.groups(), 2U);
     if (config.spaces != 0)
         shape.spaces = config.spaces;
-    if (!config.mac)
-        shape.offered &= ~kFeatureMac;
-    if (!config.offer_mtu)
-        shape.offered &= ~kFeatureMtu;
-    if (!config.mrg_rxbuf)
-        shape.offered &= ~kFeatureMergeable;
-    if (!config.event_idx)
-        shape.offered &= ~kFeatureEventIdx;
-    if (shape.pairs == 1)
-        shape.offered &= ~kFeatureMq;
-    // QEMU before 11 does not shadow indirect descriptors, and then gives up isolation altogether.
-    if (config.profile == Profile::full)
-        shape.offered |= kFeatureIndirect;
     return shape;
 }
 

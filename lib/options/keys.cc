@@ -1,11 +1,13 @@
 // Ranges are those of validate(), which says the same to programs: both use device/shape.h.
 #include "options/keys.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 
 #include "device/shape.h"
 #include "vduse/limits.h"
+#include "virtio/features.h"
 
 namespace vduse::keys {
 
@@ -91,6 +93,30 @@ Complaint attach(DeviceConfig& config, Text value) {
     static constexpr std::array<Choice<Attach>, 3> kChoices = {
         {{"none", Attach::none}, {"virtio", Attach::virtio}, {"vhost", Attach::vhost}}};
     return parse::store_choice(value, kChoices, config.attach);
+}
+
+std::vector<Text> feature_keys() {
+    std::vector<Text> keys;
+    for (const virtio::Feature& row : virtio::kFeatures)
+        if (!row.key.empty() && std::ranges::find(keys, row.key) == keys.end())
+            keys.push_back(row.key);
+    return keys;
+}
+
+bool DeviceConfig::*feature_member(Text key) {
+    for (const virtio::Feature& row : virtio::kFeatures)
+        if (!row.key.empty() && row.key == key)
+            return row.member;
+    return nullptr;
+}
+
+unsigned least_qemu(const DeviceConfig& config) {
+    const uint64_t offered = virtio::offered_features(config, config.ctrl_vq != CtrlVq::off);
+    unsigned least = 0;
+    for (const virtio::Feature& row : virtio::kFeatures)
+        if ((offered & virtio::bit(row.number)) != 0)
+            least = std::max(least, row.qemu);
+    return least;
 }
 
 }  // namespace vduse::keys

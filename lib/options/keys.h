@@ -2,6 +2,8 @@
 // net_vduse: each function reads the value of the key that it is called after. Pure functions.
 #pragma once
 
+#include <vector>
+
 #include "options/parse.h"
 #include "vduse/config.h"
 
@@ -20,5 +22,14 @@ parse::Complaint groups(DeviceConfig& config, parse::Text value);
 parse::Complaint spaces(DeviceConfig& config, parse::Text value);
 parse::Complaint persist(DeviceConfig& config, parse::Text value);
 parse::Complaint attach(DeviceConfig& config, parse::Text value);
+
+/// Keys that switch features and do nothing else, 0 or 1: rows of virtio/features.h.
+std::vector<parse::Text> feature_keys();
+/// What the key switches. nullptr: it is none of these.
+bool DeviceConfig::*feature_member(parse::Text key);
+
+/// The first QEMU that can isolate the control queue of such a device and migrate its guest. 0: any
+/// that can use it at all.
+unsigned least_qemu(const DeviceConfig& config);
 
 }  // namespace vduse::keys

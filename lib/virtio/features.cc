@@ -1,38 +1,28 @@
-// Names of bits, as the virtio specification and linux/vduse.h have them without their prefixes.
-#include <array>
+// How it works: see features.h. Bits of the status and of VDUSE's own features have names only.
+#include "virtio/features.h"
+
+#include <algorithm>
 #include <cstddef>
 #include <span>
 
 #include "uapi/abi.h"
-#include "vduse/config.h"
 #include "vduse/info.h"
-#include "virtio/features.h"
 
 namespace vduse {
 namespace {
 
 struct Named {
     uint64_t bit;
-    const char* name;
+    std::string_view name;
 };
 
-constexpr std::array kFeatureNames = std::to_array<Named>({
-    {virtio::kFeatureMtu, "MTU"},
-    {virtio::kFeatureMac, "MAC"},
-    {virtio::kFeatureMergeable, "MRG_RXBUF"},
-    {virtio::kFeatureStatus, "STATUS"},
-    {virtio::kFeatureCtrlVq, "CTRL_VQ"},
-    {virtio::kFeatureCtrlRx, "CTRL_RX"},
-    {virtio::kFeatureCtrlVlan, "CTRL_VLAN"},
-    {virtio::kFeatureCtrlRxExtra, "CTRL_RX_EXTRA"},
-    {virtio::kFeatureMq, "MQ"},
-    {virtio::kFeatureCtrlMacAddr, "CTRL_MAC_ADDR"},
-    {virtio::kFeatureIndirect, "INDIRECT_DESC"},
-    {virtio::kFeatureEventIdx, "EVENT_IDX"},
-    {virtio::kFeatureVersion1, "VERSION_1"},
-    {virtio::kFeatureAccessPlatform, "ACCESS_PLATFORM"},
-    {virtio::kFeatureSpeedDuplex, "SPEED_DUPLEX"},
-});
+constexpr auto kFeatureNames = [] {
+    std::array<Named, virtio::kFeatures.size()> names{};
+    std::ranges::transform(virtio::kFeatures, names.begin(), [](const virtio::Feature& row) {
+        return Named{virtio::bit(row.number), row.name};
+    });
+    return names;
+}();
 
 constexpr std::array kStatusNames = std::to_array<Named>({
     {virtio::kStatusAcknowledge, "ACKNOWLEDGE"},
@@ -41,6 +31,7 @@ constexpr std::array kStatusNames = std::to_array<Named>({
     {virtio::kStatusFeaturesOk, "FEATURES_OK"},
 });
 
+// As linux/vduse.h has them.
 constexpr std::array kKernelNames = std::to_array<Named>({
     {uapi::abi::kFeatureQueueReady, "QUEUE_READY"},
     {uapi::abi::kFeatureSuspend, "SUSPEND"},
@@ -62,6 +53,23 @@ std::vector<std::string> names_of(uint64_t bits, std::span<const Named> table) {
 }
 
 }  // namespace
+
+uint64_t virtio::offered_features(const DeviceConfig& config, bool with_control) {
+    uint64_t offered = 0;
+    const auto has = [&](std::string_view name) {
+        const Feature* const row = find_feature(name);
+        return row != nullptr && (offered & bit(row->number)) != 0;
+    };
+    for (const Feature& row : kFeatures) {
+        const bool wanted = (row.needs.empty() || has(row.needs)) &&
+                            (row.member == nullptr || config.*row.member) &&
+                            (row.applies == nullptr || row.applies(config)) &&
+                            (row.qemu == 0 || config.profile == Profile::full);
+        if (wanted && (with_control || row.name != "CTRL_VQ"))
+            offered |= bit(row.number);
+    }
+    return offered;
+}
 
 std::vector<std::string> feature_names(uint64_t features) {
     return names_of(features, kFeatureNames);

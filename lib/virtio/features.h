@@ -1,7 +1,19 @@
 // Feature and status bits of a virtio-net device (virtio 1.3, 2.1, 5.1.3, 6).
+//
+// How it works: each feature is one row of kFeatures. What a device offers, the names in logs and
+// telemetry, the keys that people set features by and what QEMU makes of them are all read from
+// there, so a new feature is a row, a constant if code asks for it, and the code that does it.
+//
+// Threads: any; constants and pure functions. What a hostile driver could try is not seen here: it
+// accepts bits, and device/state.h refuses those that were not offered.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <string_view>
+
+#include "vduse/config.h"
 
 namespace vduse::virtio {
 
@@ -9,25 +21,84 @@ constexpr uint64_t bit(unsigned number) {
     return uint64_t{1} << number;
 }
 
-inline constexpr uint64_t kFeatureMtu = bit(3);
-inline constexpr uint64_t kFeatureMac = bit(5);
-inline constexpr uint64_t kFeatureMergeable = bit(15);
-inline constexpr uint64_t kFeatureStatus = bit(16);
-inline constexpr uint64_t kFeatureCtrlVq = bit(17);
-inline constexpr uint64_t kFeatureCtrlRx = bit(18);
-inline constexpr uint64_t kFeatureCtrlVlan = bit(19);
-inline constexpr uint64_t kFeatureCtrlRxExtra = bit(20);
-inline constexpr uint64_t kFeatureMq = bit(22);
-inline constexpr uint64_t kFeatureCtrlMacAddr = bit(23);
-inline constexpr uint64_t kFeatureIndirect = bit(28);
-inline constexpr uint64_t kFeatureEventIdx = bit(29);
-inline constexpr uint64_t kFeatureVersion1 = bit(32);
-inline constexpr uint64_t kFeatureAccessPlatform = bit(33);
-inline constexpr uint64_t kFeatureSpeedDuplex = bit(63);
+/// A row: when a device offers a feature, and what people call it.
+struct Feature {
+    unsigned number;        ///< of its bit
+    std::string_view name;  ///< as in the specification, without VIRTIO_F_ or VIRTIO_NET_F_
+    /// The feature that it requires (virtio 1.3, 5.1.3.1), whose row comes first; "": none.
+    std::string_view needs = "";
+    /// Its switch, and the key by which people set that (options/keys.h). nullptr: no switch. "":
+    /// no key. Features may share both.
+    bool DeviceConfig::*member = nullptr;
+    std::string_view key = "";
+    /// What else must be so. nullptr: nothing.
+    bool (*applies)(const DeviceConfig& config) = nullptr;
+    /// The first QEMU that shadows it; 0: all that can use VDUSE. An older one neither isolates the
+    /// control queue nor migrates the guest, so Profile::migratable has only those with 0.
+    unsigned qemu = 0;
+};
+
+inline constexpr std::array kFeatures = std::to_array<Feature>({
+    {.number = 3, .name = "MTU", .member = &DeviceConfig::offer_mtu},
+    {.number = 5, .name = "MAC", .applies = [](auto& config) { return config.mac.has_value(); }},
+    {.number = 15, .name = "MRG_RXBUF", .member = &DeviceConfig::mrg_rxbuf, .key = "mrg_rxbuf"},
+    {.number = 16, .name = "STATUS"},
+    {.number = 17, .name = "CTRL_VQ"},
+    {.number = 18, .name = "CTRL_RX", .needs = "CTRL_VQ"},
+    {.number = 19, .name = "CTRL_VLAN", .needs = "CTRL_VQ"},
+    {.number = 20, .name = "CTRL_RX_EXTRA", .needs = "CTRL_VQ"},
+    {.number = 22,
+     .name = "MQ",
+     .needs = "CTRL_VQ",
+     .applies = [](auto& config) { return config.queue_pairs > 1; }},
+    {.number = 23, .name = "CTRL_MAC_ADDR", .needs = "CTRL_VQ"},
+    {.number = 28, .name = "INDIRECT_DESC", .qemu = 11},
+    {.number = 29, .name = "EVENT_IDX", .member = &DeviceConfig::event_idx, .key = "event_idx"},
+    {.number = 32, .name = "VERSION_1"},
+    {.number = 33, .name = "ACCESS_PLATFORM"},
+    {.number = 63, .name = "SPEED_DUPLEX"},
+});
+
+constexpr const Feature* find_feature(std::string_view name) {
+    const auto* const row = std::ranges::find(kFeatures, name, &Feature::name);
+    return row != kFeatures.end() ? row : nullptr;
+}
+
+/// The bit of a feature by its name. One that has no row does not compile.
+consteval uint64_t feature(std::string_view name) {
+    return bit(find_feature(name)->number);
+}
+
+/// The bits of `name` and of all that need it.
+consteval uint64_t feature_and_dependents(std::string_view name) {
+    uint64_t bits = bit(find_feature(name)->number);
+    for (const Feature& row : kFeatures)
+        if (row.needs == name)
+            bits |= bit(row.number);
+    return bits;
+}
+
+inline constexpr uint64_t kFeatureMtu = feature("MTU");
+inline constexpr uint64_t kFeatureMac = feature("MAC");
+inline constexpr uint64_t kFeatureMergeable = feature("MRG_RXBUF");
+inline constexpr uint64_t kFeatureStatus = feature("STATUS");
+inline constexpr uint64_t kFeatureCtrlVq = feature("CTRL_VQ");
+inline constexpr uint64_t kFeatureCtrlRx = feature("CTRL_RX");
+inline constexpr uint64_t kFeatureCtrlVlan = feature("CTRL_VLAN");
+inline constexpr uint64_t kFeatureCtrlRxExtra = feature("CTRL_RX_EXTRA");
+inline constexpr uint64_t kFeatureMq = feature("MQ");
+inline constexpr uint64_t kFeatureCtrlMacAddr = feature("CTRL_MAC_ADDR");
+inline constexpr uint64_t kFeatureIndirect = feature("INDIRECT_DESC");
+inline constexpr uint64_t kFeatureEventIdx = feature("EVENT_IDX");
+inline constexpr uint64_t kFeatureVersion1 = feature("VERSION_1");
+inline constexpr uint64_t kFeatureAccessPlatform = feature("ACCESS_PLATFORM");
+inline constexpr uint64_t kFeatureSpeedDuplex = feature("SPEED_DUPLEX");
 
 /// Features that mean nothing without a control queue.
-inline constexpr uint64_t kControlFeatures = kFeatureCtrlVq | kFeatureCtrlRx | kFeatureCtrlVlan |
-                                             kFeatureCtrlRxExtra | kFeatureMq | kFeatureCtrlMacAddr;
+inline constexpr uint64_t kControlFeatures = feature_and_dependents("CTRL_VQ");
+
+/// What a device offers, with a control queue or without.
+uint64_t offered_features(const DeviceConfig& config, bool with_control);
 
 inline constexpr uint8_t kStatusAcknowledge = 0x01;
 inline constexpr uint8_t kStatusDriver = 0x02;

@@ -1,6 +1,7 @@
 // How it works: rte_kvargs cuts the string up as it does for every driver. Each key is a row of one
-// table, which is searched and listed in complaints. Values that vduse-dp's --device has too are
-// read by lib/options/keys.h; what can only be said of all keys together comes at the end.
+// table, which is searched and listed in complaints; those that switch a feature are rows of the
+// features' own table. Values that vduse-dp's --device has too are read by lib/options/keys.h; what
+// can only be said of all keys together comes at the end.
 #include "devargs.h"
 
 #include <grp.h>
@@ -34,11 +35,6 @@ Error invalid(std::string line) {
 template <Complaint (*set)(DeviceConfig&, Text)>
 Complaint of_config(DevArgs& args, Text value) {
     return set(args.config, value);
-}
-
-template <bool DeviceConfig::*member>
-Complaint set_flag(DevArgs& args, Text value) {
-    return parse::store_bool(value, args.config.*member);
 }
 
 Complaint set_iface(DevArgs& args, Text value) {
@@ -150,7 +146,7 @@ Complaint ignore(DevArgs& /*args*/, Text value) {
 }
 
 using Key = parse::Key<DevArgs>;
-constexpr std::array<Key, 31> kKeys = {
+constexpr std::array<Key, 29> kKeys = {
     {{"iface", set_iface},
      {"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
@@ -159,9 +155,7 @@ constexpr std::array<Key, 31> kKeys = {
      {"mtu", set_mtu},
      {"speed", of_config<keys::speed>},
      {"duplex", set_duplex},
-     {"mrg_rxbuf", set_flag<&DeviceConfig::mrg_rxbuf>},
      {"indirect", set_indirect},
-     {"event_idx", set_flag<&DeviceConfig::event_idx>},
      {"linear-buffer", set_linear},
      {"ctrl_vq", of_config<keys::ctrl_vq>},
      {"groups", of_config<keys::groups>},
@@ -182,22 +176,33 @@ constexpr std::array<Key, 31> kKeys = {
      {"iommu-support", ignore},
      {"postcopy-support", ignore},
      {"legacy-ol-flags", ignore}}};
-static_assert(kKeys.size() <= RTE_KVARGS_MAX, "a string with every key is no error");
+
+/// What is wrong with the word `name`, of which `seen` came before it.
+Complaint check_key(Text name, const std::vector<Text>& seen) {
+    std::vector<Text> valid = parse::names_of(kKeys);
+    for (const Text feature : keys::feature_keys())
+        valid.push_back(feature);
+    if (std::ranges::find(valid, name) == valid.end())
+        return "unknown key " + parse::quoted(name) + ", valid keys: " + parse::joined(valid);
+    if (std::ranges::find(seen, name) != seen.end())
+        return std::string(name) + " is given twice";
+    return {};
+}
 
 /// Sets the key `name`; `given` are the keys seen before. The complaint is a whole line.
 Complaint set_key(DevArgs& args, Text name, const char* value, std::vector<Text>& given) {
-    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
-    if (key == kKeys.end())
-        return "unknown key " + parse::quoted(name) +
-               ", valid keys: " + parse::joined(parse::names_of(kKeys));
-    if (std::ranges::find(given, name) != given.end())
-        return std::string(name) + " is given twice";
+    if (auto complaint = check_key(name, given))
+        return complaint;
     given.push_back(name);
     if (value == nullptr)
         return std::string(name) + " needs a value, " + std::string(name) + "=...";
-    if (const auto complaint = key->set(args, value))
+    const auto* const key = std::ranges::find(kKeys, name, &Key::name);
+    const auto complaint = key != kKeys.end()
+                               ? key->set(args, value)
+                               : parse::store_bool(value, args.config.*keys::feature_member(name));
+    if (complaint)
         return parse::refused(name, value, *complaint);
-    if (key->set == ignore)
+    if (key != kKeys.end() && key->set == ignore)
         args.ignored.emplace_back(name);
     return {};
 }

@@ -2,6 +2,7 @@
 #include "devargs.h"
 
 #include <gtest/gtest.h>
+#include <rte_kvargs.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -213,6 +214,8 @@ TEST(Devargs, AStringThatIsNoList) {
     for (int i = 0; i < 40; ++i)
         many += ",queues=1";
     expect_refused(many, {"key=value"});
+    EXPECT_LE(listed_keys().size(), size_t{RTE_KVARGS_MAX})
+        << "a string with every key is no error";
 }
 
 TEST(Devargs, FeaturesThatAreNotThereAreRefusedByName) {
