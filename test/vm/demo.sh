@@ -27,11 +27,9 @@ pings=$(in_netns ping -c 10 -i 0.2 -W 5 -q "$guest_ip" | tee /dev/stderr | grep 
     fail "no pings"
 [ "$pings" = '10 received' ] || fail "pings were lost: $pings"
 
-# The frames and bytes of a device's pairs in one direction, by the last stats block.
+# The frames and bytes of a device in one direction.
 count() { # DEVICE DIRECTION
-    tac "$app_log" | sed -n "1,/^$1:/p" | tac |
-        sed '2,${/^[^ ]/,$d}' | grep -oP "(?<=$2 )[0-9]+ frames [0-9]+(?= bytes)" |
-        awk '{frames += $1; bytes += $3} END {print frames, bytes}'
+    told "/vduse/stats,$1" "'{frames} {bytes}'.format(**a['$2'])"
 }
 
 # transfer NAME COMMAND...: times COMMAND, and adds a row to the table.

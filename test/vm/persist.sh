@@ -5,8 +5,7 @@
 use_bus virtio
 start() {
     start_app --vdev=net_tap0,iface=dtap0,mac=fixed -- \
-        --device vd0,attach=virtio,queues=2 --port net_tap0 --patch vd0:net_tap0 \
-        --stats 1
+        --device vd0,attach=virtio,queues=2 --port net_tap0 --patch vd0:net_tap0
     tap_up
 }
 
@@ -28,8 +27,7 @@ for round in 1 2 3; do
     app_says "vd0: goes on with the device that is there" || fail "it did not go on"
     all_answered "$tap_ip" in_netns
     [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
-    wait_for 10 app_says "pairs 2 of 2"
-    wait_for 10 app_says " 2 vlans" # 0 and 5
+    wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 2 and a["vlans"] == 2' # VLANs 0 and 5
 done
 
 # Linux keeps RTNL, the lock that a tap needs to be made or closed, until a command of the control queue is answered.
@@ -70,8 +68,7 @@ all_answered "$tap_ip" in_netns
 step "the driver still commands"
 in_netns ip link del v5
 in_netns ethtool -L "$netdev" combined 1
-mark_log
-wait_for 10 app_says "pairs 1 of 2"
+wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 1'
 all_answered "$tap_ip" in_netns
 
 # With nobody to serve it, the next one to change it or its namespace would have RTNL for ever.

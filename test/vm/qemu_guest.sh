@@ -6,7 +6,7 @@
 # poweroff. The others find the device as good as new.
 
 use_bus vhost
-start_app --vdev=net_tap0,iface=dtap0 -- --stats 1 \
+start_app --vdev=net_tap0,iface=dtap0 -- \
     --device vd0,attach=vhost,queues=2 --port net_tap0 --patch vd0:net_tap0
 tap_up
 wait_for 20 test -e /dev/vhost-vdpa-0
@@ -31,9 +31,8 @@ pings_and_files() {
 
 another_mac() {
     step "another MAC"
-    mark_log
     guest "ip link set eth0 address $1"
-    wait_for 10 app_says "mac $1"
+    wait_for 10 holds /vduse/info,vd0 "a['mac'] == '$1'"
     guest_pings
 }
 
@@ -42,9 +41,8 @@ pairs_under_traffic() {
     serve_file 5002 /tmp/file
     guest "{ nc $tap_ip 5002 > /tmp/file2; echo done > /tmp/copied; } > /tmp/nc.txt 2>&1 &"
     for pairs in 2 1 2; do
-        mark_log
         guest "ethtool -L eth0 combined $pairs"
-        wait_for 10 app_says "pairs $pairs of 2"
+        wait_for 10 holds /vduse/info,vd0 "a['active_pairs'] == $pairs"
         guest_pings
     done
     wait_for 60 guest 'test -e /tmp/copied'

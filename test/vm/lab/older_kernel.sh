@@ -16,12 +16,10 @@ release=$(uname -r)
 step "Linux $release: what it lacks is said once for each device"
 modprobe vhost_vdpa
 use_bus virtio
-start_app --vdev=net_tap0,iface=dtap0 -- --stats 1 --port net_tap0 \
+start_app --vdev=net_tap0,iface=dtap0 -- --port net_tap0 \
     --device vd0,attach=virtio --patch vd0:net_tap0 \
     --device vd1,attach=vhost,mac=02:00:00:00:00:10 --reflect vd1
-echo /vduse/info,vd0 | /usr/bin/dpdk-telemetry.py > info.json || fail "dpdk-telemetry.py failed"
-grep -q "\"api_version\": $api_version, \"kernel_features\": \[\]" info.json ||
-    fail "/vduse/info: $(cat info.json)"
+telemetry /vduse/info,vd0 "a['api_version'] == $api_version and a['kernel_features'] == []"
 for device in vd0 vd1; do
     line=$(grep "$device: VDUSE of Linux $release lacks" "$app_log" || true)
     [ -n "$line" ] || fail "no line says what the kernel lacks"
@@ -60,7 +58,7 @@ pings
 step "QEMU"
 wait_for 20 test -e /dev/vhost-vdpa-0
 status=0
-PYTHONPATH=/src/test/vm python3 -B -m qtest.older_kernel --log "$app_log" --folder /tmp/qtest ||
+PYTHONPATH=/src/test/vm python3 -B -m qtest.older_kernel --folder /tmp/qtest ||
     status=$?
 cp /tmp/qtest/output /out/qemu.log || true
 [ "$status" = 0 ] || exit "$status" # the reason is printed

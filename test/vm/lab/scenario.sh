@@ -129,11 +129,16 @@ gone() {
     [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
 }
 
-# telemetry COMMAND EXPRESSION: asks DPDK's telemetry; fails unless the Python expression holds for
-# the answer, which is `a`. The answers are collected in /out/answers.json.
+# holds COMMAND EXPRESSION: asks DPDK's telemetry, and prints the answer: whether the Python expression holds for it, which
+# is `a`.
+holds() {
+    python3 -B /src/test/vm/lab/ask.py "$@"
+}
+
+# telemetry COMMAND EXPRESSION: the same, and fails if not. The answers are collected in /out/answers.json.
 telemetry() {
     local answer
-    answer=$(python3 -B /src/test/vm/lab/ask.py "$@") || fail "$1: not $2: $answer"
+    answer=$(holds "$@") || fail "$1: not $2: $answer"
     echo "$answer" >> /out/answers.json
 }
 

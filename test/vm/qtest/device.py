@@ -8,11 +8,27 @@ from datetime import datetime
 from lab.ask import ask, process_id
 
 from .regions import merge
+from .wait import Failure, until
 
 Event = namedtuple("Event", "time what ok took")  # seconds since 1970; seconds
 
 _EVENT = re.compile(r"(\S+)Z (.*): (ok|failed), (\d+) us$")
 _REGION = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+) ([r-][w-])")
+
+
+def regions_of(info, asid):
+    """Of one of the spaces of a device, merged."""
+    space = info["spaces"].get(str(asid), {"region_count": 0, "regions": []})
+    if len(space["regions"]) != space["region_count"]:
+        raise Failure(f"space {asid} has more regions than telemetry lists: {space}")
+    return merge([(int(a, 0), int(b, 0), perm) for line in space["regions"]
+                  for a, b, perm in _REGION.findall(line)])
+
+
+def is_unused(info):
+    """Whether no driver's side has the device."""
+    return info["status"] == "0x0" and not any(
+        space["region_count"] for space in info["spaces"].values())
 
 
 class Device:
@@ -44,9 +60,19 @@ class Device:
 
     def regions(self, asid):
         """Of one of its spaces, merged."""
-        return merge([(int(a, 0), int(b, 0), perm) for line in
-                      self.info()["spaces"][str(asid)]["regions"]
-                      for a, b, perm in _REGION.findall(line)])
+        return regions_of(self.info(), asid)
+
+    def wait_for(self, what, condition, seconds=20.0):
+        """Until `condition` holds for the info; returns that."""
+
+        def info():
+            seen = self.info()
+            return condition(seen) and seen
+
+        return until(what, info, seconds, self.info)
+
+    def frames_from_guest(self, pair):
+        return self.queue(2 * pair + 1)["stats"]["frames"]
 
     def events(self):
         """The last messages of the kernel."""
@@ -65,6 +91,4 @@ class Device:
 
     def unused(self):
         """Whether no driver's side has it."""
-        info = self.info()
-        return info["status"] == "0x0" and not any(
-            space["region_count"] for space in info["spaces"].values())
+        return is_unused(self.info())

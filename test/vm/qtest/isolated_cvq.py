@@ -1,10 +1,10 @@
 """QEMU on vduse-dp, with the control queue in an address space of its own.
 
-vduse-dp runs already, as `--device vd0,queues=2,... --reflect vd0 --stats 1`, attached to
-vhost_vdpa. The steps below play the guest's driver, and compare three accounts of what happens:
-the driver's own rings, QEMU's traces, and the stats in vduse-dp's log.
+vduse-dp runs already, as `--device vd0,queues=2,... --reflect vd0`, attached to vhost_vdpa. The
+steps below play the guest's driver, and compare three accounts of what happens: the driver's own
+rings, QEMU's traces, and vduse-dp's telemetry.
 
-usage: python3 -m qtest.isolated_cvq --log FILE [options], see --help
+usage: python3 -m qtest.isolated_cvq [options], see --help
 """
 
 import argparse
@@ -15,12 +15,12 @@ import time
 from contextlib import contextmanager
 
 from . import regions
-from .app import App
+from .device import Device, is_unused, regions_of
 from .qemu import Qemu
 from .traffic import Traffic
 from .virtio_net import (ERR, F_ALL, F_CTRL_VLAN, F_CTRL_VQ, F_MQ, F_SIMPLE, OK, QUEUE_STRIDE,
                          VirtioNet)
-from .wait import Failure, expect
+from .wait import Failure, expect, until
 
 OTHER_MAC = bytes.fromhex("02aabbccddee")
 UNICAST, MULTICAST = bytes.fromhex("020000000099"), bytes.fromhex("333300000099")
@@ -33,10 +33,10 @@ class Bench:
 
     def __init__(self, arguments):
         self._arguments = arguments
-        self.app = App(arguments.log)
+        self.device = Device("vd0")
         self.vlan = not arguments.no_vlan
         self.features = F_ALL if self.vlan else F_ALL & ~F_CTRL_VLAN
-        self.mac_text = self.app.stats().filter[0]
+        self.mac_text = self.device.info()["mac"]
         self.mac = bytes.fromhex(self.mac_text.replace(":", ""))
         self.qemu = self.net = self.traffic = None
         self._messages = 0
@@ -81,13 +81,15 @@ class Bench:
         """
         spaces = [self.qemu.regions(asid) for asid in (0, 1)]
 
-        def agrees(stats):
-            return (stats.groups.get(0, 0) == 0 and stats.groups.get(1, 0) == int(isolated)
-                    and [stats.spaces.get(asid, []) for asid in (0, 1)] == spaces)
+        def agrees(info):
+            groups = [info["groups"][group]["asid"] for group in ("0", "1")]
+            return (groups == [0, int(isolated)]
+                    and [regions_of(info, asid) for asid in (0, 1)] == spaces)
 
-        self.app.stats(f"group 0 in space 0, group 1 in space {int(isolated)}, as QEMU mapped:\n"
-                       f"  space 0: {regions.text(spaces[0])}\n"
-                       f"  space 1: {regions.text(spaces[1])}", agrees)
+        self.device.wait_for(
+            f"group 0 in space 0, group 1 in space {int(isolated)}, as QEMU mapped:\n"
+            f"  space 0: {regions.text(spaces[0])}\n"
+            f"  space 1: {regions.text(spaces[1])}", agrees)
         return spaces
 
     def check_isolation(self, control_index):
@@ -132,7 +134,14 @@ def isolation(bench):
 def commands(bench):
     """Every command is sent while frames are under way, and its effect on frames is seen."""
     net, traffic, mac = bench.net, bench.traffic, bench.mac
-    before = bench.app.stats()
+    device = bench.device
+
+    def counted():
+        """Commands, those that were refused, and frames from the guest on either pair."""
+        stats = device.stats()
+        return [stats["commands"], stats["refused"], *map(device.frames_from_guest, (0, 1))]
+
+    before = counted()
     sent_before = dict(traffic.sent)
     count = 0
 
@@ -183,29 +192,27 @@ def commands(bench):
         command(MAC, 1, OTHER_MAC, source=UNICAST)
         passes(OTHER_MAC)
         traffic.check_blocked(mac, passes=OTHER_MAC)
-    with bench.step("stats show the filter"):
-        wanted = (OTHER_MAC.hex(":"), "off", "on", "1", "1", str(int(bench.vlan)))
-        bench.app.stats(f"mac, promisc, allmulti, unicast, multicast, vlans: {wanted}",
-                        lambda stats: stats.filter == wanted)
+    with bench.step("telemetry shows the filter"):
+        wanted = {"mac": OTHER_MAC.hex(":"), "promiscuous": "no", "all_multicast": "yes",
+                  "unicast": 1, "multicast": 1, "vlans": int(bench.vlan)}
+        device.wait_for(f"{wanted}", lambda info: wanted.items() <= info.items())
         command(MAC, 1, mac, source=UNICAST)
     with bench.step("MQ_VQ_PAIRS_SET 1, then 2"):
         command(MQ, 0, struct.pack("<H", 1), pairs=1)
         traffic.check(1, mac)
-        bench.app.stats("one active pair", lambda stats: stats.active_pairs == 1)
+        device.wait_for("one active pair", lambda info: info["active_pairs"] == 1)
         command(MQ, 0, struct.pack("<H", 2), pairs=1)
         traffic.check(2, mac)
-        bench.app.stats("two active pairs", lambda stats: stats.active_pairs == 2)
+        device.wait_for("two active pairs", lambda info: info["active_pairs"] == 2)
     with bench.step("refused: three pairs, an unknown class, an unnegotiated command"):
         command(MQ, 0, struct.pack("<H", 3), ERR)
         command(9, 9, b"", ERR)
         command(OFFLOADS, 0, struct.pack("<Q", 0), ERR)
-    with bench.step("stats count every command and every frame"):
-        wanted = before.control[0] + count, before.control[1] + 3
-        frames = {pair: before.pairs[pair][0] + traffic.sent[pair] - sent_before[pair]
-                  for pair in (0, 1)}
-        bench.app.stats(f"control {wanted}, frames from_guest {frames}",
-                        lambda stats: stats.control == wanted and
-                        {pair: stats.pairs[pair][0] for pair in (0, 1)} == frames)
+    with bench.step("telemetry counts every command and every frame"):
+        more = [count, 3, *(traffic.sent[pair] - sent_before[pair] for pair in (0, 1))]
+        wanted = [now + then for now, then in zip(before, more)]
+        until(f"commands, refused, frames from the guest on both pairs: {wanted}",
+              lambda: counted() == wanted, 20, counted)
 
 
 def restarts(bench):
@@ -273,8 +280,7 @@ def sigkill(bench):
         for pair in (0, 1):
             bench.traffic.send(pair, bench.mac, 16)
         bench.qemu.kill()
-        bench.app.stats("status 0 and no regions", lambda stats: stats.status == 0 and
-                        not any(stats.spaces.values()))
+        bench.device.wait_for("status 0 and no regions", is_unused)
 
 
 def without_mq(bench):
@@ -288,13 +294,11 @@ def without_mq(bench):
         bench.traffic.check_blocked(UNICAST, passes=bench.mac)
     with bench.step("QEMU quits: no regions"):
         bench.qemu.quit()
-        bench.app.stats("status 0 and no regions", lambda stats: stats.status == 0 and
-                        not any(stats.spaces.values()))
+        bench.device.wait_for("status 0 and no regions", is_unused)
 
 
 def main():
     parser = argparse.ArgumentParser(description="QEMU with an isolated control queue")
-    parser.add_argument("--log", required=True, help="where vduse-dp prints its stats")
     parser.add_argument("--qemu", default="qemu-system-x86_64", help="the command to start it by")
     parser.add_argument("--vhost", default="/dev/vhost-vdpa-0")
     parser.add_argument("--folder", default="/tmp/qtest", help="for sockets and QEMU's output")

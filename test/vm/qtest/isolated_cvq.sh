@@ -4,14 +4,13 @@
 # Usage: source isolated_cvq.sh OPTIONS...     the options are isolated_cvq.py's
 
 use_bus vhost
-start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0 --stats 1
+start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0
 wait_for 20 test -e /dev/vhost-vdpa-0
 
 step "isolated_cvq.py $*"
 status=0
-# shellcheck disable=SC2154  # app_log: set in lab/scenario.sh, which is sourced before this
 PYTHONPATH=/src/test/vm PYTHONDONTWRITEBYTECODE=1 \
-    python3 -m qtest.isolated_cvq --log "$app_log" --folder /tmp/qtest "$@" || status=$?
+    python3 -m qtest.isolated_cvq --folder /tmp/qtest "$@" || status=$?
 cp /tmp/qtest/output /out/qemu.log || true
 [ "$status" = 0 ] || exit "$status" # the reason is printed
 

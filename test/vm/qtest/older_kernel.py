@@ -1,16 +1,16 @@
 """QEMU on vduse-dp, over a kernel whose VDUSE has neither QUEUE_READY nor SUSPEND.
 
-vduse-dp runs already, as `--device vd1,... --reflect vd1 --stats 1`, attached to vhost_vdpa; the
+vduse-dp runs already, as `--device vd1,... --reflect vd1`, attached to vhost_vdpa; the
 device has one pair and no control queue. QEMU makes queues ready without a word to vduse-dp, and
 cannot stop the device: after `stop` it goes by the used index. So no frame is under way then.
 
-usage: python3 -m qtest.older_kernel --log FILE [options], see --help
+usage: python3 -m qtest.older_kernel [options], see --help
 """
 
 import argparse
 import shlex
 
-from .app import App
+from .device import Device, is_unused, regions_of
 from .qemu import Qemu
 from .traffic import Traffic
 from .virtio_net import F_CONTROL, F_SIMPLE, VirtioNet
@@ -18,8 +18,8 @@ from .wait import expect, run_program
 
 
 def play(arguments):
-    app = App(arguments.log, "vd1")
-    mac_text = app.stats().filter[0]
+    device = Device("vd1")
+    mac_text = device.info()["mac"]
     mac = bytes.fromhex(mac_text.replace(":", ""))
     qemu = Qemu(shlex.split(arguments.qemu), arguments.folder, arguments.vhost, mac_text,
                 "mq=off,ctrl_vq=off")
@@ -33,8 +33,8 @@ def play(arguments):
         expect("control features", net.features & F_CONTROL, 0)
         traffic.check(1, mac)
         regions = qemu.regions(0)
-        app.stats("the regions of space 0, as QEMU mapped them",
-                  lambda stats: stats.spaces.get(0) == regions)
+        device.wait_for("the regions of space 0, as QEMU mapped them",
+                        lambda info: regions_of(info, 0) == regions)
 
         print("-- driver reset and restart, twice", flush=True)
         for _ in range(2):
@@ -50,8 +50,7 @@ def play(arguments):
 
         print("-- quit", flush=True)
         qemu.quit()
-        app.stats("status 0 and no regions",
-                  lambda stats: stats.status == 0 and not any(stats.spaces.values()))
+        device.wait_for("status 0 and no regions", is_unused)
     finally:
         for line in qemu.messages():
             print(f"   QEMU: {line}", flush=True)
@@ -60,7 +59,6 @@ def play(arguments):
 
 def main():
     parser = argparse.ArgumentParser(description="QEMU over a kernel with an older VDUSE")
-    parser.add_argument("--log", required=True, help="where vduse-dp prints its stats")
     parser.add_argument("--qemu", default="qemu-system-x86_64", help="the command to start it by")
     parser.add_argument("--vhost", default="/dev/vhost-vdpa-0")
     parser.add_argument("--folder", default="/tmp/qtest", help="for sockets and QEMU's output")
