@@ -1,142 +1,104 @@
-// How it works: one function for each kind of line. `dropped` of a pair's to_guest side is the sum
-// of what the device refused and of what it had no room for, which is the switch's to count.
+// How it works: one function for each kind of line. Values are the facts that telemetry shows too;
+// a line is a form whose names in braces they are filled into. `lost` of a pair's to_guest side is
+// the sum of what the device refused and of what it had no room for, which is the switch's to
+// count.
 #include "app/report/stats_text.h"
 
 #include <rte_ethdev.h>
 
-#include <array>
-#include <cinttypes>
-#include <cstdarg>
-#include <cstdio>
+#include <algorithm>
+#include <string_view>
 
-#include "app/ports/port.h"
-#include "vduse/info.h"
+#include "app/report/facts.h"
+#include "options/parse.h"
 
 namespace vduse::app {
 namespace {
 
-[[gnu::format(printf, 2, 3)]] void append(std::string& text, const char* format, ...) {
-    std::array<char, 512> line{};
-    va_list arguments;
-    va_start(arguments, format);
-    std::vsnprintf(line.data(), line.size(), format, arguments);
-    va_end(arguments);
-    text += line.data();
+std::string words_of(const Fact& fact) {
+    const auto* const flag = std::get_if<bool>(&fact.value);
+    return flag == nullptr ? text_of(fact) : *flag ? "on" : "off";
 }
 
-const char* up_or_down(bool up) {
-    return up ? "up" : "down";
-}
-
-const char* on_or_off(bool on) {
-    return on ? "on" : "off";
-}
-
-std::string lcore_text(unsigned lcore) {
-    return lcore == LCORE_ID_ANY ? "none" : std::to_string(lcore);
-}
-
-void append_groups(
-    std::string& text, const DeviceInfo& info, const Endpoint& endpoint, unsigned control_lcore
-) {
-    for (size_t i = 0; i < info.groups.size(); ++i) {
-        const GroupInfo& group = info.groups[i];
-        const std::string lcore = lcore_text(endpoint.lcore_of(group, control_lcore));
-        append(
-            text,
-            "  group %zu %-8s asid %" PRIu32 "  queues %" PRIu32 "-%" PRIu32 "  lcore %s\n",
-            i,
-            group.control ? "control" : "data",
-            group.asid,
-            group.first_queue,
-            group.last_queue,
-            lcore.c_str()
-        );
+/// `form` with facts in the place of {NAME} or {NAME:WIDTH}; "none" where there is no such fact.
+std::string fill(std::string_view form, const Facts& facts) {
+    std::string line;
+    for (size_t begin = 0; (begin = form.find('{')) != form.npos;) {
+        line += form.substr(0, begin);
+        const size_t end = form.find('}');
+        std::string_view name = form.substr(begin + 1, end - begin - 1);
+        form.remove_prefix(end + 1);
+        const std::string_view path = parse::cut(name, ':');
+        const Fact* const fact = find(facts, path);
+        const std::string words = fact != nullptr ? words_of(*fact) : "none";
+        const size_t width = parse::number(name).value_or(0);
+        line += words + std::string(width - std::min(width, words.size()), ' ');
     }
+    return line.append(form);
 }
 
-void append_spaces(std::string& text, const DeviceInfo& info) {
-    for (size_t i = 0; i < info.spaces.size(); ++i) {
-        append(text, "  space %zu: %zu regions", i, info.spaces[i].size());
-        const char* separator = ": ";
-        for (const RegionInfo& region : info.spaces[i]) {
-            append(
-                text,
-                "%s0x%" PRIx64 "-0x%" PRIx64 " %c%c",
-                separator,
-                region.first,
-                region.last,
-                region.readable ? 'r' : '-',
-                region.writable ? 'w' : '-'
-            );
-            separator = ", ";
-        }
-        text += "\n";
-    }
+/// The facts of each numbered thing below `name`, with its number as "number".
+std::vector<Facts> numbered(const Facts& facts, std::string_view name) {
+    std::vector<Facts> all;
+    for (const Fact& one : std::get<Facts>(find(facts, name)->value))
+        all.push_back(join({{"number", one.name}}, std::get<Facts>(one.value)));
+    return all;
 }
 
-void append_pairs(std::string& text, const Endpoint& endpoint) {
-    for (uint16_t pair = 0; pair < endpoint.queues; ++pair) {
-        const QueueStats from = endpoint.pairs[pair].from_guest_stats();
-        const QueueStats to = endpoint.pairs[pair].to_guest_stats();
-        append(
-            text,
-            "  pair %u: from_guest %" PRIu64 " frames %" PRIu64 " bytes %" PRIu64
-            " dropped, to_guest %" PRIu64 " frames %" PRIu64 " bytes %" PRIu64 " dropped\n",
-            static_cast<unsigned>(pair),
-            from.frames,
-            from.bytes,
-            from.dropped,
-            to.frames,
-            to.bytes,
-            to.dropped + endpoint.dropped[pair].read()
-        );
-    }
-}
-
-void append_control(std::string& text, const DeviceInfo& info) {
-    append(
-        text, "  control: %" PRIu64 " commands, %" PRIu64 " refused\n", info.commands, info.refused
+std::string pair_line(const Endpoint& endpoint, uint16_t pair) {
+    const Facts traffic = traffic_facts(endpoint, pair, pair);
+    const auto count = [&](const char* path) {
+        return std::get<uint64_t>(find(traffic, path)->value);
+    };
+    const uint64_t lost = count("to_guest.dropped") + count("to_guest.not_taken");
+    return fill(
+        "  pair {pair}: from_guest {from_guest.frames} frames {from_guest.bytes} bytes "
+        "{from_guest.dropped} dropped, to_guest {to_guest.frames} frames {to_guest.bytes} bytes "
+        "{lost} dropped\n",
+        join({{"pair", pair}, {"lost", lost}}, traffic)
     );
-    const auto& mac = info.mac;
-    append(
-        text,
-        "  mac %02x:%02x:%02x:%02x:%02x:%02x, promisc %s, allmulti %s, %zu unicast, %zu multicast, "
-        "%zu vlans\n",
-        mac[0],
-        mac[1],
-        mac[2],
-        mac[3],
-        mac[4],
-        mac[5],
-        on_or_off(info.promiscuous),
-        on_or_off(info.all_multicast),
-        info.unicast,
-        info.multicast,
-        info.vlans
-    );
+}
+
+/// "NAME: 1 this, 2 that"
+std::string counts(const std::string& name, const Facts& facts) {
+    std::string line;
+    for (const Fact& fact : facts)
+        line += (line.empty() ? name + ": " : ", ") + text_of(fact) + " " + fact.name;
+    return line + "\n";
 }
 
 }  // namespace
 
 std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
     const DeviceInfo info = endpoint.device->info();
-    std::string text = endpoint.name;
-    append(
-        text,
-        ": link %s, status 0x%x, features 0x%" PRIx64 ", pairs %u of %u\n",
-        up_or_down(info.link_up),
-        static_cast<unsigned>(info.status),
-        info.features,
-        static_cast<unsigned>(info.active_pairs),
-        static_cast<unsigned>(info.queue_pairs)
+    const Facts facts = device_facts(endpoint, info, control_lcore);
+    std::string text = fill(
+        "{name}: link {link}, status {status}, features {features}, pairs {active_pairs} of "
+        "{queue_pairs}\n",
+        facts
     );
-    append_groups(text, info, endpoint, control_lcore);
-    append_spaces(text, info);
-    append_pairs(text, endpoint);
-    append_control(text, info);
+    for (const Facts& group : numbered(facts, "groups"))
+        text += fill(
+            "  group {number} {use:8} asid {asid}  queues {first_queue}-{last_queue}  lcore "
+            "{lcore}\n",
+            group
+        );
+    for (const Facts& space : numbered(facts, "spaces")) {
+        const std::string regions = text_of(*find(space, "regions"));
+        text += fill("  space {number}: {region_count} regions", space);
+        text += (regions.empty() ? "" : ": " + regions) + "\n";
+    }
+    for (uint16_t pair = 0; pair < endpoint.queues; ++pair)
+        text += pair_line(endpoint, pair);
+    text += "  control: " + std::to_string(info.commands) + " commands, " +
+            std::to_string(info.refused) + " refused\n";
+    text += fill(
+        "  mac {mac}, promisc {promiscuous}, allmulti {all_multicast}, {unicast} unicast, "
+        "{multicast} multicast, {vlans} vlans\n",
+        facts
+    );
     for (const std::string& problem : info.problems)
-        append(text, "  problem: %s\n", problem.c_str());
+        text += "  problem: " + problem + "\n";
     return text;
 }
 
@@ -148,55 +110,44 @@ std::string port_line(const Endpoint& endpoint) {
     uint64_t dropped = 0;
     for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
         dropped += endpoint.dropped[queue].read();
-    std::string text = endpoint.name;
-    append(
-        text,
-        ": link %s, rx %" PRIu64 " frames %" PRIu64 " bytes, tx %" PRIu64 " frames %" PRIu64
-        " bytes %" PRIu64 " dropped%s\n",
-        up_or_down(endpoint.link.up.load(std::memory_order_relaxed)),
-        stats.ipackets,
-        stats.ibytes,
-        stats.opackets,
-        stats.obytes,
-        dropped,
-        in_service ? "" : ", out of service"
-    );
-    return text;
+    return fill(
+               "{name}: link {link}, rx {ipackets} frames {ibytes} bytes, tx {opackets} frames "
+               "{obytes} "
+               "bytes {dropped} dropped",
+               {{"name", endpoint.name},
+                {"link", endpoint.link.up.load(std::memory_order_relaxed) ? "up" : "down"},
+                {"ipackets", stats.ipackets},
+                {"ibytes", stats.ibytes},
+                {"opackets", stats.opackets},
+                {"obytes", stats.obytes},
+                {"dropped", dropped}}
+           ) +
+           (in_service ? "\n" : ", out of service\n");
 }
 
 std::string bridge_line(const Bridge& bridge) {
     const BridgeCounters& counters = bridge.counters();
-    std::string text = bridge.name();
-    append(
-        text,
-        ": %" PRIu64 " stations, %" PRIu64 " flooded, %" PRIu64 " returned, %" PRIu64
-        " moved, %" PRIu64 " not learned, %" PRIu64 " too short, %" PRIu64 " too long, %" PRIu64
-        " no mbuf, %" PRIu64 " link local, %" PRIu64 " bad source, %" PRIu64 " not own\n",
-        bridge.stations(),
-        counters.flooded.read(),
-        counters.returned.read(),
-        counters.moved.read(),
-        counters.not_learned.read(),
-        counters.too_short.read(),
-        counters.too_long.read(),
-        counters.no_mbuf.read(),
-        counters.link_local.read(),
-        counters.bad_source.read(),
-        counters.not_own.read()
+    return counts(
+        bridge.name(),
+        {{"stations", bridge.stations()},
+         {"flooded", counters.flooded.read()},
+         {"returned", counters.returned.read()},
+         {"moved", counters.moved.read()},
+         {"not learned", counters.not_learned.read()},
+         {"too short", counters.too_short.read()},
+         {"too long", counters.too_long.read()},
+         {"no mbuf", counters.no_mbuf.read()},
+         {"link local", counters.link_local.read()},
+         {"bad source", counters.bad_source.read()},
+         {"not own", counters.not_own.read()}}
     );
-    return text;
 }
 
 std::string worker_line(const WorkerInfo& worker) {
-    std::string text;
-    append(
-        text,
-        "lcore %u: %" PRIu64 " sleeps, %" PRIu64 " wake-ups\n",
-        worker.lcore,
-        worker.sleeps,
-        worker.wake_ups
+    return counts(
+        "lcore " + std::to_string(worker.lcore),
+        {{"sleeps", worker.sleeps}, {"wake-ups", worker.wake_ups}}
     );
-    return text;
 }
 
 }  // namespace vduse::app

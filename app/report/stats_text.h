@@ -1,7 +1,7 @@
-// The statistics block, as text that people read and scripts parse.
+// The statistics block, as text that people read. Programs ask telemetry (telemetry.h).
 //
-// A block for each device, a line for each port, each bridge, and each worker that may sleep.
-// test/vm parses it: the format is documented in doc/, and only ever grows at the end.
+// A block for each device, a line for each port, each bridge, and each worker that may sleep. Some
+// script parses it all the same: lines only ever grow at the end.
 //
 // Threads: the main lcore. Counters are read while the workers count.
 #pragma once

@@ -5,7 +5,7 @@
 // containers of an answer that fails.
 //
 // DPDK's limits: 16 KiB for a whole answer, 128 bytes for a string in it. So regions and events are
-// strings, not more containers.
+// strings, not more containers, and of regions the first 64 are told.
 #include "app/report/telemetry.h"
 
 #include <rte_lcore.h>
@@ -16,15 +16,15 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <cinttypes>
 #include <ctime>
 #include <mutex>
-#include <optional>
+#include <span>
 #include <string_view>
 
 #include "app/report/control_call.h"
+#include "app/report/facts.h"
 #include "base/text.h"
-#include "vduse/drop.h"
+#include "vduse/describe.h"
 #include "vduse/info.h"
 
 namespace vduse::app {
@@ -40,7 +40,7 @@ namespace {
 using Shared = Telemetry::Shared;
 using Text = std::string_view;
 
-constexpr size_t kRegionsListed = 64;
+constexpr size_t kStringsListed = 64;
 static_assert(kTextRoom <= RTE_TEL_MAX_STRING_LEN);
 
 std::mutex current_mutex;
@@ -64,187 +64,85 @@ void put_number(rte_tel_data* data, const char* name, uint64_t value) {
 #endif
 }
 
-void start_strings(rte_tel_data* data, const std::vector<std::string>& strings) {
-    rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
+int start_strings(rte_tel_data* data) {
+    return rte_tel_data_start_array(data, RTE_TEL_STRING_VAL);
+}
+
+void add_strings(rte_tel_data* data, std::span<const std::string> strings) {
     for (const std::string& string : strings)
         rte_tel_data_add_array_string(data, string.c_str());
 }
 
-/// A JSON object that is being written. Without memory for a part, that part is left out.
-class Dict {
-  public:
-    explicit Dict(rte_tel_data* data) : data_(data) {
-        if (data_ != nullptr)
-            rte_tel_data_start_dict(data_);
-    }
-    void number(const char* name, uint64_t value) {
-        if (data_ != nullptr)
-            put_number(data_, name, value);
-    }
-    void string(const char* name, const std::string& value) {
-        if (data_ != nullptr)
-            rte_tel_data_add_dict_string(data_, name, value.c_str());
-    }
-    void yes_no(const char* name, bool value) { string(name, value ? "yes" : "no"); }
-    void strings(const char* name, const std::vector<std::string>& values) {
-        rte_tel_data* const part = allocate();
-        if (part != nullptr)
-            start_strings(part, values);
-        add(name, part);
-    }
-    Dict dict(const char* name) {
-        rte_tel_data* const part = allocate();
-        Dict made(part);
-        return add(name, part) ? made : Dict(nullptr);
-    }
+void put_facts(rte_tel_data* dict, const Facts& facts);
 
-  private:
-    [[nodiscard]] rte_tel_data* allocate() const {
-        return data_ != nullptr ? rte_tel_data_alloc() : nullptr;
-    }
-    /// DPDK takes a part only when it has been started.
-    bool add(const char* name, rte_tel_data* part) {
-        if (part != nullptr && rte_tel_data_add_dict_container(data_, name, part, 0) == 0)
-            return true;
+/// A part of `dict` that `start` starts and `fill` fills. Without memory it is left out. DPDK takes
+/// a part only when it has been started, and then frees it.
+template <class Start, class Fill>
+void put_part(rte_tel_data* dict, const char* name, Start start, Fill fill) {
+    rte_tel_data* const part = rte_tel_data_alloc();
+    if (part == nullptr)
+        return;
+    start(part);
+    if (rte_tel_data_add_dict_container(dict, name, part, 0) == 0)
+        fill(part);
+    else
         rte_tel_data_free(part);
-        return false;
+}
+
+/// Puts a fact into a JSON object, under its name.
+struct Put {
+    rte_tel_data* dict;
+    const char* name;
+
+    void operator()(uint64_t number) const { put_number(dict, name, number); }
+    void operator()(bool yes) const { (*this)(std::string(yes ? "yes" : "no")); }
+    void operator()(const std::string& words) const {
+        rte_tel_data_add_dict_string(dict, name, words.c_str());
     }
-    rte_tel_data* data_;
+    void operator()(const std::vector<std::string>& list) const {
+        const std::span listed(list.data(), std::min(list.size(), kStringsListed));
+        put_part(dict, name, start_strings, [&](auto* part) { add_strings(part, listed); });
+    }
+    void operator()(const Facts& facts) const {
+        put_part(dict, name, rte_tel_data_start_dict, [&](auto* part) { put_facts(part, facts); });
+    }
 };
+
+void put_facts(rte_tel_data* dict, const Facts& facts) {
+    for (const Fact& fact : facts)
+        std::visit(Put{dict, fact.name.c_str()}, fact.value);
+}
+
+int answer(rte_tel_data* data, const Facts& facts) {
+    rte_tel_data_start_dict(data);
+    put_facts(data, facts);
+    return 0;
+}
+
+int answer(rte_tel_data* data, std::span<const std::string> strings) {
+    start_strings(data);
+    add_strings(data, strings);
+    return 0;
+}
 
 const Endpoint* find(const Shared& shared, Text name) {
     const auto found = std::ranges::find(shared.devices, name, &Endpoint::name);
     return found != shared.devices.end() ? *found : nullptr;
 }
 
-void put_groups(
-    Dict groups, const DeviceInfo& info, const Endpoint& endpoint, unsigned control_lcore
-) {
-    for (size_t i = 0; i < info.groups.size(); ++i) {
-        const GroupInfo& group = info.groups[i];
-        Dict dict = groups.dict(std::to_string(i).c_str());
-        dict.string("use", group.control ? "control" : "data");
-        dict.number("asid", group.asid);
-        dict.number("first_queue", group.first_queue);
-        dict.number("last_queue", group.last_queue);
-        const unsigned lcore = endpoint.lcore_of(group, control_lcore);
-        if (lcore != LCORE_ID_ANY)
-            dict.number("lcore", lcore);
-    }
-}
-
-std::string describe(const RegionInfo& region) {
-    const std::string node = region.node < 0 ? "unknown" : std::to_string(region.node);
-    return text(
-        "0x%" PRIx64 "-0x%" PRIx64 " %c%c node %s",
-        region.first,
-        region.last,
-        region.readable ? 'r' : '-',
-        region.writable ? 'w' : '-',
-        node.c_str()
-    );
-}
-
-void put_spaces(Dict spaces, const DeviceInfo& info) {
-    for (size_t i = 0; i < info.spaces.size(); ++i) {
-        Dict dict = spaces.dict(std::to_string(i).c_str());
-        const std::vector<RegionInfo>& regions = info.spaces[i];
-        std::vector<std::string> listed;
-        for (size_t r = 0; r < std::min(regions.size(), kRegionsListed); ++r)
-            listed.push_back(describe(regions[r]));
-        dict.number("region_count", regions.size());
-        dict.strings("regions", listed);
-    }
-}
-
 int tell_info(const Shared& shared, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
-    const DeviceInfo info = endpoint.device->info();
-    Dict dict(data);
-    dict.string("name", endpoint.name);
-    dict.number("api_version", info.api_version);
-    dict.strings("kernel_features", kernel_feature_names(info.kernel_features));
-    dict.string("status", text("0x%x", unsigned{info.status}));
-    dict.strings("status_names", status_names(info.status));
-    dict.string("features", text("0x%" PRIx64, info.features));
-    dict.strings("feature_names", feature_names(info.features));
-    dict.string("link", info.link_up ? "up" : "down");
-    dict.yes_no("broken", endpoint.device->broken());
-    dict.number("queue_pairs", info.queue_pairs);
-    dict.number("active_pairs", info.active_pairs);
-    const auto& mac = info.mac;
-    dict.string(
-        "mac", text("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5])
-    );
-    dict.yes_no("promiscuous", info.promiscuous);
-    dict.yes_no("all_multicast", info.all_multicast);
-    dict.number("unicast", info.unicast);
-    dict.number("multicast", info.multicast);
-    dict.number("vlans", info.vlans);
-    dict.strings("problems", info.problems);
-    put_groups(dict.dict("groups"), info, endpoint, shared.control_lcore);
-    put_spaces(dict.dict("spaces"), info);
-    return 0;
-}
-
-void put_stats(Dict dict, const QueueStats& stats) {
-    dict.number("frames", stats.frames);
-    dict.number("bytes", stats.bytes);
-    dict.number("dropped", stats.dropped);
-    for (size_t i = 0; i < kDropReasons; ++i)
-        dict.number(text("dropped_%s", kDropNames[i]).c_str(), stats.drops[i]);
-    dict.number("no_mbuf", stats.no_mbuf);
-    dict.number("no_buffer", stats.no_buffer);
-    dict.number("interrupts", stats.interrupts);
-    dict.number("misses", stats.misses);
-}
-
-void add_to(QueueStats& sum, const QueueStats& more) {
-    sum.frames += more.frames;
-    sum.bytes += more.bytes;
-    sum.dropped += more.dropped;
-    for (size_t i = 0; i < sum.drops.size(); ++i)
-        sum.drops[i] += more.drops[i];
-    sum.no_mbuf += more.no_mbuf;
-    sum.no_buffer += more.no_buffer;
-    sum.interrupts += more.interrupts;
-    sum.misses += more.misses;
+    return answer(data, device_facts(endpoint, endpoint.device->info(), shared.control_lcore));
 }
 
 int tell_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
-    QueueStats from;
-    QueueStats to;
-    uint64_t not_taken = 0;
-    for (uint16_t pair = 0; pair < endpoint.queues; ++pair) {
-        add_to(from, endpoint.pairs[pair].from_guest_stats());
-        add_to(to, endpoint.pairs[pair].to_guest_stats());
-        not_taken += endpoint.dropped[pair].read();
-    }
     const DeviceInfo info = endpoint.device->info();
-    Dict dict(data);
-    dict.string("name", endpoint.name);
-    dict.number("commands", info.commands);
-    dict.number("refused", info.refused);
-    put_stats(dict.dict("from_guest"), from);
-    Dict to_guest = dict.dict("to_guest");
-    put_stats(to_guest, to);
-    to_guest.number("not_taken", not_taken);  // there was no room, or no driver
-    return 0;
-}
-
-const char* name_of(QueueUse use) {
-    switch (use) {
-        case QueueUse::to_guest:
-            return "to_guest";
-        case QueueUse::from_guest:
-            return "from_guest";
-        case QueueUse::control:
-            return "control";
-    }
-    return "unknown";
+    const Facts head{
+        {"name", endpoint.name}, {"commands", info.commands}, {"refused", info.refused}};
+    return answer(data, join(head, traffic_facts(endpoint, 0, endpoint.queues - 1)));
 }
 
 int tell_queue(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
@@ -255,27 +153,10 @@ int tell_queue(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rt
     const auto info = endpoint.device->queue_info(index);
     if (!info)
         return -ERANGE;
-    Dict dict(data);
-    dict.string("name", endpoint.name);
-    dict.number("queue", index);
-    dict.string("use", name_of(info->use));
-    if (info->use != QueueUse::control)
-        dict.number("pair", info->pair);
-    dict.number("group", info->group);
-    dict.number("asid", info->asid);
-    dict.yes_no("ready", info->ready);
-    dict.yes_no("running", info->running);
-    dict.yes_no("stalled", info->stalled);
-    dict.yes_no("quarantined", info->quarantined);
-    dict.number("size", info->size);
-    dict.string("desc", text("0x%" PRIx64, info->desc));
-    dict.string("driver", text("0x%" PRIx64, info->driver));
-    dict.string("device", text("0x%" PRIx64, info->device));
-    put_stats(dict.dict("stats"), info->stats);
-    return 0;
+    return answer(data, join({{"name", endpoint.name}, {"queue", index}}, describe(*info)));
 }
 
-std::string describe(const ControlEvent& event) {
+std::string text_of(const ControlEvent& event) {
     using std::chrono::duration_cast;
     using std::chrono::microseconds;
     const auto since = event.time.time_since_epoch();
@@ -300,9 +181,8 @@ int tell_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, r
         return -EINVAL;
     std::vector<std::string> lines;
     for (const ControlEvent& event : endpoint.device->events())
-        lines.push_back(describe(event));
-    start_strings(data, lines);
-    return 0;
+        lines.push_back(text_of(event));
+    return answer(data, lines);
 }
 
 /// The rest of the parameters, behind the name, is `rest`.
@@ -342,8 +222,7 @@ int on_list(const char* /*command*/, const char* parameters, rte_tel_data* data)
     std::vector<std::string> names;
     for (const Endpoint* const device : shared->devices)
         names.push_back(device->name);
-    start_strings(data, names);
-    return 0;
+    return answer(data, names);
 }
 
 void register_commands() {

@@ -2,11 +2,11 @@
 
 #include <rte_string_fns.h>
 
-#include <cinttypes>
 #include <string>
-#include <vector>
+#include <variant>
 
 #include "port.h"
+#include "vduse/describe.h"
 #include "vduse/info.h"
 
 namespace vduse::pmd {
@@ -16,6 +16,17 @@ int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode)
     const char* const mergeable = port.mergeable() ? " mergeable" : "";
     std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
     return 0;
+}
+
+/// A line for each fact; those of a fact stand below it.
+void dump(FILE* file, const Facts& facts, int indent) {
+    for (const Fact& fact : facts) {
+        const std::string words = text_of(fact);
+        const char* const gap = words.empty() ? "" : " ";
+        std::fprintf(file, "%*s%s:%s%s\n", indent, "", fact.name.c_str(), gap, words.c_str());
+        if (const auto* const more = std::get_if<Facts>(&fact.value))
+            dump(file, *more, indent + 2);
+    }
 }
 
 }  // namespace
@@ -32,46 +43,8 @@ int fw_version_get(rte_eth_dev* dev, char* text, size_t room) {
 }
 
 int priv_dump(rte_eth_dev* dev, FILE* file) {
-    const Port& port = port_of(dev);
-    const DeviceInfo info = port.info();
-    const auto list = [&](const char* what, const std::vector<std::string>& names) {
-        std::fprintf(file, "  %s:", what);
-        for (const std::string& name : names)
-            std::fprintf(file, " %s", name.c_str());
-        std::fprintf(file, "\n");
-    };
-    std::fprintf(file, "VDUSE device %s\n", port.name().c_str());
-    list("status", status_names(info.status));
-    list("features", feature_names(info.features));
-    std::fprintf(
-        file, "  queue pairs: %u, in use %u\n", info.queue_pairs, port.device->active_pairs()
-    );
-    for (size_t i = 0; i < info.groups.size(); ++i) {
-        const GroupInfo& group = info.groups[i];
-        std::fprintf(
-            file,
-            "  group %zu: queues %u to %u%s, address space %u\n",
-            i,
-            group.first_queue,
-            group.last_queue,
-            group.control ? " (control)" : "",
-            group.asid
-        );
-    }
-    for (size_t i = 0; i < info.spaces.size(); ++i)
-        for (const RegionInfo& region : info.spaces[i])
-            std::fprintf(
-                file,
-                "  space %zu: 0x%" PRIx64 "-0x%" PRIx64 " %s%s node %d\n",
-                i,
-                region.first,
-                region.last,
-                region.readable ? "r" : "",
-                region.writable ? "w" : "",
-                region.node
-            );
-    for (const std::string& problem : info.problems)
-        std::fprintf(file, "  problem: %s\n", problem.c_str());
+    std::fprintf(file, "VDUSE device\n");
+    dump(file, describe(port_of(dev).info()), 2);
     return 0;
 }
 

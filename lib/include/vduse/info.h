@@ -54,9 +54,11 @@ struct RegionInfo {
 
 /// A snapshot for people and tests.
 struct DeviceInfo {
+    std::string name;
     uint64_t api_version = 0;      ///< of VDUSE, as agreed with the kernel: 0 has no groups
     uint64_t kernel_features = 0;  ///< VDUSE_F_* that the kernel has; 0 before Linux 7.3
     bool adopted = false;          ///< it was there when this process added it
+    bool broken = false;           ///< the kernel gave it up
     uint8_t status = 0;
     uint64_t features = 0;  ///< negotiated
     bool link_up = false;

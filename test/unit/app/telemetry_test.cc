@@ -3,6 +3,7 @@
 #include "app/report/telemetry.h"
 
 #include <gtest/gtest.h>
+#include <rte_lcore.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "app/report/stats_text.h"
 #include "base/counter.h"
 #include "base/fd.h"
 #include "support/fake_kernel.h"
@@ -159,6 +161,27 @@ TEST_F(TelemetryTest, Info) {
          R"("spaces":{"0":{"region_count":1,"regions":["0x0-0xfffff rw node )",
          R"("1":{"region_count":0,"regions":[]}})"}
     );
+}
+
+TEST_F(TelemetryTest, TheTextSaysTheSame) {
+    start_driver();
+    endpoint.dropped[1].add(4);
+    const std::string block = device_block(endpoint, 0);
+    EXPECT_TRUE(
+        block.starts_with("vd0: link down, status 0xb, features 0x300000008, pairs 0 of 2\n"
+                          "  group 0 data     asid 0  queues 0-3  lcore 3\n"
+                          "  group 1 control  asid 1  queues 4-4  lcore 0\n"
+                          "  space 0: 1 regions: 0x0-0xfffff rw node ")
+    ) << block;
+    EXPECT_TRUE(block.ends_with(
+        "\n  space 1: 0 regions\n"
+        "  pair 0: from_guest 0 frames 0 bytes 0 dropped, to_guest 0 frames 0 bytes 0 dropped\n"
+        "  pair 1: from_guest 0 frames 0 bytes 0 dropped, to_guest 0 frames 0 bytes 4 dropped\n"
+        "  control: 0 commands, 0 refused\n"
+        "  mac 02:00:00:00:00:07, promisc on, allmulti off, 0 unicast, 0 multicast, 0 vlans\n"
+    )) << block;
+    endpoint.lcores = {LCORE_ID_ANY, LCORE_ID_ANY};
+    expect_parts(device_block(endpoint, 0), {"queues 0-3  lcore none\n"});
 }
 
 TEST_F(TelemetryTest, Stats) {

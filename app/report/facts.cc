@@ -1,0 +1,50 @@
+#include "app/report/facts.h"
+
+#include <rte_lcore.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace vduse::app {
+namespace {
+
+void add_to(QueueStats& sum, const QueueStats& more) {
+    sum.frames += more.frames;
+    sum.bytes += more.bytes;
+    sum.dropped += more.dropped;
+    for (size_t i = 0; i < sum.drops.size(); ++i)
+        sum.drops[i] += more.drops[i];
+    sum.no_mbuf += more.no_mbuf;
+    sum.no_buffer += more.no_buffer;
+    sum.interrupts += more.interrupts;
+    sum.misses += more.misses;
+}
+
+}  // namespace
+
+Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned control_lcore) {
+    Facts facts = describe(info);
+    auto& groups = std::get<Facts>(std::ranges::find(facts, "groups", &Fact::name)->value);
+    for (size_t i = 0; i < groups.size(); ++i) {
+        const unsigned lcore = endpoint.lcore_of(info.groups[i], control_lcore);
+        if (lcore != LCORE_ID_ANY)
+            std::get<Facts>(groups[i].value).push_back({"lcore", lcore});
+    }
+    return facts;
+}
+
+Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last) {
+    QueueStats from;
+    QueueStats to;
+    uint64_t not_taken = 0;
+    for (uint16_t pair = first; pair <= last; ++pair) {
+        add_to(from, endpoint.pairs[pair].from_guest_stats());
+        add_to(to, endpoint.pairs[pair].to_guest_stats());
+        not_taken += endpoint.dropped[pair].read();
+    }
+    return {
+        {"from_guest", describe(from)},
+        {"to_guest", join(describe(to), {{"not_taken", not_taken}})}};
+}
+
+}  // namespace vduse::app

@@ -1,0 +1,21 @@
+// What the app adds to the facts of a device (vduse/describe.h): who serves it, and what found no
+// room in it.
+//
+// Threads: the main lcore. Counters are read while workers count.
+#pragma once
+
+#include <cstdint>
+
+#include "app/datapath/endpoint.h"
+#include "vduse/describe.h"
+
+namespace vduse::app {
+
+/// `info`: the device's. `control_lcore`: where its control queue is served.
+Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned control_lcore);
+
+/// "from_guest" and "to_guest", summed over the pairs `first` to `last`. "not_taken" of the latter
+/// are frames for which there was no room, or no driver.
+Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last);
+
+}  // namespace vduse::app
