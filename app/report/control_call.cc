@@ -4,15 +4,15 @@
 
 namespace vduse::app {
 
-Inquiries::Inquiries(std::function<void()> wake, std::chrono::milliseconds limit)
+ControlCalls::ControlCalls(std::function<void()> wake, std::chrono::milliseconds limit)
     : wake_(std::move(wake)), limit_(limit) {
 }
 
-bool Inquiries::ask(const std::function<void()>& question) {
+bool ControlCalls::run(const std::function<void()>& function) {
     std::unique_lock lock(mutex_);
     if (closed_)
         return false;
-    Waiting self{&question};
+    Waiting self{&function};
     waiting_.push_back(&self);
     wake_();
     changed_.wait_for(lock, limit_, [&] { return self.done || closed_; });
@@ -20,19 +20,19 @@ bool Inquiries::ask(const std::function<void()>& question) {
     return self.done;
 }
 
-void Inquiries::serve() {
+void ControlCalls::serve() {
     const std::lock_guard lock(mutex_);
     if (waiting_.empty())
         return;
     for (Waiting* const waiting : waiting_) {
-        (*waiting->question)();
+        (*waiting->function)();
         waiting->done = true;
     }
     waiting_.clear();
     changed_.notify_all();
 }
 
-void Inquiries::close() {
+void ControlCalls::close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     changed_.notify_all();

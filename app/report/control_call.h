@@ -1,11 +1,12 @@
-// Questions of other threads that the control thread answers.
+// Calls of other threads that the control thread runs.
 //
-// What only control may look at (Device::info and its like) others see by asking: `ask` hands a
+// What only control may look at (Device::info and its like) others get by a call: `run` hands a
 // function over, wakes control, and waits until control has run it. Neither ever waits for long:
-// control runs what is there and goes on; who asks gives up after a limit, for control may be busy,
-// or gone. A function that is being run keeps the asker waiting, so it may use the asker's stack.
+// control runs what is there and goes on; the caller gives up after a limit, for control may be
+// busy, or gone. A function that is being run keeps its caller waiting, so it may use the caller's
+// stack.
 //
-// Threads: `ask` any but control; `serve` and `close` control.
+// Threads: `run` any but control; `serve` and `close` control.
 #pragma once
 
 #include <chrono>
@@ -16,22 +17,22 @@
 
 namespace vduse::app {
 
-class Inquiries {
+class ControlCalls {
   public:
     /// `wake` makes the control thread come to `serve` soon; any thread calls it.
-    explicit Inquiries(
+    explicit ControlCalls(
         std::function<void()> wake, std::chrono::milliseconds limit = std::chrono::seconds(5)
     );
 
-    /// true: `question` has been run. false: it was not and will not be.
-    bool ask(const std::function<void()>& question);
+    /// true: `function` has been run. false: it was not and will not be.
+    bool run(const std::function<void()>& function);
     void serve();
-    /// Nobody is answered any more, and `wake` is not called any more.
+    /// Nothing is run any more, and `wake` is not called any more.
     void close();
 
   private:
     struct Waiting {
-        const std::function<void()>* question;
+        const std::function<void()>* function;
         bool done = false;
     };
     std::function<void()> wake_;

@@ -30,7 +30,7 @@
 namespace vduse::app {
 
 struct Telemetry::Shared {
-    Inquiries inquiries;
+    ControlCalls calls;
     std::vector<const Endpoint*> devices;
     unsigned control_lcore;
 };
@@ -208,7 +208,7 @@ int on_command(const char* /*command*/, const char* parameters, rte_tel_data* da
     if (shared == nullptr)
         return -ENODEV;
     int status = -ETIMEDOUT;
-    shared->inquiries.ask([&] { status = tell(*shared, parameters, data, body); });
+    shared->calls.run([&] { status = tell(*shared, parameters, data, body); });
     return status;
 }
 
@@ -248,7 +248,7 @@ void register_commands() {
 Telemetry::Telemetry(
     std::function<void()> wake, std::vector<const Endpoint*> devices, unsigned control_lcore
 )
-    : shared_(new Shared{Inquiries(std::move(wake)), std::move(devices), control_lcore}) {
+    : shared_(new Shared{ControlCalls(std::move(wake)), std::move(devices), control_lcore}) {
     static std::once_flag registered;
     std::call_once(registered, register_commands);
     set_current(shared_);
@@ -256,11 +256,11 @@ Telemetry::Telemetry(
 
 Telemetry::~Telemetry() {
     set_current(nullptr);
-    shared_->inquiries.close();
+    shared_->calls.close();
 }
 
 void Telemetry::serve() {
-    shared_->inquiries.serve();
+    shared_->calls.serve();
 }
 
 }  // namespace vduse::app

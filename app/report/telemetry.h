@@ -7,7 +7,7 @@
 //     /vduse/events,NAME       the last 64 messages of the kernel
 //
 // DPDK calls us on a thread for each of its clients; what we say only control may look at. So each
-// call is an inquiry (control_call.h) that the main lcore answers between two rounds of its loop;
+// call is one of control_call.h, which the main lcore runs between two rounds of its loop;
 // data lcores never notice. Parameters that make no sense get a negative errno value, which clients
 // see as `null`.
 //

@@ -1,4 +1,4 @@
-// Inquiries: a question is answered by control's thread, or not at all.
+// ControlCalls: a function is run by control's thread, or not at all.
 #include "app/report/control_call.h"
 
 #include <gtest/gtest.h>
@@ -12,52 +12,52 @@ namespace {
 
 using std::chrono::milliseconds;
 
-TEST(Inquiries, ControlAnswers) {
+TEST(ControlCalls, ControlRunsIt) {
     std::atomic<bool> woken = false;
-    Inquiries inquiries([&] { woken = true; });
-    std::thread::id answered_by;
-    auto asked = std::async(std::launch::async, [&] {
-        return inquiries.ask([&] { answered_by = std::this_thread::get_id(); });
+    ControlCalls calls([&] { woken = true; });
+    std::thread::id run_by;
+    auto result = std::async(std::launch::async, [&] {
+        return calls.run([&] { run_by = std::this_thread::get_id(); });
     });
-    while (asked.wait_for(milliseconds(0)) != std::future_status::ready)
-        inquiries.serve();
-    EXPECT_TRUE(asked.get());
+    while (result.wait_for(milliseconds(0)) != std::future_status::ready)
+        calls.serve();
+    EXPECT_TRUE(result.get());
     EXPECT_TRUE(woken);
-    EXPECT_EQ(answered_by, std::this_thread::get_id());
+    EXPECT_EQ(run_by, std::this_thread::get_id());
 }
 
-TEST(Inquiries, SeveralAskAtOnce) {
+TEST(ControlCalls, SeveralCallAtOnce) {
     std::atomic<int> waiting = 0;
-    Inquiries inquiries([&] { ++waiting; });
-    int answers = 0;
-    const auto ask = [&] { return inquiries.ask([&] { ++answers; }); };
-    auto first = std::async(std::launch::async, ask);
-    auto second = std::async(std::launch::async, ask);
+    ControlCalls calls([&] { ++waiting; });
+    int runs = 0;
+    const auto call = [&] { return calls.run([&] { ++runs; }); };
+    auto first = std::async(std::launch::async, call);
+    auto second = std::async(std::launch::async, call);
     while (waiting != 2)
         std::this_thread::yield();
-    inquiries.serve();
+    calls.serve();
     EXPECT_TRUE(first.get());
     EXPECT_TRUE(second.get());
-    EXPECT_EQ(answers, 2);
+    EXPECT_EQ(runs, 2);
 }
 
-TEST(Inquiries, WhoGaveUpIsNotAnsweredLater) {
-    Inquiries inquiries([] {}, milliseconds(1));
-    bool answered = false;
-    EXPECT_FALSE(inquiries.ask([&] { answered = true; }));
-    inquiries.serve();
-    EXPECT_FALSE(answered);
+TEST(ControlCalls, WhatItsCallerGaveUpIsNotRunLater) {
+    ControlCalls calls([] {}, milliseconds(1));
+    bool ran = false;
+    EXPECT_FALSE(calls.run([&] { ran = true; }));
+    calls.serve();
+    EXPECT_FALSE(ran);
 }
 
-TEST(Inquiries, ClosingLetsGoOfWhoeverWaits) {
+TEST(ControlCalls, ClosingLetsGoOfWhoeverWaits) {
     std::atomic<int> woken = 0;
-    Inquiries inquiries([&] { ++woken; });
-    auto asked = std::async(std::launch::async, [&] { return inquiries.ask([] {}); });
+    ControlCalls calls([&] { ++woken; });
+    auto result = std::async(std::launch::async, [&] { return calls.run([] {}); });
     while (woken == 0)
         std::this_thread::yield();
-    inquiries.close();
-    EXPECT_FALSE(asked.get());
-    EXPECT_FALSE(inquiries.ask([] {}));
+    calls.close();
+    EXPECT_FALSE(result.get());
+    EXPECT_FALSE(calls.run([] {}));
     EXPECT_EQ(woken, 1) << "control may be gone";
 }
 
