@@ -60,7 +60,7 @@ Result<void> Service::start() {
     if (!control)
         return control.error();
     control_ = std::move(*control);
-    helper_ = std::make_unique<Helper>(*control_);
+    blocking_ = std::make_unique<BlockingThread>(*control_);
     watch_signals(*control_);
     lines::start();
     const auto begin = Clock::now();
@@ -69,7 +69,7 @@ Result<void> Service::start() {
     if (signalled())
         return Error{ECANCELED, "interrupted"};
     const auto devices_there = Clock::now();
-    if (auto done = beside(&Service::add_ports); !done)
+    if (auto done = run_blocking(&Service::add_ports); !done)
         return done;
     if (auto done = connect(); !done)
         return done;
@@ -103,18 +103,18 @@ Result<void> Service::add_devices() {
     return {};
 }
 
-Result<void> Service::beside(Result<void> (Service::*work)()) {
-    helper_->start({[this, work] {
-        beside_ = (this->*work)();
-        return Report{};
+Result<void> Service::run_blocking(Result<void> (Service::*work)()) {
+    blocking_->start({[this, work] {
+        blocking_result_ = (this->*work)();
+        return TaskResult{};
     }});
-    while (helper_->busy()) {
+    while (blocking_->busy()) {
         if (!finishing_ && signalled())
             return Error{ECANCELED, "interrupted"};
         control_->run_once(kLinkPeriod.count());
     }
-    print_reports();
-    return beside_;
+    print_results();
+    return blocking_result_;
 }
 
 Result<void> Service::add_ports() {
@@ -213,18 +213,18 @@ void Service::start_telemetry() {
 }
 
 void Service::start_attach() {
-    std::vector<Step> steps;
+    std::vector<Task> tasks;
     for (const DeviceOptions& option : options_.devices) {
         const std::string& name = option.config.name;
         if (option.config.attach == Attach::none)
             print_commands(name);
         else
-            steps.emplace_back([name, driver = bus::bus_driver_of(option.config.attach)] {
+            tasks.emplace_back([name, driver = bus::bus_driver_of(option.config.attach)] {
                 return attach(name, driver);
             });
     }
-    if (!steps.empty())
-        helper_->start(std::move(steps));
+    if (!tasks.empty())
+        blocking_->start(std::move(tasks));
 }
 
 void Service::run() {
@@ -235,7 +235,7 @@ void Service::run() {
         telemetry_->serve();
         tick();
         // Not while a device is being attached: the kernel waits for its answers.
-        if (!helper_->busy() && asked_to_hand_over())
+        if (!blocking_->busy() && asked_to_hand_over())
             hand_over();
     }
 }
@@ -254,7 +254,7 @@ void Service::hand_over() {
 
 void Service::tick() {
     look_for_broken();
-    print_reports();
+    print_results();
     const auto now = Clock::now();
     if (now >= next_links_) {
         links_.poll();
@@ -280,16 +280,16 @@ void Service::look_for_broken() {
     stop_ = stop_ || none_left;
 }
 
-void Service::print_reports() {
-    for (const Report& report : helper_->take()) {
-        if (report.stays)
-            staying_.push_back(report.device);
-        if (report.failed) {
-            print_error(report.line);
+void Service::print_results() {
+    for (const TaskResult& result : blocking_->take_results()) {
+        if (result.stays)
+            staying_.push_back(result.device);
+        if (result.failed) {
+            print_error(result.line);
             fail();
             stop_ = true;
-        } else if (!report.line.empty()) {
-            print(report.line + "\n");
+        } else if (!result.line.empty()) {
+            print(result.line + "\n");
         }
     }
 }
@@ -310,10 +310,10 @@ std::string Service::stats() const {
 int Service::finish() {
     start_exit_watchdog();
     finishing_ = true;
-    if (helper_ != nullptr) {
+    if (blocking_ != nullptr) {
         exit_step("waiting for ports that are being made");
-        helper_->cancel();
-        wait_for_helper();
+        blocking_->cancel();
+        wait_for_blocking();
     }
     if (!running_) {
         fail();
@@ -333,12 +333,12 @@ int Service::finish() {
     switch_.reset();
     bridges_.clear();
     exit_step("closing the ports");
-    if (helper_ != nullptr)
-        (void)beside(&Service::close_ports);
+    if (blocking_ != nullptr)
+        (void)run_blocking(&Service::close_ports);
     destroy_devices();
     rte_mempool_free(pool_);
     forget_signals();
-    helper_.reset();
+    blocking_.reset();
     control_.reset();
     exit_step("printing what nobody reads");
     (void)lines::flush(std::chrono::hours(1));  // the watchdog is sooner
@@ -361,18 +361,18 @@ Result<void> Service::close_ports() {
 
 void Service::detach_devices() {
     exit_step("taking the devices off the vDPA bus");
-    std::vector<Step> steps;
+    std::vector<Task> tasks;
     for (const auto& device : devices_)
         if (!device->persist && !left_alone(*device))
-            steps.emplace_back([name = device->name] { return detach(name); });
-    helper_->start(std::move(steps));
-    wait_for_helper();
+            tasks.emplace_back([name = device->name] { return detach(name); });
+    blocking_->start(std::move(tasks));
+    wait_for_blocking();
 }
 
-void Service::wait_for_helper() {
-    while (helper_->busy())
+void Service::wait_for_blocking() {
+    while (blocking_->busy())
         control_->run_once(kLinkPeriod.count());
-    print_reports();
+    print_results();
 }
 
 void Service::destroy_devices() {

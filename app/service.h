@@ -1,11 +1,11 @@
 // The application in operation: devices, ports, workers, and the loop of the main lcore.
 //
 //     start   devices under /dev/vduse, ports with their mbuf pool, workers, "ready", attach
-//     run     answer the kernel and telemetry; links every 100 ms; statistics; reports of attach
+//     run     answer the kernel and telemetry; links every 100 ms; statistics; results of attach
 //     finish  statistics, links down, devices off the vDPA bus, workers stopped, ports closed,
 //             devices destroyed
 //
-// What may wait for the kernel (ports, the vDPA bus) is done by the helper thread, while the main
+// What may wait for the kernel (ports, the vDPA bus) is done by the blocking thread, while the main
 // lcore answers the kernel's questions to the devices. A start that fails leaves the devices with
 // which it went on to the next one. A signal interrupts a start, too.
 //
@@ -71,9 +71,9 @@ class Service {
 
     // start
     Result<void> add_devices();
-    /// `work`, in the helper thread. Code ECANCELED: a signal came during the start, and `work` is
-    /// not done yet.
-    Result<void> beside(Result<void> (Service::*work)());
+    /// `work`, in the blocking thread. Code ECANCELED: a signal came during the start, and `work`
+    /// is not done yet.
+    Result<void> run_blocking(Result<void> (Service::*work)());
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
     Result<void> connect();
@@ -84,7 +84,7 @@ class Service {
     // run
     void tick();
     void look_for_broken();
-    void print_reports();
+    void print_results();
     /// Leaves the devices to another process, if they can be left.
     void hand_over();
     [[nodiscard]] std::string stats() const;
@@ -96,7 +96,7 @@ class Service {
     [[nodiscard]] bool left_alone(const Endpoint& device) const;
     void detach_devices();
     Result<void> close_ports();
-    void wait_for_helper();
+    void wait_for_blocking();
     void destroy_devices();
 
     void fail(int status = kFailure) { status_ = std::max(status_, status); }
@@ -116,11 +116,11 @@ class Service {
     LinkFollower links_;
     PortLinks port_links_;
     std::unique_ptr<Telemetry> telemetry_;
-    std::unique_ptr<Helper> helper_;
+    std::unique_ptr<BlockingThread> blocking_;
     std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us
     Clock::time_point next_links_;
     Clock::time_point next_stats_;
-    Result<void> beside_;  ///< what came of the last `beside`
+    Result<void> blocking_result_;  ///< what came of the last `run_blocking`
     bool finishing_ = false;
     bool running_ = false;
     bool given_away_ = false;

@@ -1,5 +1,5 @@
-// How it works: see blocking_thread.h. `busy_` falls after the last report is in, so whoever sees
-// it down and then takes the reports has them all.
+// How it works: see blocking_thread.h. `busy_` falls after the last result is in, so whoever sees
+// it down and then takes the results has them all.
 #include "app/control/blocking_thread.h"
 
 #include <cerrno>
@@ -10,13 +10,13 @@
 
 namespace vduse::app {
 
-Report attach(const std::string& name, const std::string& driver) {
+TaskResult attach(const std::string& name, const std::string& driver) {
     if (const auto done = bus::vdpa_attach(name, driver); !done)
         return {name, name + ": not attached: " + done.error().text(), true};
     return {name, name + ": attached, driver " + driver};
 }
 
-Report detach(const std::string& name) {
+TaskResult detach(const std::string& name) {
     const auto done = bus::vdpa_detach(name);
     if (done)
         return {name, {}};
@@ -26,37 +26,37 @@ Report detach(const std::string& name) {
     return {name, name + ": " + done.error().text(), true, true};
 }
 
-Helper::~Helper() {
+BlockingThread::~BlockingThread() {
     cancel();
     if (thread_.joinable())
         thread_.join();
 }
 
-void Helper::start(std::vector<Step> steps) {
+void BlockingThread::start(std::vector<Task> tasks) {
     if (thread_.joinable())
         thread_.join();
     cancelled_.store(false);
     busy_.store(true);
-    thread_ = std::thread([this, steps = std::move(steps)] { work(steps); });
+    thread_ = std::thread([this, tasks = std::move(tasks)] { work(tasks); });
 }
 
-void Helper::work(const std::vector<Step>& steps) {
+void BlockingThread::work(const std::vector<Task>& tasks) {
     block_signals();
-    for (const Step& step : steps) {
+    for (const Task& task : tasks) {
         if (cancelled_.load())
             break;
-        Report report = step();
+        TaskResult result = task();
         const std::lock_guard lock(mutex_);
-        reports_.push_back(std::move(report));
+        results_.push_back(std::move(result));
         control_.wake();
     }
     busy_.store(false);
     control_.wake();
 }
 
-std::vector<Report> Helper::take() {
+std::vector<TaskResult> BlockingThread::take_results() {
     const std::lock_guard lock(mutex_);
-    return std::exchange(reports_, {});
+    return std::exchange(results_, {});
 }
 
 }  // namespace vduse::app

@@ -5,8 +5,8 @@
 // each command of its control queue. So control, which answers, must never ask a port. It leaves
 // wishes here, and reads what was found last (Endpoint::link).
 //
-// Threads: the main lcore, and the helper for `stop`. The thread of this object calls ethdev's
-// functions of links, and no other of the ports.
+// Threads: the main lcore, and the blocking thread for `stop`. The thread of this object calls
+// ethdev's functions of links, and no other of the ports.
 #pragma once
 
 #include <memory>

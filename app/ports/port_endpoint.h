@@ -5,7 +5,7 @@
 // is dropped and counted, and the link of a device that is patched to it is down. Nobody calls its
 // driver any more, except to close it.
 //
-// Threads: the helper.
+// Threads: the blocking one.
 #pragma once
 
 #include <cstdint>

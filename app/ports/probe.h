@@ -3,8 +3,8 @@
 // To make, to start or to close a port may take the kernel's RTNL lock: net_tap does all that by
 // ioctl(2). And who has that lock may wait for one of our devices: virtio_net does so for each
 // command of its control queue, also while no process is behind the device. So the EAL gets no
-// `--vdev`. Devices come first, and while the helper thread makes the ports, or closes them in the
-// end, the main lcore answers the kernel.
+// `--vdev`. Devices come first, and while the blocking thread makes the ports, or closes them in
+// the end, the main lcore answers the kernel.
 //
 // Threads: any, one at a time.
 #pragma once
