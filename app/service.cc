@@ -108,13 +108,19 @@ Result<void> Service::run_blocking(Result<void> (Service::*work)()) {
         blocking_result_ = (this->*work)();
         return TaskResult{};
     }});
+    if (auto done = wait_for_blocking(); !done)
+        return done;
+    return blocking_result_;
+}
+
+Result<void> Service::wait_for_blocking() {
     while (blocking_->busy()) {
         if (!finishing_ && signalled())
             return Error{ECANCELED, "interrupted"};
         control_->run_once(kLinkPeriod.count());
     }
     print_results();
-    return blocking_result_;
+    return {};
 }
 
 Result<void> Service::add_ports() {
@@ -313,7 +319,7 @@ int Service::finish() {
     if (blocking_ != nullptr) {
         exit_step("waiting for ports that are being made");
         blocking_->cancel();
-        wait_for_blocking();
+        (void)wait_for_blocking();
     }
     if (!running_) {
         fail();
@@ -366,13 +372,7 @@ void Service::detach_devices() {
         if (!device->persist && !left_alone(*device))
             tasks.emplace_back([name = device->name] { return detach(name); });
     blocking_->start(std::move(tasks));
-    wait_for_blocking();
-}
-
-void Service::wait_for_blocking() {
-    while (blocking_->busy())
-        control_->run_once(kLinkPeriod.count());
-    print_results();
+    (void)wait_for_blocking();
 }
 
 void Service::destroy_devices() {

@@ -74,6 +74,8 @@ class Service {
     /// `work`, in the blocking thread. Code ECANCELED: a signal came during the start, and `work`
     /// is not done yet.
     Result<void> run_blocking(Result<void> (Service::*work)());
+    /// Serves the devices meanwhile. Code ECANCELED: as above; never in `finish`.
+    Result<void> wait_for_blocking();
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
     Result<void> connect();
@@ -96,7 +98,6 @@ class Service {
     [[nodiscard]] bool left_alone(const Endpoint& device) const;
     void detach_devices();
     Result<void> close_ports();
-    void wait_for_blocking();
     void destroy_devices();
 
     void fail(int status = kFailure) { status_ = std::max(status_, status); }
