@@ -182,7 +182,7 @@ Result<void> Service::connect() {
         for (uint16_t pair = 0; pair < device->queues; ++pair)
             if (device->lcores[pair] != LCORE_ID_ANY)
                 device->device->set_lcore(pair, device->lcores[pair]);
-    port_links_.start(ports_);
+    link_monitor_.start(ports_);
     links_.poll();
     return {};
 }
@@ -360,7 +360,7 @@ bool Service::left_alone(const Endpoint& device) const {
 }
 
 Result<void> Service::close_ports() {
-    port_links_.stop();
+    link_monitor_.stop();
     close_all_ports();
     return {};
 }

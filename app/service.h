@@ -115,7 +115,7 @@ class Service {
     std::vector<std::unique_ptr<Bridge>> bridges_;
     std::unique_ptr<Switch> switch_;
     LinkFollower links_;
-    PortLinks port_links_;
+    LinkMonitor link_monitor_;
     std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<BlockingThread> blocking_;
     std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us

@@ -1,5 +1,5 @@
-// How it works: see link_policy.h. Each side remembers what it was told, so that devices and ports
-// only hear of changes.
+// How it works: see link_policy.h. Each side remembers what was requested of it, so that devices
+// and ports only hear of changes.
 #include "app/control/link_policy.h"
 
 namespace vduse::app {
@@ -20,32 +20,32 @@ void LinkFollower::keep_up(Endpoint& endpoint) {
         always_up_.push_back({&endpoint, {}});
 }
 
-void LinkFollower::tell(Side& side, bool up) {
-    if (side.told == up || !side.endpoint->in_service.load(std::memory_order_relaxed))
+void LinkFollower::request(Side& side, bool up) {
+    if (side.requested == up || !side.endpoint->in_service.load(std::memory_order_relaxed))
         return;
-    side.told = up;
+    side.requested = up;
     if (side.endpoint->device != nullptr)
         side.endpoint->device->set_link(up);
     else
-        side.endpoint->link.wish.store(
-            up ? LinkWish::up : LinkWish::down, std::memory_order_relaxed
+        side.endpoint->link.requested.store(
+            up ? RequestedLink::up : RequestedLink::down, std::memory_order_relaxed
         );
 }
 
 void LinkFollower::follow_port(Side& device, Side& port) {
     const bool driver = has_driver(*device.endpoint);
-    tell(port, driver);
+    request(port, driver);
     // The link of a port that cannot be had is not down because we set it down.
     const bool served = port.endpoint->in_service.load(std::memory_order_relaxed);
-    tell(device, (served && !driver) || port.endpoint->link.now().value_or(true));
+    request(device, (served && !driver) || port.endpoint->link.now().value_or(true));
 }
 
 void LinkFollower::follow(Pair& pair) {
     const bool a_is_device = pair.a.endpoint->device != nullptr;
     const bool b_is_device = pair.b.endpoint->device != nullptr;
     if (a_is_device && b_is_device) {
-        tell(pair.a, has_driver(*pair.b.endpoint));
-        tell(pair.b, has_driver(*pair.a.endpoint));
+        request(pair.a, has_driver(*pair.b.endpoint));
+        request(pair.b, has_driver(*pair.a.endpoint));
     } else if (a_is_device) {
         follow_port(pair.a, pair.b);
     } else if (b_is_device) {
@@ -57,13 +57,13 @@ void LinkFollower::poll() {
     for (Pair& pair : pairs_)
         follow(pair);
     for (Side& side : always_up_)
-        tell(side, true);
+        request(side, true);
 }
 
 void LinkFollower::all_down(const std::function<bool(const Endpoint&)>& stays) {
     const auto down = [&](Side& side) {
         if (side.endpoint->device != nullptr && !stays(*side.endpoint))
-            tell(side, false);
+            request(side, false);
     };
     for (Pair& pair : pairs_) {
         down(pair.a);

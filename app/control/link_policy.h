@@ -34,13 +34,13 @@ class LinkFollower {
   private:
     struct Side {
         Endpoint* endpoint;
-        std::optional<bool> told;  ///< what it was told last
+        std::optional<bool> requested;  ///< what was requested of it last
     };
     struct Pair {
         Side a;
         Side b;
     };
-    static void tell(Side& side, bool up);
+    static void request(Side& side, bool up);
     static void follow(Pair& pair);
     static void follow_port(Side& device, Side& port);
 

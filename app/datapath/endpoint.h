@@ -20,22 +20,24 @@
 namespace vduse::app {
 
 /// What the main lcore wants a port's link to be.
-enum class LinkWish : uint8_t {
+enum class RequestedLink : uint8_t {
     none,  ///< it is left alone
     down,
     up,
 };
 
-/// A port's link, between the main lcore and the thread of PortLinks (link_monitor.h).
+/// A port's link, between the main lcore and the thread of LinkMonitor (link_monitor.h).
 struct PortLink {
-    std::atomic<LinkWish> wish = LinkWish::none;        ///< written by the main lcore
-    std::atomic<bool> up = true;                        ///< when that thread looked last
-    std::atomic<LinkWish> seen_after = LinkWish::none;  ///< the wish that was done by then
-    LinkWish set = LinkWish::none;                      ///< that thread's own
+    /// Written by the main lcore.
+    std::atomic<RequestedLink> requested = RequestedLink::none;
+    std::atomic<bool> up = true;  ///< when that thread polled last
+    /// The request that was done by then.
+    std::atomic<RequestedLink> seen_after = RequestedLink::none;
+    RequestedLink set = RequestedLink::none;  ///< that thread's own
 
-    /// What came of the last wish, once that is known.
+    /// What came of the last request, once that is known.
     [[nodiscard]] std::optional<bool> now() const {
-        if (seen_after.load(std::memory_order_acquire) != wish.load(std::memory_order_relaxed))
+        if (seen_after.load(std::memory_order_acquire) != requested.load(std::memory_order_relaxed))
             return std::nullopt;
         return up.load(std::memory_order_relaxed);
     }

@@ -1,5 +1,5 @@
-// How it works: see link_monitor.h. What a link is after a wish was done is known a round later: a
-// port that was set up just now may not have noticed.
+// How it works: see link_monitor.h. What a link is after a request was done is known a round later:
+// a port that was set up just now may not have noticed.
 #include "app/ports/link_monitor.h"
 
 #include <chrono>
@@ -14,14 +14,14 @@ namespace {
 
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 
-void look_after(Endpoint& port) {
+void poll(Endpoint& port) {
     if (!port.in_service.load(std::memory_order_relaxed))
         return;
     PortLink& link = port.link;
-    const LinkWish wish = link.wish.load(std::memory_order_relaxed);
-    if (wish != LinkWish::none && wish != link.set) {
-        set_port_link(port.port, wish == LinkWish::up);
-        link.set = wish;
+    const RequestedLink requested = link.requested.load(std::memory_order_relaxed);
+    if (requested != RequestedLink::none && requested != link.set) {
+        set_port_link(port.port, requested == RequestedLink::up);
+        link.set = requested;
         return;
     }
     link.up.store(port_link_up(port.port), std::memory_order_relaxed);
@@ -30,7 +30,7 @@ void look_after(Endpoint& port) {
 
 }  // namespace
 
-void PortLinks::start(std::span<const std::unique_ptr<Endpoint>> ports) {
+void LinkMonitor::start(std::span<const std::unique_ptr<Endpoint>> ports) {
     if (ports.empty())
         return;
     thread_ = std::jthread([ports](const std::stop_token& stop) {
@@ -40,13 +40,13 @@ void PortLinks::start(std::span<const std::unique_ptr<Endpoint>> ports) {
         std::unique_lock lock(mutex);
         while (!stop.stop_requested()) {
             for (const auto& port : ports)
-                look_after(*port);
+                poll(*port);
             never.wait_for(lock, stop, kPeriod, [] { return false; });
         }
     });
 }
 
-void PortLinks::stop() {
+void LinkMonitor::stop() {
     thread_ = {};
 }
 

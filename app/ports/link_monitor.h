@@ -3,7 +3,7 @@
 // Both may wait for the kernel's RTNL lock: net_tap, bonding and mlx5 do them by ioctl(2). And who
 // has that lock may wait for one of our devices: virtio_net does so when it says DRIVER_OK and for
 // each command of its control queue. So control, which answers, must never ask a port. It leaves
-// wishes here, and reads what was found last (Endpoint::link).
+// requests here, and reads what was found last (Endpoint::link).
 //
 // Threads: the main lcore, and the blocking thread for `stop`. The thread of this object calls
 // ethdev's functions of links, and no other of the ports.
@@ -17,9 +17,9 @@
 
 namespace vduse::app {
 
-class PortLinks {
+class LinkMonitor {
   public:
-    /// Looks at these from now on, about every 100 ms. They stay until `stop`.
+    /// Polls these from now on, about every 100 ms. They stay until `stop`.
     void start(std::span<const std::unique_ptr<Endpoint>> ports);
     /// Waits for the call that it is in: not for the main lcore, while a driver may need an answer.
     void stop();

@@ -4,9 +4,9 @@
 // `plan_port` reads what the port can do and decides, `start_port` does it, or as much of it as the
 // port's driver really gives.
 //
-// Threads: the blocking one; the two functions of links, the thread of PortLinks. Control, which is
-// the main lcore, calls `port_mtu` and `port_mac` only: all others may wait for who waits for our
-// devices.
+// Threads: the blocking one; the two functions of links, the thread of LinkMonitor. Control, which
+// is the main lcore, calls `port_mtu` and `port_mac` only: all others may wait for who waits for
+// our devices.
 #pragma once
 
 #include <cstdint>

@@ -30,12 +30,12 @@ class LinkTest : public SessionTest {
 
 TEST_F(LinkTest, FollowsThePortOnceADriverIsThere) {
     EXPECT_TRUE(up()) << "no driver: the port's is down because we set it down";
-    EXPECT_EQ(port.link.wish, app::LinkWish::down);
+    EXPECT_EQ(port.link.requested, app::RequestedLink::down);
     qemu_start();
     EXPECT_TRUE(up());
-    EXPECT_EQ(port.link.wish, app::LinkWish::up);
+    EXPECT_EQ(port.link.requested, app::RequestedLink::up);
     port.link.up = false;
-    port.link.seen_after = app::LinkWish::up;
+    port.link.seen_after = app::RequestedLink::up;
     EXPECT_FALSE(up());
     port.link.up = true;
     EXPECT_TRUE(up());
@@ -47,7 +47,7 @@ TEST_F(LinkTest, IsDownWhereThePortCannotBeHad) {
     EXPECT_FALSE(up());
     qemu_start();
     EXPECT_FALSE(up());
-    EXPECT_EQ(port.link.wish, app::LinkWish::none) << "nobody is to set its link";
+    EXPECT_EQ(port.link.requested, app::RequestedLink::none) << "nobody is to set its link";
 }
 
 }  // namespace

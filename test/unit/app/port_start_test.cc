@@ -258,11 +258,11 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
         "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped, out of "
         "service\n"
     );
-    PortLinks links;
-    links.start(ports);
-    ports.front()->link.wish = LinkWish::up;
+    LinkMonitor monitor;
+    monitor.start(ports);
+    ports.front()->link.requested = RequestedLink::up;
     std::this_thread::sleep_for(std::chrono::milliseconds(250));
-    links.stop();
+    monitor.stop();
     EXPECT_FALSE(ports.front()->link.up);
 
     Switch the_switch;
