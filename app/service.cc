@@ -259,7 +259,7 @@ void Service::hand_over() {
 }
 
 void Service::tick() {
-    look_for_broken();
+    poll_devices();
     print_results();
     const auto now = Clock::now();
     if (now >= next_links_) {
@@ -273,7 +273,7 @@ void Service::tick() {
     }
 }
 
-void Service::look_for_broken() {
+void Service::poll_devices() {
     for (auto& endpoint : devices_) {
         if (!endpoint->in_service.load(std::memory_order_relaxed) || !endpoint->device->broken())
             continue;

@@ -85,7 +85,7 @@ class Service {
 
     // run
     void tick();
-    void look_for_broken();
+    void poll_devices();
     void print_results();
     /// Leaves the devices to another process, if they can be left.
     void hand_over();

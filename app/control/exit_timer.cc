@@ -15,15 +15,15 @@ constexpr unsigned kSeconds = 10;
 
 std::atomic<const char*> current_step = "the start of the exit";
 
-void say(const char* text) {
+void print(const char* text) {
     if (::write(STDERR_FILENO, text, std::strlen(text)) < 0)
         return;  // nobody to tell
 }
 
 void give_up(int /*signal*/) {
-    say("vduse-dp: the exit takes longer than 10 s, giving up at: ");
-    say(current_step.load());
-    say("\n");
+    print("vduse-dp: the exit takes longer than 10 s, giving up at: ");
+    print(current_step.load());
+    print("\n");
     ::_exit(1);
 }
 

@@ -130,13 +130,13 @@ const Endpoint* find(const Shared& shared, Text name) {
     return found != shared.devices.end() ? *found : nullptr;
 }
 
-int tell_info(const Shared& shared, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_info(const Shared& shared, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
     return answer(data, device_facts(endpoint, endpoint.device->info(), shared.control_lcore));
 }
 
-int tell_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
     const DeviceInfo info = endpoint.device->info();
@@ -145,7 +145,7 @@ int tell_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rt
     return answer(data, join(head, traffic_facts(endpoint, 0, endpoint.queues - 1)));
 }
 
-int tell_queue(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_queue(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     uint32_t index = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), index);
     if (error != std::errc() || end != rest.data() + rest.size())
@@ -176,7 +176,7 @@ std::string text_of(const ControlEvent& event) {
     );
 }
 
-int tell_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
     std::vector<std::string> lines;
@@ -186,10 +186,10 @@ int tell_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, r
 }
 
 /// The rest of the parameters, behind the name, is `rest`.
-using Tell = int (*)(const Shared&, const Endpoint&, Text rest, rte_tel_data*);
+using Body = int (*)(const Shared&, const Endpoint&, Text rest, rte_tel_data*);
 
 /// "NAME" or "NAME,REST". An empty rest behind a comma is wrong everywhere.
-int tell(const Shared& shared, Text parameters, rte_tel_data* data, Tell body) {
+int call(const Shared& shared, Text parameters, rte_tel_data* data, Body body) {
     const size_t end = std::min(parameters.find(','), parameters.size());
     const Endpoint* const endpoint = find(shared, parameters.substr(0, end));
     if (endpoint == nullptr)
@@ -200,7 +200,7 @@ int tell(const Shared& shared, Text parameters, rte_tel_data* data, Tell body) {
 }
 
 /// What DPDK calls for the command that `body` answers.
-template <Tell body>
+template <Body body>
 int on_command(const char* /*command*/, const char* parameters, rte_tel_data* data) {
     if (parameters == nullptr)
         return -EINVAL;
@@ -208,7 +208,7 @@ int on_command(const char* /*command*/, const char* parameters, rte_tel_data* da
     if (shared == nullptr)
         return -ENODEV;
     int status = -ETIMEDOUT;
-    shared->calls.run([&] { status = tell(*shared, parameters, data, body); });
+    shared->calls.run([&] { status = call(*shared, parameters, data, body); });
     return status;
 }
 
@@ -228,17 +228,17 @@ int on_list(const char* /*command*/, const char* parameters, rte_tel_data* data)
 void register_commands() {
     rte_telemetry_register_cmd("/vduse/list", on_list, "Names of the devices. Parameters: none");
     rte_telemetry_register_cmd(
-        "/vduse/info", on_command<tell_info>, "State of a device. Parameters: NAME"
+        "/vduse/info", on_command<on_info>, "State of a device. Parameters: NAME"
     );
     rte_telemetry_register_cmd(
-        "/vduse/stats", on_command<tell_stats>, "Counters of a device. Parameters: NAME"
+        "/vduse/stats", on_command<on_stats>, "Counters of a device. Parameters: NAME"
     );
     rte_telemetry_register_cmd(
-        "/vduse/queue", on_command<tell_queue>, "One virtqueue. Parameters: NAME,NUMBER"
+        "/vduse/queue", on_command<on_queue>, "One virtqueue. Parameters: NAME,NUMBER"
     );
     rte_telemetry_register_cmd(
         "/vduse/events",
-        on_command<tell_events>,
+        on_command<on_events>,
         "The last 64 messages of the kernel. Parameters: NAME"
     );
 }
