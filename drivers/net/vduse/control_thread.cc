@@ -26,7 +26,7 @@ struct Task {
 struct Loop {
     std::unique_ptr<Control> control;
     Thread thread{};
-    std::vector<Watcher*> watchers;
+    std::vector<PeriodicTask*> periodic;
     std::mutex mutex;
     std::condition_variable finished;
     std::deque<Task*> tasks;
@@ -63,8 +63,8 @@ void Loop::work() {
             finished.notify_all();
         }
         control->run_once(kTurnMs);
-        for (Watcher* watcher : watchers)
-            watcher->look();
+        for (PeriodicTask* task : periodic)
+            task->run();
     }
 }
 
@@ -122,12 +122,12 @@ void ControlThread::run(const std::function<void(Control&)>& work) const {
     loop->run(work);
 }
 
-void ControlThread::watch(Watcher& watcher) {
-    loop->watchers.push_back(&watcher);
+void ControlThread::add(PeriodicTask& task) {
+    loop->periodic.push_back(&task);
 }
 
-void ControlThread::forget(Watcher& watcher) {
-    std::erase(loop->watchers, &watcher);
+void ControlThread::remove(PeriodicTask& task) {
+    std::erase(loop->periodic, &task);
 }
 
 }  // namespace vduse::pmd

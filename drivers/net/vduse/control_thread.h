@@ -19,12 +19,12 @@
 namespace vduse::pmd {
 
 /// What the control thread does for a port in each of its turns, ten times a second at least.
-class Watcher {
+class PeriodicTask {
   public:
-    virtual void look() = 0;
+    virtual void run() = 0;
 
   protected:
-    ~Watcher() = default;
+    ~PeriodicTask() = default;
 };
 
 /// A share in the control thread: it runs while there is one. Any thread.
@@ -42,8 +42,8 @@ class ControlThread {
     void run(const std::function<void(Control&)>& work) const;
 
     /// In `work` only.
-    static void watch(Watcher& watcher);
-    static void forget(Watcher& watcher);
+    static void add(PeriodicTask& task);
+    static void remove(PeriodicTask& task);
 
   private:
     bool held_ = false;

@@ -73,7 +73,7 @@ Port::~Port() {
     if (!device)
         return;
     if (dev_ != nullptr) {
-        control_.run([this](Control& /*library*/) { ControlThread::forget(*this); });
+        control_.run([this](Control& /*library*/) { ControlThread::remove(*this); });
         rte_eal_alarm_cancel(call_back, this);
     }
     const bool keep = (!attached_ || arguments_.config.persist) && bus::vdpa_may_stay(name());
@@ -108,7 +108,7 @@ void Port::serve(rte_eth_dev* dev) {
     shared->full_duplex = arguments_.config.full_duplex;
     control_.run([this, dev](Control& /*library*/) {
         dev_ = dev;
-        ControlThread::watch(*this);
+        ControlThread::add(*this);
     });
 }
 
@@ -174,7 +174,7 @@ rte_eth_link Port::link() const {
     return link_of(up_, speed(), arguments_.config.full_duplex);
 }
 
-void Port::look() {
+void Port::run() {
     if (device->broken() && !std::exchange(said_broken_, true))
         log(Topic::driver,
             Severity::error,

@@ -95,7 +95,7 @@ struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
     Counter vlan_filtered_bytes;
 };
 
-class Port final : public Watcher {
+class Port final : public PeriodicTask {
   public:
     /// Makes the device, and attaches it. On an error nothing is left behind.
     static Result<std::unique_ptr<Port>> create(DevArgs arguments, ControlThread control);
@@ -103,7 +103,7 @@ class Port final : public Watcher {
     Port& operator=(const Port&) = delete;
     ~Port();
 
-    /// The port has its ethdev from now on, and is watched.
+    /// The port has its ethdev from now on, and `run` is called.
     void serve(rte_eth_dev* dev);
 
     void start();
@@ -118,7 +118,7 @@ class Port final : public Watcher {
     /// What only the control thread may ask.
     [[nodiscard]] DeviceInfo info() const;
 
-    void look() override;
+    void run() override;
 
     [[nodiscard]] rte_eth_link link() const;
     [[nodiscard]] uint16_t max_mtu() const { return arguments_.config.mtu; }
