@@ -84,7 +84,7 @@ int serve(const Options& options, Start start) {
     if (auto started = service.start(); started)
         service.run();
     else
-        print_error(service.misused() ? started.error().what : started.error().text());
+        print_error(service.usage_error() ? started.error().what : started.error().text());
     return service.finish();
 }
 

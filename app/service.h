@@ -64,7 +64,7 @@ class Service {
     /// Also after a `start` that failed half-way. Returns the exit status.
     int finish();
     /// It was a mistake on the command line that made `start` fail, and `what` says all.
-    [[nodiscard]] bool misused() const { return status_ == kBadInput; }
+    [[nodiscard]] bool usage_error() const { return status_ == kBadInput; }
 
   private:
     using Clock = std::chrono::steady_clock;

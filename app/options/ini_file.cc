@@ -192,7 +192,7 @@ bool blank(Text text) {
 }
 
 /// What rte_cfgfile passes over or cuts off without a word. "" when it does not.
-std::string trouble_with(Text line) {
+std::string usage_error(Text line) {
     if (line.find('\0') != Text::npos)
         return "has a NUL byte";
     if (line.size() > kLongestLine)
@@ -219,8 +219,8 @@ Result<void> check_lines(Text content) {
     for (unsigned number = 1; !content.empty(); ++number) {
         const Text line = content.substr(0, content.find('\n'));
         content.remove_prefix(std::min(line.size() + 1, content.size()));
-        if (const std::string trouble = trouble_with(line); !trouble.empty())
-            return Error{EINVAL, "line " + std::to_string(number) + " " + trouble};
+        if (const std::string error = usage_error(line); !error.empty())
+            return Error{EINVAL, "line " + std::to_string(number) + " " + error};
     }
     return {};
 }
