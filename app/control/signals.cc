@@ -89,7 +89,7 @@ bool signalled() {
 }
 
 bool asked_to_hand_over() {
-    return now() - wanted.exchange(kNever) < kHandOverPatience.count();
+    return now() - wanted.exchange(kNever) < kHandOverTimeout.count();
 }
 
 }  // namespace vduse::app

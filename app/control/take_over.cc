@@ -24,8 +24,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::chrono::milliseconds kLook{1};
-constexpr std::chrono::duration<int, std::milli> kEndLook{50};
+constexpr std::chrono::milliseconds kPollInterval{1};
+constexpr std::chrono::duration<int, std::milli> kSignalInterval{50};
 
 /// A process that has devices, as a pidfd: whoever gets its number later is not meant.
 struct Other {
@@ -118,7 +118,7 @@ Result<std::vector<Predecessor>> take_over(const Options& options, const HolderO
     for (const auto& [pid, other] : *others)
         if (::syscall(SYS_pidfd_send_signal, other.process.get(), SIGUSR2, nullptr, 0) != 0)
             return Error{errno, "asking " + named(pid)};
-    const auto end = Clock::now() + kHandOverPatience;
+    const auto end = Clock::now() + kHandOverTimeout;
     std::vector<Predecessor> predecessors;
     for (auto& [pid, other] : *others) {
         while (has_any(pid, other, holder_of)) {
@@ -126,7 +126,7 @@ Result<std::vector<Predecessor>> take_over(const Options& options, const HolderO
                 return Error{ECANCELED, "interrupted"};
             if (Clock::now() > end)
                 return Error{ETIMEDOUT, named(pid) + " does not let go of the devices"};
-            std::this_thread::sleep_for(kLook);
+            std::this_thread::sleep_for(kPollInterval);
         }
         print_note("took over from " + named(pid));
         predecessors.push_back({pid, std::move(other.process)});
@@ -135,10 +135,10 @@ Result<std::vector<Predecessor>> take_over(const Options& options, const HolderO
 }
 
 Result<void> await_end(const std::vector<Predecessor>& predecessors) {
-    const auto limit = Clock::now() + kHandOverPatience;
+    const auto limit = Clock::now() + kHandOverTimeout;
     for (const auto& [pid, process] : predecessors) {
         pollfd end{process.get(), POLLIN, 0};
-        while (::poll(&end, 1, kEndLook.count()) != 1) {
+        while (::poll(&end, 1, kSignalInterval.count()) != 1) {
             if (signalled())
                 return Error{ECANCELED, "interrupted"};
             if (Clock::now() > limit)

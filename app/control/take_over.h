@@ -24,7 +24,7 @@
 namespace vduse::app {
 
 /// How long a process that asks for the devices waits for each step of the other one.
-inline constexpr std::chrono::seconds kHandOverPatience{10};
+inline constexpr std::chrono::seconds kHandOverTimeout{10};
 
 /// A process that gave its devices away and may still have ports. `process` is a pidfd: it means
 /// that process, whoever gets its number later.

@@ -161,7 +161,7 @@ Result<void> place_netdev(
         target = std::move(*opened);
     }
     const fs::path folder = fs::path(search.devices) / device;
-    const auto end = std::chrono::steady_clock::now() + search.patience;
+    const auto end = std::chrono::steady_clock::now() + search.timeout;
     for (;;) {
         const std::string virtio = entry(folder, "virtio");
         if (!virtio.empty()) {

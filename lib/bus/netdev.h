@@ -18,7 +18,7 @@ namespace vduse::bus {
 Result<UniqueFd> open_netns(const std::string& netns);
 
 struct NetdevSearch {
-    std::chrono::milliseconds patience{5000};  ///< how long to wait for the netdev
+    std::chrono::milliseconds timeout{5000};  ///< how long to wait for the netdev
     std::string devices = "/sys/bus/vdpa/devices";
 };
 

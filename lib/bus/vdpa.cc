@@ -33,7 +33,7 @@ constexpr const char* kManagementDevice = "vduse";
 /// ready: then it waits for one answer of ours.
 constexpr auto kBindingTime = 3000ms;
 constexpr auto kReadyTime = 200ms;
-constexpr auto kLook = 50ms;
+constexpr auto kPollInterval = 50ms;
 
 void put_command(netlink::Request& request, uint8_t command, uint8_t version) {
     auto& header = request.extra_header<genlmsghdr>();
@@ -140,11 +140,11 @@ std::optional<std::chrono::milliseconds> half_made(const std::string& name) {
 /// what the driver asked the device was not answered any more, and the driver is gone, or goes on
 /// as if it had been.
 bool stays_half_made(const std::string& name) {
-    for (auto waited = 0ms;; waited += kLook) {
+    for (auto waited = 0ms;; waited += kPollInterval) {
         const auto limit = half_made(name);
         if (!limit || waited >= *limit)
             return limit.has_value();
-        std::this_thread::sleep_for(kLook);
+        std::this_thread::sleep_for(kPollInterval);
     }
 }
 

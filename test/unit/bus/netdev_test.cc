@@ -57,7 +57,7 @@ class Netdev : public ::testing::Test {
         if (!tap_)
             GTEST_SKIP() << "no tap: " << std::strerror(errno);
         search_.devices = sysfs_.path();
-        search_.patience = 0ms;
+        search_.timeout = 0ms;
     }
     ~Netdev() override {
         if (there_) {
@@ -136,7 +136,7 @@ TEST_F(Netdev, ANameThatIsTakenIsNamedWithTheReason) {
 }
 
 TEST_F(Netdev, IsWaitedFor) {
-    search_.patience = 20s;
+    search_.timeout = 20s;
     std::thread later([this, index = ::if_nametoindex("tap0")] {
         std::this_thread::sleep_for(50ms);
         fs::create_directories(fs::path(sysfs_.path()) / "vd0/virtio3");
