@@ -29,7 +29,7 @@
 
 namespace vduse::app {
 
-struct Telemetry::Shared {
+struct Telemetry::TelemetryState {
     ControlCalls calls;
     std::vector<const Endpoint*> devices;
     unsigned control_lcore;
@@ -37,23 +37,23 @@ struct Telemetry::Shared {
 
 namespace {
 
-using Shared = Telemetry::Shared;
+using TelemetryState = Telemetry::TelemetryState;
 using Text = std::string_view;
 
 constexpr size_t kStringsListed = 64;
 static_assert(kTextRoom <= RTE_TEL_MAX_STRING_LEN);
 
 std::mutex current_mutex;
-std::shared_ptr<Shared> current;
+std::shared_ptr<TelemetryState> current;
 
-std::shared_ptr<Shared> current_shared() {
+std::shared_ptr<TelemetryState> current_state() {
     const std::lock_guard lock(current_mutex);
     return current;
 }
 
-void set_current(std::shared_ptr<Shared> shared) {
+void set_current(std::shared_ptr<TelemetryState> state) {
     const std::lock_guard lock(current_mutex);
-    current = std::move(shared);
+    current = std::move(state);
 }
 
 void put_number(rte_tel_data* data, const char* name, uint64_t value) {
@@ -125,18 +125,20 @@ int answer(rte_tel_data* data, std::span<const std::string> strings) {
     return 0;
 }
 
-const Endpoint* find(const Shared& shared, Text name) {
-    const auto found = std::ranges::find(shared.devices, name, &Endpoint::name);
-    return found != shared.devices.end() ? *found : nullptr;
+const Endpoint* find(const TelemetryState& state, Text name) {
+    const auto found = std::ranges::find(state.devices, name, &Endpoint::name);
+    return found != state.devices.end() ? *found : nullptr;
 }
 
-int on_info(const Shared& shared, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_info(const TelemetryState& state, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
-    return answer(data, device_facts(endpoint, endpoint.device->info(), shared.control_lcore));
+    return answer(data, device_facts(endpoint, endpoint.device->info(), state.control_lcore));
 }
 
-int on_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_stats(
+    const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
+) {
     if (!rest.empty())
         return -EINVAL;
     const DeviceInfo info = endpoint.device->info();
@@ -145,7 +147,9 @@ int on_stats(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_
     return answer(data, join(head, traffic_facts(endpoint, 0, endpoint.queues - 1)));
 }
 
-int on_queue(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_queue(
+    const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
+) {
     uint32_t index = 0;
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), index);
     if (error != std::errc() || end != rest.data() + rest.size())
@@ -176,7 +180,9 @@ std::string text_of(const ControlEvent& event) {
     );
 }
 
-int on_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+int on_events(
+    const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
+) {
     if (!rest.empty())
         return -EINVAL;
     std::vector<std::string> lines;
@@ -186,17 +192,17 @@ int on_events(const Shared& /*shared*/, const Endpoint& endpoint, Text rest, rte
 }
 
 /// The rest of the parameters, behind the name, is `rest`.
-using Body = int (*)(const Shared&, const Endpoint&, Text rest, rte_tel_data*);
+using Body = int (*)(const TelemetryState&, const Endpoint&, Text rest, rte_tel_data*);
 
 /// "NAME" or "NAME,REST". An empty rest behind a comma is wrong everywhere.
-int call(const Shared& shared, Text parameters, rte_tel_data* data, Body body) {
+int call(const TelemetryState& state, Text parameters, rte_tel_data* data, Body body) {
     const size_t end = std::min(parameters.find(','), parameters.size());
-    const Endpoint* const endpoint = find(shared, parameters.substr(0, end));
+    const Endpoint* const endpoint = find(state, parameters.substr(0, end));
     if (endpoint == nullptr)
         return -ENODEV;
     if (end + 1 == parameters.size())
         return -EINVAL;
-    return body(shared, *endpoint, parameters.substr(std::min(end + 1, parameters.size())), data);
+    return body(state, *endpoint, parameters.substr(std::min(end + 1, parameters.size())), data);
 }
 
 /// What DPDK calls for the command that `body` answers.
@@ -204,23 +210,23 @@ template <Body body>
 int on_command(const char* /*command*/, const char* parameters, rte_tel_data* data) {
     if (parameters == nullptr)
         return -EINVAL;
-    const auto shared = current_shared();
-    if (shared == nullptr)
+    const auto state = current_state();
+    if (state == nullptr)
         return -ENODEV;
     int status = -ETIMEDOUT;
-    shared->calls.run([&] { status = call(*shared, parameters, data, body); });
+    state->calls.run([&] { status = call(*state, parameters, data, body); });
     return status;
 }
 
 /// Names never change, so nobody has to be asked.
 int on_list(const char* /*command*/, const char* parameters, rte_tel_data* data) {
-    const auto shared = current_shared();
-    if (shared == nullptr)
+    const auto state = current_state();
+    if (state == nullptr)
         return -ENODEV;
     if (parameters != nullptr && *parameters != '\0')
         return -EINVAL;
     std::vector<std::string> names;
-    for (const Endpoint* const device : shared->devices)
+    for (const Endpoint* const device : state->devices)
         names.push_back(device->name);
     return answer(data, names);
 }
@@ -248,19 +254,19 @@ void register_commands() {
 Telemetry::Telemetry(
     std::function<void()> wake, std::vector<const Endpoint*> devices, unsigned control_lcore
 )
-    : shared_(new Shared{ControlCalls(std::move(wake)), std::move(devices), control_lcore}) {
+    : state_(new TelemetryState{ControlCalls(std::move(wake)), std::move(devices), control_lcore}) {
     static std::once_flag registered;
     std::call_once(registered, register_commands);
-    set_current(shared_);
+    set_current(state_);
 }
 
 Telemetry::~Telemetry() {
     set_current(nullptr);
-    shared_->calls.close();
+    state_->calls.close();
 }
 
 void Telemetry::serve() {
-    shared_->calls.serve();
+    state_->calls.serve();
 }
 
 }  // namespace vduse::app

@@ -36,10 +36,10 @@ class Telemetry {
     /// Answers whoever waits.
     void serve();
 
-    struct Shared;  ///< with callbacks
+    struct TelemetryState;  ///< shared with callbacks
 
   private:
-    std::shared_ptr<Shared> shared_;
+    std::shared_ptr<TelemetryState> state_;
 };
 
 }  // namespace vduse::app

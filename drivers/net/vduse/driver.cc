@@ -37,10 +37,10 @@ void fill_data(rte_eth_dev_data& data, const Port& port, rte_ether_addr* macs) {
 
 /// The ethdev of a port that is ready; nullptr: no memory, or too many ports.
 rte_eth_dev* make_ethdev(rte_vdev_device* vdev, const Port& port) {
-    rte_eth_dev* dev = rte_eth_vdev_allocate(vdev, sizeof(Shared));
+    rte_eth_dev* dev = rte_eth_vdev_allocate(vdev, sizeof(SecondaryStats));
     if (dev == nullptr)
         return nullptr;
-    new (dev->data->dev_private) Shared;
+    new (dev->data->dev_private) SecondaryStats;
     auto* macs =
         static_cast<rte_ether_addr*>(rte_zmalloc("vduse_macs", kMaxMacs * sizeof(rte_ether_addr), 0)
         );

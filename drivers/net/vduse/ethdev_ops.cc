@@ -38,14 +38,14 @@ int report(const Port& port, const Result<void>& done) {
     return -done.error().code;
 }
 
-Shared& shared_of(const rte_eth_dev* dev) {
-    return *static_cast<Shared*>(dev->data->dev_private);
+SecondaryStats& secondary_stats(const rte_eth_dev* dev) {
+    return *static_cast<SecondaryStats*>(dev->data->dev_private);
 }
 
 // --- what it is
 
 int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
-    const Shared& shared = shared_of(dev);
+    const SecondaryStats& shared = secondary_stats(dev);
     info->min_mtu = kMinMtu;
     info->max_mtu = shared.max_mtu;
     info->max_rx_pktlen = shared.max_mtu + kOverhead;
@@ -159,7 +159,7 @@ int rx_interrupt_disable(rte_eth_dev* dev, uint16_t index) {
 // --- link, MTU, addresses, VLANs
 
 int link_update(rte_eth_dev* dev, int /*wait*/) {
-    const Shared& shared = shared_of(dev);
+    const SecondaryStats& shared = secondary_stats(dev);
     const rte_eth_link link = link_of(shared.up, shared.speed, shared.full_duplex);
     return rte_eth_linkstatus_set(dev, &link);
 }
@@ -235,7 +235,7 @@ const PortStats* stats_of(const rte_eth_dev* dev, PortStats& room) {
         room = port_of(dev).stats();
         return &room;
     }
-    Shared& shared = shared_of(dev);
+    SecondaryStats& shared = secondary_stats(dev);
     return shared.ask() ? &shared.stats : nullptr;
 }
 
@@ -257,7 +257,7 @@ int stats_reset(rte_eth_dev* dev) {
 }
 
 int xstats_get_names(rte_eth_dev* dev, rte_eth_xstat_name* names, unsigned room) {
-    const uint16_t pairs = shared_of(dev).pairs;
+    const uint16_t pairs = secondary_stats(dev).pairs;
     const unsigned count = xstat_count(pairs);
     if (names != nullptr && room >= count)
         name_xstats(pairs, {names, count});
@@ -265,7 +265,7 @@ int xstats_get_names(rte_eth_dev* dev, rte_eth_xstat_name* names, unsigned room)
 }
 
 int xstats_get(rte_eth_dev* dev, rte_eth_xstat* values, unsigned room) {
-    const unsigned count = xstat_count(shared_of(dev).pairs);
+    const unsigned count = xstat_count(secondary_stats(dev).pairs);
     if (values == nullptr || room < count)
         return static_cast<int>(count);
     PortStats stats;

@@ -100,7 +100,7 @@ Port::~Port() {
 
 void Port::serve(rte_eth_dev* dev) {
     number = dev->data->port_id;
-    auto* shared = static_cast<Shared*>(dev->data->dev_private);
+    auto* shared = static_cast<SecondaryStats*>(dev->data->dev_private);
     shared->pairs = pairs;
     shared->linear = linear();
     shared->max_mtu = max_mtu();
@@ -151,7 +151,7 @@ void Port::refresh_link() {
     const bool up = carrier && device->driver_ok() && !device->broken();
     if (up == up_.exchange(up))
         return;
-    auto* shared = static_cast<Shared*>(dev_->data->dev_private);
+    auto* shared = static_cast<SecondaryStats*>(dev_->data->dev_private);
     shared->up = up;
     const rte_eth_link now = link();
     rte_eth_linkstatus_set(dev_, &now);
@@ -181,7 +181,7 @@ void Port::run() {
             "%s: the kernel gave the device up; close the port and probe it again",
             name().c_str());
     refresh_link();
-    auto* shared = static_cast<Shared*>(dev_->data->dev_private);
+    auto* shared = static_cast<SecondaryStats*>(dev_->data->dev_private);
     const uint32_t wanted = shared->wanted.load(std::memory_order_acquire);
     if (wanted == shared->made.load(std::memory_order_relaxed))
         return;

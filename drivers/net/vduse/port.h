@@ -9,9 +9,9 @@
 // at a pair, and anybody may ask for a queue's fill level while another thread polls it: each pair
 // has a lock for each direction, one atomic exchange a burst.
 //
-// Primary process only; a secondary one sees `Shared` (secondary.h). Threads: the operations of
-// ethdev come from any thread, one at a time for a port; `look` and what changes the link is the
-// control thread's.
+// Primary process only; a secondary one sees `SecondaryStats` (secondary.h). Threads: the
+// operations of ethdev come from any thread, one at a time for a port; `look` and what changes the
+// link is the control thread's.
 #pragma once
 
 #include <rte_ethdev.h>

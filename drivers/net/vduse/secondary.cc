@@ -39,7 +39,7 @@ PortStats& PortStats::operator-=(const PortStats& before) {
     return *this;
 }
 
-bool Shared::ask(std::chrono::milliseconds limit) {
+bool SecondaryStats::ask(std::chrono::milliseconds limit) {
     const uint32_t mine = wanted.fetch_add(1, std::memory_order_acq_rel) + 1;
     const auto end = std::chrono::steady_clock::now() + limit;
     // Numbers may wrap, and a later question's answer is as good.

@@ -47,7 +47,7 @@ inline rte_eth_link link_of(bool up, uint32_t speed, bool full_duplex) {
     return link;
 }
 
-struct Shared {
+struct SecondaryStats {
     std::atomic<uint32_t> wanted = 0;
     std::atomic<uint32_t> made = 0;
     std::atomic<bool> up = false;
