@@ -21,11 +21,11 @@ namespace {
 /// How soon control looks again after what the kernel was not ready for.
 constexpr int kRetryMs = 1;
 
-enum class Source : uint8_t { messages, kick };
+enum class Event : uint8_t { message, kick };
 
-struct Watched {
+struct EventSource {
     device::Session* session;
-    Source source;
+    Event event;
 };
 
 void add_to(const net::QueueCounters& counters, QueueStats& stats) {
@@ -61,50 +61,50 @@ struct Control::Loop {
     uapi::Kernel& kernel;
     UniqueFd epoll;
     UniqueFd wake;  ///< data threads and Control::wake write it
-    struct Entry {
+    struct Sources {
         device::Session* session;
-        Watched messages;
-        Watched kick;
+        EventSource messages;
+        EventSource kick;
     };
-    std::vector<std::unique_ptr<Entry>> entries;
+    std::vector<std::unique_ptr<Sources>> sessions;
 
-    bool watch(int fd, Watched* watched) const {
+    bool watch(int fd, EventSource* source) const {
         epoll_event event{};
         event.events = EPOLLIN;
-        event.data.ptr = watched;
+        event.data.ptr = source;
         return ::epoll_ctl(epoll.get(), EPOLL_CTL_ADD, fd, &event) == 0;
     }
 
     Result<void> add(device::Session& session) {
-        auto entry = std::make_unique<Entry>(Entry{
-            &session, {&session, Source::messages}, {&session, Source::kick}});
-        if (!watch(session.message_fd(), &entry->messages) ||
-            !watch(session.kick_fd(), &entry->kick))
+        auto sources = std::make_unique<Sources>(Sources{
+            &session, {&session, Event::message}, {&session, Event::kick}});
+        if (!watch(session.message_fd(), &sources->messages) ||
+            !watch(session.kick_fd(), &sources->kick))
             return Error{errno, "epoll"};
-        entries.push_back(std::move(entry));
+        sessions.push_back(std::move(sources));
         return {};
     }
 
     void forget(const device::Session& session) {
         ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.message_fd(), nullptr);
         ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.kick_fd(), nullptr);
-        std::erase_if(entries, [&](const auto& entry) { return entry->session == &session; });
+        std::erase_if(sessions, [&](const auto& sources) { return sources->session == &session; });
     }
 
     void dispatch(const epoll_event& event) const {
-        const auto* watched = static_cast<const Watched*>(event.data.ptr);
-        if (watched == nullptr) {
+        const auto* source = static_cast<const EventSource*>(event.data.ptr);
+        if (source == nullptr) {
             uint64_t calls = 0;
             (void)!::read(wake.get(), &calls, sizeof calls);
-        } else if (watched->source == Source::kick) {
-            watched->session->handle_kick();
+        } else if (source->event == Event::kick) {
+            source->session->handle_kick();
         } else if ((event.events & EPOLLIN) != 0) {
-            watched->session->handle_messages();
+            source->session->handle_messages();
         } else {
-            watched->session->set_broken("the kernel gave the device up (an answer came too late)");
+            source->session->set_broken("the kernel gave the device up (an answer came too late)");
         }
-        if (watched != nullptr && watched->session->broken())
-            ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, watched->session->message_fd(), nullptr);
+        if (source != nullptr && source->session->broken())
+            ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, source->session->message_fd(), nullptr);
     }
 };
 
@@ -143,9 +143,9 @@ void Control::run_once(int timeout_ms) {
     // ticked for by the next.
     bool soon = false;
     bool busy = false;
-    for (const auto& entry : loop_->entries) {
-        soon |= entry->session->tick();
-        busy |= entry->session->idle_work();
+    for (const auto& sources : loop_->sessions) {
+        soon |= sources->session->tick();
+        busy |= sources->session->idle_work();
     }
     if (soon && (timeout_ms < 0 || timeout_ms > kRetryMs))
         timeout_ms = kRetryMs;

@@ -1,8 +1,8 @@
 // One port: a device of the library, and what ethdev wants of it besides.
 //
 //     probe      the device is made, and put on the vDPA bus if attach= asks for it
-//     start      its carrier is up, toward the guest;   stop: down. Nothing else happens to the
-//     device. close      it is taken off the bus and destroyed, unless persist=1
+//     start      its carrier is up, toward the guest; stop: down. Nothing else happens to it
+//     close      it is taken off the bus and destroyed, unless persist=1
 //
 // Queues of the port and pairs of the device are two things. Rx queue i of n polls pairs i, i + n,
 // ...; tx queue q sends on pair q modulo the pairs that the driver uses now. So tx queues may meet
@@ -10,7 +10,7 @@
 // has a lock for each direction, one atomic exchange a burst.
 //
 // Primary process only; a secondary one sees `SecondaryStats` (secondary.h). Threads: the
-// operations of ethdev come from any thread, one at a time for a port; `look` and what changes the
+// operations of ethdev come from any thread, one at a time for a port; `run` and what changes the
 // link is the control thread's.
 #pragma once
 
