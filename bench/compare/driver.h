@@ -62,7 +62,7 @@ class Driver {
     );
 
     /// A ring at `base`, page-aligned; a ring's parts start on cache lines of their own.
-    explicit Driver(Place base)
+    explicit Driver(AddressPair base)
         : desc_(base),
           avail_(base.behind(ring::descriptor_bytes(kRingSize))),
           used_(avail_.behind((ring::avail_bytes(kRingSize, true) + 63) / 64 * 64)) {
@@ -75,8 +75,8 @@ class Driver {
     }
     [[nodiscard]] std::byte* used() const noexcept { return used_.host; }
     /// The buffers from now on, one for each descriptor. Nothing may be in the ring.
-    void use(std::vector<Place> buffers) { buffers_ = std::move(buffers); }
-    [[nodiscard]] const Place& buffer(uint16_t index) const noexcept {
+    void use(std::vector<AddressPair> buffers) { buffers_ = std::move(buffers); }
+    [[nodiscard]] const AddressPair& buffer(uint16_t index) const noexcept {
         return buffers_[index & kMask];
     }
     [[nodiscard]] uint16_t next() const noexcept { return next_avail_; }
@@ -84,7 +84,7 @@ class Driver {
     /// Sends `count` frames, numbered from `number`.
     void send(const Frame& frame, uint16_t count, uint64_t number) noexcept {
         for (uint16_t i = 0; i < count; ++i) {
-            const Place& buffer = buffers_[next_avail_ & kMask];
+            const AddressPair& buffer = buffers_[next_avail_ & kMask];
             const net::NetHeader header{};
             std::memcpy(buffer.host, &header, sizeof header);
             frame.write(buffer.host + sizeof header, number + i);
@@ -101,11 +101,11 @@ class Driver {
 
     /// Takes back `count` buffers that were sent.
     void reclaim(uint16_t count) noexcept {
-        take_used(count, [](const Place&, uint32_t) {});
+        take_used(count, [](const AddressPair&, uint32_t) {});
     }
     /// Takes `count` received frames, numbered from `number`; `whole`: looks at every byte.
     void receive(const Frame& frame, uint16_t count, uint64_t number, bool whole) noexcept {
-        take_used(count, [&](const Place& buffer, uint32_t length) {
+        take_used(count, [&](const AddressPair& buffer, uint32_t length) {
             net::NetHeader header;
             std::memcpy(&header, buffer.host, sizeof header);
             require(
@@ -147,10 +147,10 @@ class Driver {
         }
     }
 
-    Place desc_;
-    Place avail_;
-    Place used_;
-    std::vector<Place> buffers_;
+    AddressPair desc_;
+    AddressPair avail_;
+    AddressPair used_;
+    std::vector<AddressPair> buffers_;
     uint16_t next_avail_ = 0;
     uint16_t next_used_ = 0;
 };

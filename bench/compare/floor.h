@@ -11,7 +11,7 @@ namespace vduse::bench {
 
 class Floor final : public Side {
   public:
-    Floor(Place rings, rte_mempool* pool, uint16_t window) : Side(rings), mbufs_(window) {
+    Floor(AddressPair rings, rte_mempool* pool, uint16_t window) : Side(rings), mbufs_(window) {
         require(rte_pktmbuf_alloc_bulk(pool, mbufs_.data(), window) == 0, "no mbufs for the floor");
     }
     ~Floor() override {

@@ -41,8 +41,8 @@ struct Rig {
     Rig(uint32_t regions, rte_mempool* pool)
         : ram(regions), ours(ram, rings(0)), vhost(ram, rings(1)), floor(rings(2), pool, kWindow) {}
 
-    [[nodiscard]] Place rings(uint64_t side) const {
-        return Place{ram.data(), Ram::kFirst}.behind(2 * Driver::kBytes * side);
+    [[nodiscard]] AddressPair rings(uint64_t side) const {
+        return AddressPair{ram.data(), Ram::kFirst}.behind(2 * Driver::kBytes * side);
     }
     [[nodiscard]] std::array<Side*, 3> sides() { return {&ours, &vhost, &floor}; }
 
@@ -51,12 +51,12 @@ struct Rig {
         constexpr uint64_t kStride = kBufferBytes + 256;
         constexpr uint64_t kBehindRings = 6 * Driver::kBytes;
         std::mt19937 random(1);
-        std::vector<Place> buffers;
+        std::vector<AddressPair> buffers;
         for (uint64_t i = 0; i < kRingSize; ++i) {
             const size_t region =
                 where == Where::last ? ram.regions().size() - 1 : random() % ram.regions().size();
             const memory::Region& r = ram.regions()[region];
-            buffers.push_back(Place{r.host, r.first}.behind(kBehindRings + i * kStride));
+            buffers.push_back(AddressPair{r.host, r.first}.behind(kBehindRings + i * kStride));
         }
         for (Side* side : sides()) {
             side->from_guest_driver.use(buffers);

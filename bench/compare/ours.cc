@@ -5,7 +5,7 @@
 
 namespace vduse::bench {
 
-Ours::Ours(const Ram& ram, Place rings) : Side(rings) {
+Ours::Ours(const Ram& ram, AddressPair rings) : Side(rings) {
     auto control = Control::create(&kernel_);
     require(bool(control), "our Control");
     control_ = std::move(*control);

@@ -14,7 +14,7 @@ namespace vduse::bench {
 
 class Ours final : public Side {
   public:
-    Ours(const Ram& ram, Place rings);
+    Ours(const Ram& ram, AddressPair rings);
     uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {
         return pair_->from_guest(pool, frames);
     }

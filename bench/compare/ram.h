@@ -42,12 +42,12 @@ class Ram {
     std::vector<memory::Region> regions_;
 };
 
-/// Where something is: for the driver, and for the device.
-struct Place {
+/// An address of the guest: the one that the driver uses, and the one for the device.
+struct AddressPair {
     std::byte* host = nullptr;
     memory::Iova iova = 0;
 
-    [[nodiscard]] Place behind(uint64_t bytes) const noexcept {
+    [[nodiscard]] AddressPair behind(uint64_t bytes) const noexcept {
         return {host + bytes, iova + bytes};
     }
 };

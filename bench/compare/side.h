@@ -13,7 +13,7 @@ namespace vduse::bench {
 class Side {
   public:
     /// `rings`: 2 * Driver::kBytes of guest memory.
-    explicit Side(Place rings)
+    explicit Side(AddressPair rings)
         : to_guest_driver(rings), from_guest_driver(rings.behind(Driver::kBytes)) {}
     virtual ~Side() = default;
 

@@ -38,7 +38,7 @@ constexpr rte_vhost_device_ops kOperations = [] {
 
 }  // namespace
 
-Vhost::Vhost(const Ram& ram, Place rings) : Side(rings) {
+Vhost::Vhost(const Ram& ram, AddressPair rings) : Side(rings) {
     char folder[] = "/tmp/vduse-compare-XXXXXX";
     require(::mkdtemp(folder) != nullptr, "a folder for the socket");
     folder_ = folder;

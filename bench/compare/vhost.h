@@ -17,7 +17,7 @@ namespace vduse::bench {
 
 class Vhost final : public Side {
   public:
-    Vhost(const Ram& ram, Place rings);
+    Vhost(const Ram& ram, AddressPair rings);
     ~Vhost() override;
 
     uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {

@@ -89,7 +89,7 @@ class Bench {
   private:
     void start() {
         const auto ring = [&](uint32_t index) {
-            const auto areas = test::RingAreas::behind(memory_.place(index * 0x4000), 64);
+            const auto areas = test::RingAreas::behind(memory_.address(index * 0x4000), 64);
             auto made =
                 std::make_unique<test::MockDriver>(areas, test::MockDriver::Options{.size = 64});
             vd_->set_vq(index, made->layout());

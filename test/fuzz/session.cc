@@ -151,7 +151,7 @@ class Life final : public guest::AccessHook {
         const bool event_idx = (vd0_.driver_features & virtio::kFeatureEventIdx) != 0;
         honest_[index] = resets_ && !rings_[index] && !vd0_.vqs[index].ready;
         rings_[index].emplace(
-            RingAreas::behind(ram_.place(index * kRingStep), size),
+            RingAreas::behind(ram_.address(index * kRingStep), size),
             MockDriver::Options{size, event_idx, start}
         );
         ring::Layout layout = rings_[index]->layout();

@@ -173,7 +173,7 @@ class World {
         return *result;
     }
     static RingAreas areas(const GuestMemory& memory) {
-        return {memory.place(kRing), memory.place(kRing + 0x10'0000), memory.place(kUsed)};
+        return {memory.address(kRing), memory.address(kRing + 0x10'0000), memory.address(kUsed)};
     }
     [[nodiscard]] std::span<const std::byte> bytes_at(size_t entry) const {
         const auto& backing = *memory.entries()[entry].memory;
@@ -192,7 +192,7 @@ class World {
                 writable};
         const std::span<const Buffer> chain(buffers.data(), count);
         if (input.below(4) == 3)
-            driver.offer_indirect(chain, memory.place(kReadOnly));
+            driver.offer_indirect(chain, memory.address(kReadOnly));
         else
             driver.offer(chain);
     }

@@ -41,7 +41,7 @@ GuardedMemory::GuardedMemory(size_t bytes)
     data_ = mapping_.data() + kPage + offset_;
 }
 
-Place GuestMemory::add(memory::Iova first, memory::Iova last, uint8_t perm, uint64_t backed) {
+AddressPair GuestMemory::add(memory::Iova first, memory::Iova last, uint8_t perm, uint64_t backed) {
     // `last - first` and not the size, which may be 2^64.
     const uint64_t bytes = last - first < backed ? last - first + 1 : backed;
     auto memory = std::make_unique<GuardedMemory>(bytes);

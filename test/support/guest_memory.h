@@ -68,8 +68,8 @@ class GuardedMemory {
     uint64_t offset_ = 0;
 };
 
-/// Where something is: for the driver and the device, and for us.
-struct Place {
+/// An address of the guest: ours, and the one that driver and device use.
+struct AddressPair {
     std::byte* host = nullptr;
     memory::Iova iova = 0;
 };
@@ -83,14 +83,14 @@ class GuestMemory {
 
     /// Adds [first, last] (inclusive). At most `backed` bytes from `first` on exist, so that a
     /// region may be all of 2^64; what lies behind them traps.
-    Place add(
+    AddressPair add(
         memory::Iova first,
         memory::Iova last,
         uint8_t perm = kReadWrite,
         uint64_t backed = uint64_t{1} << 30
     );
     /// Adds a region of `bytes` at `first`.
-    Place add_bytes(memory::Iova first, uint64_t bytes, uint8_t perm = kReadWrite) {
+    AddressPair add_bytes(memory::Iova first, uint64_t bytes, uint8_t perm = kReadWrite) {
         return add(first, first + (bytes - 1), perm);
     }
     /// Takes away the region that starts at `first`; its memory goes with the next `table()`.
@@ -102,7 +102,9 @@ class GuestMemory {
 
     /// The host address of `iova`, which must be mapped: the driver's view, no permission checked.
     [[nodiscard]] std::byte* host(memory::Iova iova) const noexcept;
-    [[nodiscard]] Place place(memory::Iova iova) const noexcept { return {host(iova), iova}; }
+    [[nodiscard]] AddressPair address(memory::Iova iova) const noexcept {
+        return {host(iova), iova};
+    }
 
     /// The driver's own reads and writes; they may cross regions.
     void write(memory::Iova iova, const void* bytes, size_t count) noexcept;

@@ -37,12 +37,12 @@ struct Buffer {
 
 /// The three parts of a ring; each lies in memory that is contiguous for us.
 struct RingAreas {
-    Place desc;
-    Place avail;
-    Place used;
+    AddressPair desc;
+    AddressPair avail;
+    AddressPair used;
 
     /// All three behind each other at `base`, as drivers before virtio 1 had to; `bytes` of it.
-    static RingAreas behind(Place base, uint32_t size) {
+    static RingAreas behind(AddressPair base, uint32_t size) {
         const uint32_t avail = ring::descriptor_bytes(size);
         const uint32_t used = (avail + ring::avail_bytes(size, true) + 3) / 4 * 4;
         return {base, {base.host + avail, base.iova + avail}, {base.host + used, base.iova + used}};
@@ -125,7 +125,9 @@ class MockDriver {
     }
 
     /// The same through an indirect table, which is written to `table` (16 bytes per buffer).
-    std::optional<uint16_t> offer_indirect(std::span<const Buffer> buffers, Place table) noexcept {
+    std::optional<uint16_t> offer_indirect(
+        std::span<const Buffer> buffers, AddressPair table
+    ) noexcept {
         if (free() == 0)
             return std::nullopt;
         for (size_t i = 0; i < buffers.size(); ++i) {
@@ -140,7 +142,7 @@ class MockDriver {
         return head;
     }
     std::optional<uint16_t> offer_indirect(
-        std::initializer_list<Buffer> buffers, Place table
+        std::initializer_list<Buffer> buffers, AddressPair table
     ) noexcept {
         return offer_indirect(std::span(buffers.begin(), buffers.size()), table);
     }

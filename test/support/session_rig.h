@@ -66,8 +66,8 @@ class SessionTest : public testing::Test {
     std::unique_ptr<Device> device;
     FakeDevice* vd0 = nullptr;
     std::map<uint32_t, MockDriver> rings;
-    Place command_at;  ///< where control commands are written, and their acks
-    Place ack_at;
+    AddressPair command_at;  ///< where control commands are written, and their acks
+    AddressPair ack_at;
 
     SessionTest() {
         guest.add(0, kRam - 1);
@@ -114,7 +114,7 @@ class SessionTest : public testing::Test {
 
     /// Makes a new ring for data queue `index` in guest memory, and tells the kernel of it.
     MockDriver& set_up(uint32_t index, uint32_t size = 64, uint16_t start = 0) {
-        const Place at = guest.place((index + 1) * kRingStep);
+        const AddressPair at = guest.address((index + 1) * kRingStep);
         rings.erase(index);
         const bool event_idx = (vd0->driver_features & virtio::kFeatureEventIdx) != 0;
         const auto made = rings.try_emplace(
@@ -129,11 +129,12 @@ class SessionTest : public testing::Test {
     /// The control queue in QEMU's own memory: 64 entries at 0x3000, 0x3400, 0x4000.
     MockDriver& set_up_shadow(uint32_t index) {
         rings.erase(index);
-        const RingAreas areas = {shadow.place(0x3000), shadow.place(0x3400), shadow.place(0x4000)};
+        const RingAreas areas = {
+            shadow.address(0x3000), shadow.address(0x3400), shadow.address(0x4000)};
         const auto made = rings.try_emplace(index, areas, MockDriver::Options{.size = 64});
         vd0->set_vq(index, made.first->second.layout());
-        command_at = shadow.place(0x1000);
-        ack_at = shadow.place(0x2000);
+        command_at = shadow.address(0x1000);
+        ack_at = shadow.address(0x2000);
         return made.first->second;
     }
     MockDriver& ring(uint32_t index) { return rings.at(index); }

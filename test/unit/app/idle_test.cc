@@ -101,7 +101,7 @@ struct Guest {
         }));
     }
     std::unique_ptr<test::MockDriver> ring(uint32_t index) {
-        const auto areas = test::RingAreas::behind(memory.place(index * 0x4000), 64);
+        const auto areas = test::RingAreas::behind(memory.address(index * 0x4000), 64);
         auto made =
             std::make_unique<test::MockDriver>(areas, test::MockDriver::Options{.size = 64});
         kernel->set_vq(index, made->layout());

@@ -29,7 +29,7 @@ class GroupsTest : public SessionTest {
         rings.erase(index);
         rings.try_emplace(
             index,
-            RingAreas::behind(other.place((index + 1) * kRingStep), 64),
+            RingAreas::behind(other.address((index + 1) * kRingStep), 64),
             MockDriver::Options{.size = 64, .event_idx = false, .start = start}
         );
     }

@@ -64,7 +64,7 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     ASSERT_EQ(create(), "");
     plain_start(kBase | kFeatureMergeable);
     GuestMemory more;
-    const Place at = more.add_bytes(0x5000'0000, 0x1000);
+    const AddressPair at = more.add_bytes(0x5000'0000, 0x1000);
     const int fd = more.entries()[0].memory->fd();
     const auto offer = [&] {
         for (const Iova buffer : {kBuffers, at.iova, kBuffers + 0x1000})
@@ -272,7 +272,7 @@ class Neighbour {
         EXPECT_TRUE(vd1.update_iotlb(0));
         for (const uint32_t index : {0U, 1U}) {
             rings_.emplace_back(
-                RingAreas::behind(memory_.place(index * 0x10000), 64),
+                RingAreas::behind(memory_.address(index * 0x10000), 64),
                 MockDriver::Options{.size = 64}
             );
             vd1.set_vq(index, rings_[index].layout());
@@ -365,7 +365,7 @@ TEST_F(HostileSession, Case127_MemoryCutOff) {
     device->set_link(true);
     plain_start();
     GuestMemory more;
-    const Place at = more.add_bytes(0x5000'0000, 0x4000);
+    const AddressPair at = more.add_bytes(0x5000'0000, 0x4000);
     vd0->map(0, more);
     EXPECT_TRUE(vd0->update_iotlb(0));
     EXPECT_TRUE(frame_from_guest(0, at.iova));
@@ -720,7 +720,7 @@ TEST_F(BareSession, Case151_WhatFailedDidNotHappen) {
 TEST_F(BareSession, Case142_NoTableForAMiss) {
     plain_start();
     GuestMemory more;
-    const Place at = more.add_bytes(0x5000'0000, 0x1000);
+    const AddressPair at = more.add_bytes(0x5000'0000, 0x1000);
     vd0->map(0, more);
     offer_from_guest(0, at.iova);
     placer.exhausted = true;

@@ -51,8 +51,8 @@ class OldKernel : public SessionTest {
         (void)vd0->update_iotlb(0);
         for (uint32_t i = 0; i < 5; ++i)
             set_up(i);
-        command_at = guest.place(kBuffers + 0x30000);
-        ack_at = guest.place(kBuffers + 0x31000);
+        command_at = guest.address(kBuffers + 0x30000);
+        ack_at = guest.address(kBuffers + 0x31000);
     }
     void ready_all() {
         for (uint32_t i = 0; i < 5; ++i)

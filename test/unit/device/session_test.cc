@@ -256,12 +256,12 @@ TEST_F(SessionTest, WhatPeopleAreTold) {
     qemu_start();
     ASSERT_TRUE(traffic(0));
 
-    *guest.place(0).host = std::byte{1};
+    *guest.address(0).host = std::byte{1};
     const DeviceInfo info = device->info();
     EXPECT_EQ(info.api_version, 1U);
     EXPECT_EQ(info.kernel_features, kernel.vduse_features);
     ASSERT_EQ(info.spaces[0].size(), 1U);
-    EXPECT_EQ(info.spaces[0][0].node, node_of(guest.place(0).host));
+    EXPECT_EQ(info.spaces[0][0].node, node_of(guest.address(0).host));
 
     const auto from = device->queue_info(1);
     ASSERT_TRUE(from);
@@ -352,8 +352,8 @@ TEST_F(SessionTest, VirtioVdpaOrder) {
             set_up(i);
             EXPECT_TRUE(vd0->set_ready(i));
         }
-        command_at = guest.place(kBuffers + 0x30000);
-        ack_at = guest.place(kBuffers + 0x31000);
+        command_at = guest.address(kBuffers + 0x30000);
+        ack_at = guest.address(kBuffers + 0x31000);
         EXPECT_TRUE(vd0->set_status(0x0f));
         settle();
         EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
@@ -755,7 +755,7 @@ TEST_F(SessionTest, Case31_MissedMemoryIsFound) {
     ASSERT_EQ(create(), "");
     qemu_start();
     GuestMemory more;
-    const Place at = more.add_bytes(0x5000'0000, 0x1000);
+    const AddressPair at = more.add_bytes(0x5000'0000, 0x1000);
     vd0->map(0, more);
     EXPECT_FALSE(frame_from_guest(0, at.iova));
     EXPECT_EQ(ring(1).used_idx(), 0) << "the chain waits";

@@ -99,7 +99,7 @@ TEST(DeviceThreads, ControlTakesQueuesAway) {
         EXPECT_TRUE(vd0.set_status(0x0b));
         std::vector<MockDriver> rings;
         for (const uint32_t i : {0U, 1U}) {
-            const RingAreas areas = RingAreas::behind(guest.place(i * 0x1000), 64);
+            const RingAreas areas = RingAreas::behind(guest.address(i * 0x1000), 64);
             rings.emplace_back(areas, MockDriver::Options{.size = 64});
             for (uint32_t n = 0; n < 20; ++n)
                 rings[i].offer({{kBuffers + 512 * n, 72, i == 0}});

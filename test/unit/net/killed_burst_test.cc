@@ -100,7 +100,7 @@ class Killed : public testing::TestWithParam<Way> {
     bool put(World& world, const std::vector<Buffer>& buffers, bool in_table) {
         const auto head =
             in_table
-                ? world.driver.offer_indirect(buffers, rig.memory.place(table_of(world.offered)))
+                ? world.driver.offer_indirect(buffers, rig.memory.address(table_of(world.offered)))
                 : world.driver.offer(buffers);
         if (head)
             world.owned[*head] = world.offered++;

@@ -166,7 +166,7 @@ class NetVduse : public SessionTest {
     uint16_t last_tci = 0;
     /// The guest sends `frame` on `pair`.
     void guest_sends(const std::vector<uint8_t>& frame, uint16_t pair = 0) {
-        const Place at = guest.place(kBuffers + pair * 0x20000ULL + (sent_++ % 8) * 0x2800);
+        const AddressPair at = guest.address(kBuffers + pair * 0x20000ULL + (sent_++ % 8) * 0x2800);
         std::memset(at.host, 0, net::kHeaderBytes);
         std::copy(
             frame.begin(), frame.end(), reinterpret_cast<uint8_t*>(at.host) + net::kHeaderBytes

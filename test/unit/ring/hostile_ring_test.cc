@@ -190,7 +190,7 @@ TEST_F(HostileRing, Case05_ChainAsLongAsTheRing) {
 }
 
 TEST_F(HostileRing, Case05_TableAsLongAsTheRing) {
-    const Place table = rig.memory.add_bytes(kTable, 16 * 16, kRead);
+    const AddressPair table = rig.memory.add_bytes(kTable, 16 * 16, kRead);
     ASSERT_EQ(rig.reload(), LoadError::none);
     rig.driver.offer_indirect(std::vector<Buffer>(16, {kBuffers, 2, false}), table);
     rig.driver.publish();
@@ -507,7 +507,7 @@ TEST_F(HostileRing, Case29_LastByteOfTheAddressSpace) {
 
 TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     GuestMemory all;
-    const Place base = all.add(0, kTop, kReadWrite, 0x10000);
+    const AddressPair base = all.add(0, kTop, kReadWrite, 0x10000);
     MockDriver driver(RingAreas::behind(base, 16), {.size = 16});
     ASSERT_EQ(rig.ring.load(all.table(), driver.layout(), rig.options), LoadError::none);
     ASSERT_TRUE(rig.ring.restart(0));

@@ -185,7 +185,7 @@ TEST(Split, ReadableThenWritableSegments) {
 TEST(Split, IndirectTableBehindDirectDescriptors) {
     RingRig rig;
     // 2.7.5.3.1: normal descriptors may come before one that refers to a table.
-    const Place table = rig.memory.add_bytes(0x900000, 32, kRead);
+    const AddressPair table = rig.memory.add_bytes(0x900000, 32, kRead);
     ASSERT_EQ(rig.reload(), ring::LoadError::none);
     rig.memory.store(table.iova, ring::Descriptor{kBuffers + 64, 64, ring::kDescNext, 1});
     rig.memory.store(table.iova + 16, ring::Descriptor{kBuffers + 128, 64, ring::kDescWrite, 0});
@@ -205,7 +205,7 @@ TEST(Split, IndirectTableBehindDirectDescriptors) {
 
 TEST(Split, NoByteIsFetchedTwice) {
     RingRig rig({.size = 64, .start = 65530});
-    const Place tables = rig.memory.add_bytes(0x900000, 0x4000, kRead);
+    const AddressPair tables = rig.memory.add_bytes(0x900000, 0x4000, kRead);
     ASSERT_EQ(rig.reload(), ring::LoadError::none);
     for (uint32_t i = 0; i < 30; ++i) {
         const Buffer readable{kBuffers + i * 256, 128, false};
