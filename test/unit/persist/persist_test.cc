@@ -56,7 +56,7 @@ class PersistTest : public SessionTest {
         uint32_t length = 0;
         std::memcpy(&length, &bytes[at + 24], sizeof length);
         std::copy(kSection.begin(), kSection.end(), &bytes[at + 32 + length]);
-        length += kSection.size();
+        length += static_cast<uint32_t>(kSection.size());
         std::memcpy(&bytes[at + 24], &length, sizeof length);
         const uint32_t checksum = rte_hash_crc(&bytes[at + 16], 16 + length, 3);
         std::memcpy(&bytes[at + 12], &checksum, sizeof checksum);
