@@ -213,8 +213,11 @@ void Service::start_telemetry() {
     std::vector<const Endpoint*> devices;
     for (const auto& device : devices_)
         devices.push_back(device.get());
+    std::vector<const Bridge*> bridges;
+    for (const auto& bridge : bridges_)
+        bridges.push_back(bridge.get());
     telemetry_ = std::make_unique<Telemetry>(
-        [this] { control_->wake(); }, std::move(devices), rte_get_main_lcore()
+        [this] { control_->wake(); }, std::move(devices), std::move(bridges), rte_get_main_lcore()
     );
 }
 

@@ -47,4 +47,20 @@ Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last) {
         {"to_guest", join(describe(to), {{"not_taken", not_taken}})}};
 }
 
+Facts bridge_facts(const Bridge& bridge) {
+    const BridgeCounters& counters = bridge.counters();
+    return {
+        {"stations", bridge.stations()},
+        {"flooded", counters.flooded.read()},
+        {"returned", counters.returned.read()},
+        {"moved", counters.moved.read()},
+        {"not_learned", counters.not_learned.read()},
+        {"too_short", counters.too_short.read()},
+        {"too_long", counters.too_long.read()},
+        {"no_mbuf", counters.no_mbuf.read()},
+        {"link_local", counters.link_local.read()},
+        {"bad_source", counters.bad_source.read()},
+        {"not_own", counters.not_own.read()}};
+}
+
 }  // namespace vduse::app

@@ -1,11 +1,12 @@
 // What the app adds to the facts of a device (vduse/describe.h): who serves it, and what found no
-// room in it.
+// room in it. And the facts of bridges, which are the app's own.
 //
 // Threads: the main lcore. Counters are read while workers count.
 #pragma once
 
 #include <cstdint>
 
+#include "app/datapath/bridge.h"
 #include "app/datapath/endpoint.h"
 #include "vduse/describe.h"
 
@@ -17,5 +18,7 @@ Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned co
 /// "from_guest" and "to_guest", summed over the pairs `first` to `last`. "not_taken" of the latter
 /// are frames for which there was no room, or no driver.
 Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last);
+
+Facts bridge_facts(const Bridge& bridge);
 
 }  // namespace vduse::app

@@ -59,12 +59,13 @@ std::string pair_line(const Endpoint& endpoint, uint16_t pair) {
     );
 }
 
-/// "NAME: 1 this, 2 that"
+/// "NAME: 1 this, 2 that other"
 std::string counts(const std::string& name, const Facts& facts) {
     std::string line;
     for (const Fact& fact : facts)
-        line += (line.empty() ? name + ": " : ", ") + text_of(fact) + " " + fact.name;
-    return line + "\n";
+        line += (line.empty() ? "" : ", ") + text_of(fact) + " " + fact.name;
+    std::ranges::replace(line, '_', ' ');
+    return name + ": " + line + "\n";
 }
 
 }  // namespace
@@ -126,21 +127,7 @@ std::string port_line(const Endpoint& endpoint) {
 }
 
 std::string bridge_line(const Bridge& bridge) {
-    const BridgeCounters& counters = bridge.counters();
-    return counts(
-        bridge.name(),
-        {{"stations", bridge.stations()},
-         {"flooded", counters.flooded.read()},
-         {"returned", counters.returned.read()},
-         {"moved", counters.moved.read()},
-         {"not learned", counters.not_learned.read()},
-         {"too short", counters.too_short.read()},
-         {"too long", counters.too_long.read()},
-         {"no mbuf", counters.no_mbuf.read()},
-         {"link local", counters.link_local.read()},
-         {"bad source", counters.bad_source.read()},
-         {"not own", counters.not_own.read()}}
-    );
+    return counts(bridge.name(), bridge_facts(bridge));
 }
 
 std::string worker_line(const WorkerInfo& worker) {

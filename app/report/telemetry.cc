@@ -32,6 +32,7 @@ namespace vduse::app {
 struct Telemetry::TelemetryState {
     ControlCalls calls;
     std::vector<const Endpoint*> devices;
+    std::vector<const Bridge*> bridges;
     unsigned control_lcore;
 };
 
@@ -191,11 +192,17 @@ int on_events(
     return answer(data, lines);
 }
 
+int on_bridge(const TelemetryState& state, Text parameters, rte_tel_data* data) {
+    const auto found = std::ranges::find(state.bridges, parameters, &Bridge::name);
+    return found != state.bridges.end() ? answer(data, bridge_facts(**found)) : -ENODEV;
+}
+
 /// The rest of the parameters, behind the name, is `rest`.
 using Body = int (*)(const TelemetryState&, const Endpoint&, Text rest, rte_tel_data*);
 
 /// "NAME" or "NAME,REST". An empty rest behind a comma is wrong everywhere.
-int call(const TelemetryState& state, Text parameters, rte_tel_data* data, Body body) {
+template <Body body>
+int on_device(const TelemetryState& state, Text parameters, rte_tel_data* data) {
     const size_t end = std::min(parameters.find(','), parameters.size());
     const Endpoint* const endpoint = find(state, parameters.substr(0, end));
     if (endpoint == nullptr)
@@ -205,8 +212,8 @@ int call(const TelemetryState& state, Text parameters, rte_tel_data* data, Body 
     return body(state, *endpoint, parameters.substr(std::min(end + 1, parameters.size())), data);
 }
 
-/// What DPDK calls for the command that `body` answers.
-template <Body body>
+/// What DPDK calls for the command that `answer_it` answers, on the control thread.
+template <int (*answer_it)(const TelemetryState&, Text parameters, rte_tel_data*)>
 int on_command(const char* /*command*/, const char* parameters, rte_tel_data* data) {
     if (parameters == nullptr)
         return -EINVAL;
@@ -214,7 +221,7 @@ int on_command(const char* /*command*/, const char* parameters, rte_tel_data* da
     if (state == nullptr)
         return -ENODEV;
     int status = -ETIMEDOUT;
-    state->calls.run([&] { status = call(*state, parameters, data, body); });
+    state->calls.run([&] { status = answer_it(*state, parameters, data); });
     return status;
 }
 
@@ -234,27 +241,34 @@ int on_list(const char* /*command*/, const char* parameters, rte_tel_data* data)
 void register_commands() {
     rte_telemetry_register_cmd("/vduse/list", on_list, "Names of the devices. Parameters: none");
     rte_telemetry_register_cmd(
-        "/vduse/info", on_command<on_info>, "State of a device. Parameters: NAME"
+        "/vduse/info", on_command<on_device<on_info>>, "State of a device. Parameters: NAME"
     );
     rte_telemetry_register_cmd(
-        "/vduse/stats", on_command<on_stats>, "Counters of a device. Parameters: NAME"
+        "/vduse/stats", on_command<on_device<on_stats>>, "Counters of a device. Parameters: NAME"
     );
     rte_telemetry_register_cmd(
-        "/vduse/queue", on_command<on_queue>, "One virtqueue. Parameters: NAME,NUMBER"
+        "/vduse/queue", on_command<on_device<on_queue>>, "One virtqueue. Parameters: NAME,NUMBER"
     );
     rte_telemetry_register_cmd(
         "/vduse/events",
-        on_command<on_events>,
+        on_command<on_device<on_events>>,
         "The last 64 messages of the kernel. Parameters: NAME"
+    );
+    rte_telemetry_register_cmd(
+        "/vduse/bridge", on_command<on_bridge>, "Counters of a bridge. Parameters: bridgeNUMBER"
     );
 }
 
 }  // namespace
 
 Telemetry::Telemetry(
-    std::function<void()> wake, std::vector<const Endpoint*> devices, unsigned control_lcore
+    std::function<void()> wake,
+    std::vector<const Endpoint*> devices,
+    std::vector<const Bridge*> bridges,
+    unsigned control_lcore
 )
-    : state_(new TelemetryState{ControlCalls(std::move(wake)), std::move(devices), control_lcore}) {
+    : state_(new TelemetryState{
+          ControlCalls(std::move(wake)), std::move(devices), std::move(bridges), control_lcore}) {
     static std::once_flag registered;
     std::call_once(registered, register_commands);
     set_current(state_);

@@ -5,6 +5,7 @@
 //     /vduse/stats,NAME        counters, summed over the queue pairs
 //     /vduse/queue,NAME,N      one virtqueue in virtio's numbering
 //     /vduse/events,NAME       the last 64 messages of the kernel
+//     /vduse/bridge,NAME       counters of a bridge: bridge0 is the first on the command line
 //
 // DPDK calls us on a thread for each of its clients; what we say only control may look at. So each
 // call is one of control_call.h, which the main lcore runs between two rounds of its loop;
@@ -18,16 +19,20 @@
 #include <memory>
 #include <vector>
 
+#include "app/datapath/bridge.h"
 #include "app/datapath/endpoint.h"
 
 namespace vduse::app {
 
 class Telemetry {
   public:
-    /// One at a time. `wake` makes the control thread call `serve` soon; `devices` outlive this
-    /// object; `control_lcore` serves their control queues.
+    /// One at a time. `wake` makes the control thread call `serve` soon; `devices` and `bridges`
+    /// outlive this object; `control_lcore` serves the control queues.
     Telemetry(
-        std::function<void()> wake, std::vector<const Endpoint*> devices, unsigned control_lcore
+        std::function<void()> wake,
+        std::vector<const Endpoint*> devices,
+        std::vector<const Bridge*> bridges,
+        unsigned control_lcore
     );
     Telemetry(const Telemetry&) = delete;
     Telemetry& operator=(const Telemetry&) = delete;

@@ -72,6 +72,7 @@ class TelemetryTest : public testing::Test {
     std::unique_ptr<Control> control;
     std::unique_ptr<Device> device;
     Endpoint endpoint;
+    std::unique_ptr<Bridge> bridge;
     std::unique_ptr<Telemetry> telemetry;
     FakeDevice* vd0 = nullptr;
 
@@ -94,6 +95,9 @@ class TelemetryTest : public testing::Test {
         endpoint.queues = 2;
         endpoint.lcores = {3, 3};
         endpoint.dropped = std::make_unique<Counter[]>(2);
+        auto made = Bridge::create("bridge0", std::vector<BridgeMember>(2), 1000);
+        EXPECT_TRUE(made);
+        bridge = std::move(*made);
         start();
     }
     ~TelemetryTest() override {
@@ -103,7 +107,10 @@ class TelemetryTest : public testing::Test {
     }
     void start() {
         telemetry = std::make_unique<Telemetry>(
-            [this] { control->wake(); }, std::vector<const Endpoint*>{&endpoint}, 0
+            [this] { control->wake(); },
+            std::vector<const Endpoint*>{&endpoint},
+            std::vector<const Bridge*>{bridge.get()},
+            0
         );
     }
     /// Answers telemetry, as the main lcore does, until `asked` has what it wants.
@@ -140,7 +147,12 @@ TEST_F(TelemetryTest, List) {
 TEST_F(TelemetryTest, CommandsAreListedWithHelp) {
     const std::string commands = ask("/");
     for (const char* command :
-         {"/vduse/list", "/vduse/info", "/vduse/stats", "/vduse/queue", "/vduse/events"}) {
+         {"/vduse/list",
+          "/vduse/info",
+          "/vduse/stats",
+          "/vduse/queue",
+          "/vduse/events",
+          "/vduse/bridge"}) {
         EXPECT_NE(commands.find(command), std::string::npos) << commands;
         EXPECT_NE(ask(std::string("/help,") + command).find("Parameters"), std::string::npos);
     }
@@ -227,7 +239,22 @@ TEST_F(TelemetryTest, Events) {
     EXPECT_TRUE(full.ends_with("us\"]}")) << "all of it fits";
 }
 
+TEST_F(TelemetryTest, ABridge) {
+    EXPECT_EQ(
+        ask("/vduse/bridge,bridge0"),
+        R"({"/vduse/bridge":{"stations":0,"flooded":0,"returned":0,"moved":0,"not_learned":0,)"
+        R"("too_short":0,"too_long":0,"no_mbuf":0,"link_local":0,"bad_source":0,"not_own":0}})"
+    );
+    EXPECT_EQ(
+        bridge_line(*bridge),
+        "bridge0: 0 stations, 0 flooded, 0 returned, 0 moved, 0 not learned, 0 too short, "
+        "0 too long, 0 no mbuf, 0 link local, 0 bad source, 0 not own\n"
+    );
+}
+
 TEST_F(TelemetryTest, BadParametersAreRefused) {
+    for (const char* parameters : {"", ",", ",bridge", ",bridge1", ",bridge0,", ",vd0"})
+        EXPECT_TRUE(ask(std::string("/vduse/bridge") + parameters).ends_with(":null}"));
     for (const char* command : {"/vduse/info", "/vduse/stats", "/vduse/events"}) {
         for (const char* parameters : {"", ",", ",vd1", ",vd", ",vd0,", ",vd0,1", ",vd0 "}) {
             const std::string answer = ask(std::string(command) + parameters);
