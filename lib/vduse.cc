@@ -262,7 +262,10 @@ void Device::set_node(uint16_t pair, int numa_node) {
 }
 
 DeviceInfo Device::info() const {
-    return session_->info();
+    DeviceInfo info = session_->info();
+    info.name = name();
+    info.broken = broken();
+    return info;
 }
 
 std::optional<QueueInfo> Device::queue_info(uint32_t index) const {

@@ -33,11 +33,9 @@ void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& reg
 
 DeviceInfo Session::info() const {
     DeviceInfo info;
-    info.name = config_.name;
     info.api_version = capabilities_.api_version;
     info.kernel_features = capabilities_.features;
     info.adopted = adopted_;
-    info.broken = broken_;
     info.status = state_.status;
     info.features = state_.features;
     info.link_up = config_status_ != 0 && !broken_;
