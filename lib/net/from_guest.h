@@ -136,6 +136,7 @@ uint16_t from_guest(
     std::span<rte_mbuf*> out,
     QueueCounters& counters
 ) noexcept {
+    static_assert(kMaxBurst <= ring::kWindow);
     std::array<ring::Chain, kMaxBurst> chains;
     std::array<rte_mbuf*, kMaxBurst> mbufs;
     static constexpr std::array<uint32_t, kMaxBurst> kNothingWritten{};

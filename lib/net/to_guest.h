@@ -1,13 +1,17 @@
 // to_guest: mbufs become frames in the buffers that the driver offers.
 //
-// One look at the ring yields a burst of checked chains. A frame goes into as many of them as it
+// A look at the ring yields a window of checked chains. A frame goes into as many of them as it
 // needs with MRG_RXBUF (num_buffers in the first one's header says how many), or into one without.
 // Frames that the driver's filter refuses, or that cannot fit, are counted and freed; frames for
 // which there are no buffers now are left to the caller.
 //
+// A burst of long frames needs more chains than a window has. When the window is full, what is used
+// of it goes back to the driver, whole frames only, and makes room for more.
+//
 // What a hostile driver could try: buffers of one byte for a frame of 9 KB, chains that are
-// readable only, chains too small for a header. The gathering is bounded by one burst; unfit chains
-// go back with length 0. Guest memory is written, never read.
+// readable only, chains too small for a header. A frame takes a window of chains at most, a burst
+// what the ring lets it read (SplitRing::kDescriptorBudget); unfit chains go back with length 0.
+// Guest memory is written, never read.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -77,24 +81,6 @@ inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
 }
 
-/// From `used` on, unfit chains go back, so that they do not block the ring. Returns the first that
-/// is fit, or where there are no more; `is_there` says whether there is a chain.
-template <class IsThere>
-uint16_t skip_unfit(
-    std::span<const ring::Chain> chains,
-    std::span<uint32_t> lengths,
-    uint16_t used,
-    bool mergeable,
-    QueueCounters& counters,
-    IsThere is_there
-) noexcept {
-    while (is_there(used) && is_unfit(chains[used], mergeable)) {
-        counters.drop(chains[used].good ? Drop::too_short : Drop::malformed);
-        lengths[used++] = 0;
-    }
-    return used;
-}
-
 /// Frees frames that were placed or dropped. Those of one pool that nobody else holds, which is
 /// nearly always all, go back at once: a frame of one segment is as its pool wants it.
 inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
@@ -132,6 +118,89 @@ inline Gathered gather(
     return {count, room >= need};
 }
 
+/// What became of a frame. `waits`: there are no buffers for it now.
+enum class Put : uint8_t { placed, dropped, waits };
+
+/// The chains that a burst has in sight, and what became of them.
+template <ring::DeviceRing Ring>
+struct Window {
+    Ring& ring;
+    uint16_t seen = 0;  ///< chains that the ring has shown
+    uint16_t used = 0;  ///< those that are done with, good or not: the first ones
+    std::array<ring::Chain, ring::kWindow> chains;
+    std::array<uint32_t, ring::kWindow> lengths;
+
+    explicit Window(Ring& its) noexcept : ring(its) {}
+
+    /// As many chains as there are frames; more only for those that need more than one.
+    [[gnu::always_inline]] void open(size_t frames) noexcept {
+        seen = ring.peek(std::span(chains).first(std::min(frames, chains.size())));
+    }
+    /// Shows more chains; false: there are none for this burst.
+    bool look_further() noexcept {
+        // A full window moves on. What is used are whole frames.
+        if (seen == chains.size())
+            complete();
+        const uint16_t more = ring.peek_more(std::span(chains).subspan(seen));
+        seen = static_cast<uint16_t>(seen + more);
+        return more != 0;
+    }
+    void complete() noexcept {
+        if (used == 0)
+            return;
+        ring.complete(std::span<const uint32_t>(lengths).first(used));
+        std::copy(chains.begin() + used, chains.begin() + seen, chains.begin());
+        seen = static_cast<uint16_t>(seen - used);
+        used = 0;
+    }
+
+    [[nodiscard]] std::span<const ring::Chain> unused() const noexcept {
+        return std::span(chains).subspan(used, static_cast<size_t>(seen - used));
+    }
+    void use(uint16_t count) noexcept { used = static_cast<uint16_t>(used + count); }
+
+    /// Unfit chains go back, so that they do not block the ring. false: there are no others.
+    bool skip_unfit(bool mergeable, QueueCounters& counters) noexcept {
+        for (;; ++used) {
+            if (used == seen && !look_further())
+                return false;
+            const ring::Chain& chain = chains[used];
+            if (!is_unfit(chain, mergeable))
+                return true;
+            counters.drop(chain.good ? Drop::too_short : Drop::malformed);
+            lengths[used] = 0;
+        }
+    }
+
+    /// Any frame. Out of line, for it would take registers from those that are simple.
+    [[gnu::noinline]] Put put(
+        const rte_mbuf* frame, bool mergeable, QueueCounters& counters
+    ) noexcept {
+        if (!skip_unfit(mergeable, counters))
+            return Put::waits;
+        const uint64_t need = uint64_t{kHeaderBytes} + frame->pkt_len;
+        Gathered gathered = gather(unused(), need, mergeable);
+        while (!gathered.fits && mergeable && gathered.count == unused().size() && look_further())
+            gathered = gather(unused(), need, mergeable);
+        const auto [count, fits] = gathered;
+        if (fits) {
+            place(frame, unused().first(count), std::span(lengths).subspan(used, count));
+            use(count);
+            return Put::placed;
+        }
+        if (mergeable) {
+            // More buffers may come, unless these are a whole window, or all that the ring can
+            // hold, or one is useless.
+            if (count == unused().size() && count < std::min<size_t>(chains.size(), ring.size()))
+                return Put::waits;
+            std::fill_n(lengths.begin() + used, count, 0U);
+            use(count);
+        }
+        counters.drop(Drop::no_room);
+        return Put::dropped;
+    }
+};
+
 }  // namespace detail
 
 /// Puts frames into the ring, in order, and frees those that it is done with: the first of
@@ -140,78 +209,36 @@ template <ring::DeviceRing Ring>
 uint16_t to_guest(
     Ring& ring, const QueueRules& rules, std::span<rte_mbuf* const> frames, QueueCounters& counters
 ) noexcept {
-    std::array<ring::Chain, kMaxBurst> chains;
-    std::array<uint32_t, kMaxBurst> lengths;
-    for (const rte_mbuf* frame : frames.first(std::min(frames.size(), chains.size())))
+    const auto burst = static_cast<uint16_t>(std::min<size_t>(frames.size(), kMaxBurst));
+    for (const rte_mbuf* frame : frames.first(burst))
         __builtin_prefetch(frame);
-    // As many as there are frames; more only for those that need more than one.
-    uint16_t seen = ring.peek(std::span(chains).first(std::min(frames.size(), chains.size())));
-    const auto look_further = [&]() noexcept {
-        const uint16_t more = ring.peek_more(std::span(chains).subspan(seen));
-        seen = static_cast<uint16_t>(seen + more);
-        return more != 0;
-    };
-    const auto is_there = [&](uint16_t at) noexcept { return at < seen || look_further(); };
-    uint16_t used = 0;  // chains that are done with, good or not
+    detail::Window<Ring> window(ring);
+    window.open(burst);
     uint16_t done = 0;  // frames that are done with, placed or dropped
     uint64_t placed = 0;
     uint64_t bytes = 0;
-
-    while (done < frames.size() && done < kMaxBurst) {
+    for (; done < burst; ++done) {
         rte_mbuf* frame = frames[done];
         if (const auto drop = rules.filter->check(frame, rules.longest)) {
             counters.drop(*drop);
-            ++done;
             continue;
         }
-        if (used < seen && detail::is_simple(*frame, chains[used])) {
-            lengths[used] = detail::place_simple(frame, chains[used].writable()[0]);
-            ++used;
-            ++placed;
-            bytes += frame->pkt_len;
-            ++done;
-            continue;
-        }
-        used = detail::skip_unfit(chains, lengths, used, rules.mergeable, counters, is_there);
-        if (used == seen)
-            break;
-        const auto gather = [&]() noexcept {
-            return detail::gather(
-                std::span(chains).subspan(used, static_cast<size_t>(seen - used)),
-                uint64_t{kHeaderBytes} + frame->pkt_len,
-                rules.mergeable
-            );
-        };
-        detail::Gathered gathered = gather();
-        if (!gathered.fits && rules.mergeable && used + gathered.count == seen && look_further())
-            gathered = gather();
-        const auto [count, fits] = gathered;
-        if (!fits) {
-            // More buffers may come, unless these are a whole burst, or all that the ring can hold,
-            // or one is useless.
-            if (rules.mergeable && used + count == seen &&
-                count < std::min<size_t>(kMaxBurst, ring.size()))
+        if (window.used < window.seen && detail::is_simple(*frame, window.chains[window.used])) {
+            window.lengths[window.used] =
+                detail::place_simple(frame, window.chains[window.used].writable()[0]);
+            window.use(1);
+        } else if (const auto put = window.put(frame, rules.mergeable, counters);
+                   put != detail::Put::placed) {
+            if (put == detail::Put::waits)
                 break;
-            if (rules.mergeable) {
-                std::fill_n(lengths.begin() + used, count, 0U);
-                used = static_cast<uint16_t>(used + count);
-            }
-            counters.drop(Drop::no_room);
-            ++done;
             continue;
         }
-        detail::place(
-            frame, std::span(chains).subspan(used, count), std::span(lengths).subspan(used, count)
-        );
-        used = static_cast<uint16_t>(used + count);
         ++placed;
         bytes += frame->pkt_len;
-        ++done;
     }
-    if (done < frames.size() && done < kMaxBurst)
+    if (done < burst)
         counters.no_buffer.add(1);
-    if (used != 0)
-        ring.complete(std::span<const uint32_t>(lengths).first(used));
+    window.complete();
     if (done != 0)
         detail::free_frames(frames.first(done));
     counters.frames.add(placed);

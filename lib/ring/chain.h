@@ -33,14 +33,21 @@ struct Chain {
     }
 };
 
+/// The window of a ring: chains that it shows and that were not completed yet, at most. Not the
+/// burst of frames (kMaxBurst): a long frame in small mergeable buffers takes many chains, and no
+/// more than these.
+inline constexpr uint16_t kWindow = 64;
+
 /// What net/ asks of a virtqueue format, from the device's side. One thread at a time.
 ///
-/// `peek` shows the next chains without taking them: all heads and descriptors of the burst are
-/// read and checked before any buffer is touched. `peek_more` goes on where the last peek ended, up
-/// to kMaxBurst in all, unless chains were completed since; 0 says that no more of them can be
-/// shown now. `complete` returns chains of the last peek to the driver, in order from where it left
-/// off, each with the number of bytes written. What is not completed is peeked again next time, so
-/// there is never a chain in flight between two bursts. `size`: chains that it can hold at most.
+/// `peek` begins a call and shows the next chains without taking them: all heads and descriptors
+/// are read and checked before any buffer is touched. `complete` returns chains to the driver, in
+/// order, each with the number of bytes written. `peek_more` goes on where the last of the two
+/// ended, so a call may peek, complete and peek more until it has what it needs. 0: no more can be
+/// shown in this call, for want of chains, of room in the window, or because the call has cost
+/// enough (the ring bounds the descriptors that it reads from one `peek` to the next). What is not
+/// completed is peeked again next time, so there is never a chain in flight between two calls.
+/// `size`: chains that it can hold at most.
 template <class R>
 concept DeviceRing = requires(R ring, std::span<Chain> chains, std::span<const uint32_t> lengths) {
     { ring.peek(chains) }

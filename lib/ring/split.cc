@@ -12,8 +12,8 @@
 namespace vduse::ring {
 namespace {
 
-/// A burst of single buffers, some of which cross regions, fits beside the longest legal chain.
-constexpr uint32_t kSpareSegments = 4 * kMaxBurst;
+/// A window of single buffers, some of which cross regions, fits beside the longest legal chain.
+constexpr uint32_t kSpareSegments = 4 * kWindow;
 
 bool disjoint(const std::byte* a, uint32_t a_bytes, const std::byte* b, uint32_t b_bytes) {
     return a + a_bytes <= b || b + b_bytes <= a;
@@ -87,6 +87,8 @@ void SplitRing::resume(uint16_t ahead) {
 
 /// Any other chain. false: it must wait.
 bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
+    if (descriptors_ > kDescriptorBudget)
+        return false;
     chain = Chain{};
     chain.segments = segments_.data() + segments_in_use_;
     const uint32_t segments_before = segments_in_use_;
@@ -118,6 +120,7 @@ SplitRing::Walk SplitRing::walk(Descriptor descriptor, Chain& chain) noexcept {
             return Walk::good;
         if (steps == size_ || descriptor.next >= size_)
             return Walk::malformed;
+        ++descriptors_;
         descriptor =
             guest::fetch<Descriptor>(desc_ + sizeof(Descriptor) * size_t(descriptor.next & mask_));
     }
@@ -135,6 +138,7 @@ SplitRing::Walk SplitRing::walk_indirect(
     Descriptor descriptor{};
     uint32_t index = 0;
     for (uint32_t steps = steps_before + 1; steps <= size_; ++steps) {
+        ++descriptors_;
         const memory::Iova at = table.addr + sizeof(Descriptor) * uint64_t{index};
         if (const Walk result = fetch_indirect(at, descriptor); result != Walk::good)
             return result;
@@ -167,7 +171,6 @@ SplitRing::Walk SplitRing::fetch_indirect(memory::Iova iova, Descriptor& descrip
 }
 
 SplitRing::Walk SplitRing::add(const Descriptor& descriptor, Chain& chain) noexcept {
-    ++descriptors_;
     const bool writable = (descriptor.flags & kDescWrite) != 0;
     if (!writable && chain.writable_segments != 0)
         return Walk::malformed;  // 2.7.4.2: readable before writable

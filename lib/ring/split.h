@@ -23,8 +23,8 @@
 //     more than 2^32: the chain is malformed and goes back with length 0;
 //   - addresses that nothing maps: the chain waits while control looks (`miss()`); if control finds
 //     nothing either (`deny()`), it is malformed;
-//   - many long chains at once, to hold up the thread that serves it: a look ends after so many
-//     descriptors, and the rest waits for the next;
+//   - many chains or long ones at once, to hold up the thread that serves it: a call ends after so
+//     many descriptors, and the rest waits for the next;
 //   - rewriting any of it meanwhile: we have our copy.
 //
 // Threads: one at a time. Control changes a ring only while its gate is closed.
@@ -114,13 +114,15 @@ class SplitRing {
     void deny(memory::Iova iova) noexcept { denied_ = iova; }
 
   private:
-    /// Descriptors of one look, but for those of its last chain: what Linux needs for a burst of
-    /// the largest frames, 64 times 19. A ring of 32768 empty descriptors, offered 64 times, would
-    /// hold the data thread for milliseconds, and with it the other queues that the thread serves.
-    static constexpr uint32_t kDescriptorBudget = 1216;
+    /// Descriptors that are read from one `peek` to the next, but for those of the last chain: what
+    /// a burst of frames of 64 KiB needs in the least buffers that Linux offers, 1.5 KiB (it sends
+    /// them in 19 at most). A ring of 32768 empty descriptors, offered 64 times, would hold the
+    /// data thread for milliseconds, and with it the other queues that the thread serves.
+    static constexpr uint32_t kDescriptorBudget = kMaxBurst * 44;
 
     enum class Walk : uint8_t { good, malformed, waits, full };
 
+    uint16_t show(std::span<Chain> chains) noexcept;
     uint16_t fetch_first(uint16_t count, std::span<Descriptor> first) noexcept;
     bool look(const Descriptor& descriptor, Chain& chain) noexcept;
     bool look_simple(const Descriptor& descriptor, Chain& chain) noexcept;
@@ -144,11 +146,12 @@ class SplitRing {
     RingFault fault_ = RingFault::none;
     std::optional<memory::Iova> miss_;
     std::optional<memory::Iova> denied_;
-    // Of the chains last peeked:
-    std::array<uint16_t, kMaxBurst> heads_{};
+    // The window: chains that were peeked; those that were completed leave it when more are.
+    std::array<uint16_t, kWindow> heads_{};
     uint16_t completed_ = 0;
     uint16_t peeked_ = 0;
     uint16_t pending_ = 0;  ///< that may be peeked in all, as the last `peek` found it
+    // Since the last `peek`:
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;
     uint32_t descriptors_ = 0;

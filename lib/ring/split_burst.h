@@ -64,19 +64,31 @@ namespace vduse::ring {
         fault_ = RingFault::avail_jump;
         return 0;
     }
-    pending_ = std::min(pending, kMaxBurst);
-    return peek_more(chains);
+    pending_ = pending;
+    return show(chains);
 }
 
 [[gnu::always_inline]] inline uint16_t SplitRing::peek_more(std::span<Chain> chains) noexcept {
-    const auto left = static_cast<uint16_t>(pending_ - peeked_);
-    const auto wanted = static_cast<uint16_t>(std::min<size_t>(left, chains.size()));
+    if (completed_ != 0) {
+        peeked_ = static_cast<uint16_t>(peeked_ - completed_);
+        pending_ = static_cast<uint16_t>(pending_ - completed_);
+        std::copy_n(heads_.begin() + completed_, peeked_, heads_.begin());
+        completed_ = 0;
+    }
+    return show(chains);
+}
+
+[[gnu::always_inline]] inline uint16_t SplitRing::show(std::span<Chain> chains) noexcept {
+    const auto left = static_cast<size_t>(std::min(pending_, kWindow) - peeked_);
+    const size_t budget = kDescriptorBudget - std::min(descriptors_, kDescriptorBudget);
+    const auto wanted = static_cast<uint16_t>(std::min({left, budget, chains.size()}));
     if (wanted == 0)
         return 0;
-    std::array<Descriptor, kMaxBurst> first;
+    std::array<Descriptor, kWindow> first;
     const uint16_t fetched = fetch_first(wanted, first);
+    descriptors_ += fetched;
     uint16_t count = 0;
-    while (count < fetched && descriptors_ <= kDescriptorBudget &&
+    while (count < fetched &&
            (look_simple(first[count], chains[count]) || look(first[count], chains[count])))
         ++count;
     peeked_ = static_cast<uint16_t>(peeked_ + count);

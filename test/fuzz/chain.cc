@@ -7,8 +7,8 @@ namespace {
 
 /// A burst: a look, some of it completed, the notifications.
 void burst(World& world, Input& input) {
-    std::array<ring::Chain, kMaxBurst> chains;
-    std::array<uint32_t, kMaxBurst> lengths{};
+    std::array<ring::Chain, ring::kWindow> chains;
+    std::array<uint32_t, ring::kWindow> lengths{};
     world.settle();
     Race race(world, input);
     WatchedRing ring(world, race);

@@ -108,7 +108,7 @@ class Watched {
     }
     /// What `serve` will see, if nothing changes meanwhile: a look takes nothing.
     static std::vector<ring::Chain> look(World& world) {
-        std::array<ring::Chain, kMaxBurst> chains;
+        std::array<ring::Chain, ring::kWindow> chains;
         const uint16_t seen = world.ring.peek(chains);
         return {chains.begin(), chains.begin() + seen};
     }

@@ -10,7 +10,6 @@
 #include "ring/split_burst.h"
 #include "support/guest_memory.h"
 #include "support/mock_driver.h"
-#include "vduse/limits.h"
 
 namespace vduse::test {
 
@@ -42,12 +41,12 @@ class RingRig {
     ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
 
     /// One look at the ring; see `chains`.
-    std::span<const ring::Chain> peek(size_t most = kMaxBurst) {
+    std::span<const ring::Chain> peek(size_t most = ring::kWindow) {
         return std::span(chains).first(ring.peek(std::span(chains).first(most)));
     }
     /// Returns `count` chains, each with `length`.
     void complete(size_t count, uint32_t length = 0) {
-        std::array<uint32_t, kMaxBurst> lengths;
+        std::array<uint32_t, ring::kWindow> lengths;
         lengths.fill(length);
         ring.complete(std::span<const uint32_t>(lengths).first(count));
     }
@@ -56,7 +55,7 @@ class RingRig {
     ring::Options options;
     MockDriver driver;
     ring::SplitRing ring;
-    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<ring::Chain, ring::kWindow> chains;
     bool started = false;
 };
 

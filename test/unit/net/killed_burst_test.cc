@@ -9,6 +9,7 @@
 #include <array>
 #include <map>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <vector>
 
@@ -69,9 +70,13 @@ class Killed : public testing::TestWithParam<Way> {
     const bool mergeable = std::get<2>(GetParam());
     const int kills = std::get<3>(GetParam());
 
-    const unsigned chains = kills > 1 ? 14 : 28;  ///< in all
+    const uint32_t size;
+    const unsigned chains;  ///< in all
 
-    RingRig rig{{.size = kSize, .event_idx = event_idx, .indirect = indirect, .start = kStart}};
+    Killed() : Killed(kSize, std::get<3>(GetParam()) > 1 ? 14 : 28) {}
+    Killed(uint32_t ring_size, unsigned all_chains) : size(ring_size), chains(all_chains) {}
+
+    RingRig rig{{.size = size, .event_idx = event_idx, .indirect = indirect, .start = kStart}};
     const memory::Table* const table = rig.memory.table();
     Pool pool{256};
     net::QueueCounters counters;
@@ -95,6 +100,10 @@ class Killed : public testing::TestWithParam<Way> {
     virtual void take(World& world) = 0;
     /// One burst; the frames that it moved.
     virtual std::vector<unsigned> burst(ring::SplitRing& ring, World& world) = 0;
+    /// Which of the frames of a burst are done when so many of its chains were returned.
+    virtual std::vector<unsigned> published(const std::vector<unsigned>& moved, uint16_t returned) {
+        return returned != 0 ? moved : std::vector<unsigned>();
+    }
     virtual void check_end(const World& world) = 0;
 
     bool put(World& world, const std::vector<Buffer>& buffers, bool in_table) {
@@ -143,8 +152,8 @@ class Killed : public testing::TestWithParam<Way> {
                     log->put_back(count);
                     World left_behind = before;
                     left_behind.given = world.given;  // gone with the process
-                    if (left_behind.driver.used_idx() != used)
-                        append(left_behind.done, moved);
+                    const int returned = left_behind.driver.used_idx() - used;
+                    append(left_behind.done, published(moved, static_cast<uint16_t>(returned)));
                     ++deaths;
                     live(std::move(left_behind), left - 1);
                 }
@@ -154,7 +163,7 @@ class Killed : public testing::TestWithParam<Way> {
         }
         ASSERT_EQ(world.offered, chains);
         ASSERT_EQ(world.driver.strays(), 0U);
-        ASSERT_EQ(world.driver.free(), kSize);
+        ASSERT_EQ(world.driver.free(), size);
         check_end(world);
     }
 
@@ -162,7 +171,7 @@ class Killed : public testing::TestWithParam<Way> {
     void check_stores(const StoreLog& log, const World& world) {
         for (const StoreLog::Store& store : log.stores()) {
             const std::byte* const used = world.driver.areas().used.host;
-            const auto bytes = ring::used_bytes(kSize, event_idx);
+            const auto bytes = ring::used_bytes(size, event_idx);
             if (store.host >= used && store.host + store.bytes.size() <= used + bytes)
                 continue;
             const bool owned = std::ranges::any_of(world.owned, [&](const auto& chain) {
@@ -254,13 +263,15 @@ INSTANTIATE_TEST_SUITE_P(
 
 class KilledToGuest : public Killed {
   protected:
+    using Killed::Killed;
+
     net::Filter filter;
 
     /// Too short for anything.
     static bool is_unfit(unsigned number) { return number % 9 == 4; }
 
     /// Chain `number`.
-    [[nodiscard]] std::vector<Buffer> buffers(unsigned number) const {
+    [[nodiscard]] virtual std::vector<Buffer> buffers(unsigned number) const {
         const Iova at = slot(number);
         const uint32_t room = mergeable ? 600 : 1500;
         if (is_unfit(number))
@@ -343,6 +354,54 @@ INSTANTIATE_TEST_SUITE_P(
         Way{true, true, true, 1},
         Way{true, false, true, 2}
     ),
+    name_of
+);
+
+// -- to the guest, a burst of more chains than a window has: it is published in several parts, each
+// of which is whole frames
+
+class KilledBetweenWindows : public KilledToGuest {
+  protected:
+    static constexpr unsigned kEach = 29;  ///< buffers that a frame takes
+    static constexpr unsigned kFrames = 5;
+
+    KilledBetweenWindows() : KilledToGuest(256, (kFrames + 1) * kEach) {}
+
+    [[nodiscard]] std::vector<Buffer> buffers(unsigned number) const override {
+        return {{slot(number), 50, true}};
+    }
+    std::vector<unsigned> burst(ring::SplitRing& ring, World& world) override {
+        std::array<rte_mbuf*, kFrames> frames{};
+        std::vector<unsigned> numbers;
+        for (rte_mbuf*& mbuf : frames) {
+            numbers.push_back(3 * world.given++);  // a long one
+            mbuf = pool.frame(frame(numbers.back()));
+        }
+        const net::QueueRules rules{kLongest, true, &filter};
+        const uint16_t taken = net::to_guest(ring, rules, frames, counters);
+        rte_pktmbuf_free_bulk(frames.data() + taken, kFrames - taken);
+        numbers.resize(taken);
+        return numbers;
+    }
+    std::vector<unsigned> published(const std::vector<unsigned>& moved, uint16_t returned)
+        override {
+        EXPECT_EQ(returned % kEach, 0U) << "whole frames only";
+        EXPECT_LE(returned / kEach, moved.size());
+        parts.insert(returned);
+        return {moved.begin(), moved.begin() + returned / kEach};
+    }
+    std::set<uint16_t> parts;
+};
+
+TEST_P(KilledBetweenWindows, Case129_AtEveryStore) {
+    live(World(rig.driver), kills);
+    EXPECT_GT(deaths, 300U);
+    EXPECT_GT(parts.size(), 3U) << "a burst was cut between two parts, too";
+}
+INSTANTIATE_TEST_SUITE_P(
+    All,
+    KilledBetweenWindows,
+    testing::Values(Way{false, false, true, 1}, Way{true, false, true, 1}),
     name_of
 );
 

@@ -126,7 +126,7 @@ TEST(Split, BurstIsBounded) {
         rig.driver.offer({{kBuffers, 64, true}});
     rig.driver.publish();
     EXPECT_EQ(rig.peek(7).size(), 7U);
-    EXPECT_EQ(rig.peek().size(), size_t{kMaxBurst});
+    EXPECT_EQ(rig.peek().size(), size_t{ring::kWindow});
 }
 
 TEST(Split, PeekMoreGoesOnWhereThePeekEnded) {
@@ -138,7 +138,7 @@ TEST(Split, PeekMoreGoesOnWhereThePeekEnded) {
     for (uint32_t i = 1; i <= 12; ++i)
         offer(i);
     FetchLedger ledger;
-    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<ring::Chain, ring::kWindow> chains;
     ASSERT_EQ(rig.ring.peek(std::span(chains).first(3)), 3U);
     offer(13);  // behind what the peek found
     ASSERT_EQ(rig.ring.peek_more(std::span(chains).subspan(3, 1)), 1U);
@@ -152,12 +152,55 @@ TEST(Split, PeekMoreGoesOnWhereThePeekEnded) {
     EXPECT_EQ(chains[0].writable_bytes, 13U);
 }
 
+TEST(Split, PeekMoreGoesOnBehindWhatWasCompleted) {
+    RingRig rig({.size = 256, .start = 65400});  // ring and index wrap
+    std::vector<uint16_t> heads;
+    for (uint32_t i = 0; i < 200; ++i)
+        heads.push_back(rig.driver.offer({{kBuffers, i + 1, true}}).value());
+    rig.driver.publish();
+    FetchLedger ledger;
+    std::array<ring::Chain, ring::kWindow> chains;
+    ASSERT_EQ(rig.ring.peek(chains), ring::kWindow);
+    EXPECT_EQ(rig.ring.peek_more(chains), 0U) << "the window is full";
+    uint32_t next = ring::kWindow;
+    for (uint32_t done = 0; done < 200;) {
+        const uint32_t part = std::min(24U, 200 - done);
+        rig.complete(part, done);
+        done += part;
+        const uint16_t more = rig.ring.peek_more(chains);
+        ASSERT_EQ(more, std::min(part, 200 - next));
+        for (uint32_t i = 0; i < more; ++i)
+            EXPECT_EQ(chains[i].writable_bytes, ++next);
+    }
+    EXPECT_EQ(ledger.twice(), 0U);
+    for (uint32_t i = 0; i < 200; ++i) {
+        const auto used = rig.driver.take_used();
+        ASSERT_TRUE(used);
+        EXPECT_EQ(used->id, heads[i]);
+        EXPECT_EQ(used->len, i / 24 * 24);
+    }
+}
+
+TEST(Split, ABadHeadIsFoundBehindWhatWasCompleted) {
+    RingRig rig;
+    rig.driver.offer({{kBuffers, 64, true}});
+    rig.driver.publish();
+    rig.driver.push_head(9999);
+    std::array<ring::Chain, ring::kWindow> chains;
+    ASSERT_EQ(rig.ring.peek(chains), 1U);
+    rig.complete(1);
+    EXPECT_EQ(rig.ring.peek_more(chains), 0U);
+    EXPECT_EQ(rig.ring.fault(), ring::RingFault::none) << "the next call looks at it";
+    EXPECT_EQ(rig.ring.peek(chains), 0U);
+    EXPECT_EQ(rig.ring.fault(), ring::RingFault::bad_head);
+}
+
 TEST(Split, PeekMoreEndsBeforeABadHead) {
     RingRig rig;
     rig.driver.offer({{kBuffers, 64, true}});
     rig.driver.publish();
     rig.driver.push_head(9999);
-    std::array<ring::Chain, kMaxBurst> chains;
+    std::array<ring::Chain, ring::kWindow> chains;
     ASSERT_EQ(rig.ring.peek(std::span(chains).first(1)), 1U);
     EXPECT_EQ(rig.ring.peek_more(std::span(chains).subspan(1)), 0U);
     EXPECT_EQ(rig.ring.fault(), ring::RingFault::none) << "the good chain can still go back";
