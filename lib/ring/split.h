@@ -119,6 +119,7 @@ class SplitRing {
     /// them in 19 at most). A ring of 32768 empty descriptors, offered 64 times, would hold the
     /// data thread for milliseconds, and with it the other queues that the thread serves.
     static constexpr uint32_t kDescriptorBudget = kMaxBurst * 44;
+    static_assert(kDescriptorBudget >= kWindow);
 
     enum class Walk : uint8_t { good, malformed, waits, full };
 

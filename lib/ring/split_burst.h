@@ -75,13 +75,13 @@ namespace vduse::ring {
         std::copy_n(heads_.begin() + completed_, peeked_, heads_.begin());
         completed_ = 0;
     }
-    return show(chains);
+    const size_t budget = kDescriptorBudget - std::min(descriptors_, kDescriptorBudget);
+    return show(chains.first(std::min(chains.size(), budget)));
 }
 
 [[gnu::always_inline]] inline uint16_t SplitRing::show(std::span<Chain> chains) noexcept {
     const auto left = static_cast<size_t>(std::min(pending_, kWindow) - peeked_);
-    const size_t budget = kDescriptorBudget - std::min(descriptors_, kDescriptorBudget);
-    const auto wanted = static_cast<uint16_t>(std::min({left, budget, chains.size()}));
+    const auto wanted = static_cast<uint16_t>(std::min(left, chains.size()));
     if (wanted == 0)
         return 0;
     std::array<Descriptor, kWindow> first;
