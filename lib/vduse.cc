@@ -229,8 +229,8 @@ Traffic QueuePair::to_guest_traffic() const noexcept {
     return traffic_of(to_guest_->counters);
 }
 
-uint16_t Device::active_pairs() const noexcept {
-    return session_->active_pairs();
+Steering Device::steering() const noexcept {
+    return session_->steering();
 }
 
 std::optional<MacAddress> Device::mac() const noexcept {

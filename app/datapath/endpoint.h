@@ -16,6 +16,7 @@
 #include "base/counter.h"
 #include "vduse/device.h"
 #include "vduse/info.h"
+#include "vduse/steering.h"
 
 namespace vduse::app {
 
@@ -50,6 +51,7 @@ struct Endpoint {
     std::vector<QueuePair> pairs;  ///< of the device
     uint16_t port = 0;             ///< its DPDK number
     uint16_t queues = 0;  ///< pairs of the device; rx queues, and as many tx queues, of a port
+    Steering tx_queues;   ///< over those of the port
     bool group_per_pair = false;                ///< of the device
     bool persist = false;                       ///< of the device: it stays when we end
     int node = -1;                              ///< the port's NUMA node

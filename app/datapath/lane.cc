@@ -1,8 +1,7 @@
 // How it works: `send`, at the end of every lane, spreads the queues of one side over those of the
-// other: queue i goes to i modulo the number of pairs that the driver uses now, or of the port's tx
-// queues. A device without a driver takes nothing, so what a port receives meanwhile is drained and
-// dropped, instead of being delivered, old, when a driver comes. That holds for each output of a
-// bridge, too.
+// other: the pairs that the driver uses now, or the port's tx queues (vduse/steering.h). A device
+// without a driver takes nothing, so what a port receives meanwhile is drained and dropped, instead
+// of being delivered, old, when a driver comes. That holds for each output of a bridge, too.
 #include "app/datapath/lane.h"
 
 #include <rte_cycles.h>
@@ -11,6 +10,7 @@
 #include <rte_mbuf.h>
 
 #include <array>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -28,11 +28,12 @@ uint16_t receive(
     return rte_eth_rx_burst(from.port, queue, frames.data(), static_cast<uint16_t>(frames.size()));
 }
 
-/// Queues of `to` that take frames now.
-uint16_t width(const Endpoint& to) noexcept {
+/// The queue or pair of `to` for what comes from `from_queue`; none: it takes nothing now.
+std::optional<uint16_t> queue_for(const Endpoint& to, uint16_t from_queue) noexcept {
     if (!to.in_service.load(std::memory_order_relaxed))
-        return 0;
-    return to.device != nullptr ? to.device->active_pairs() : to.queues;
+        return std::nullopt;
+    const Steering steering = to.device != nullptr ? to.device->steering() : to.tx_queues;
+    return steering.queue_for(from_queue);
 }
 
 /// One worker's turn at a queue or pair of an endpoint that has several workers.
@@ -63,12 +64,12 @@ void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
 }
 
 void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
-    const uint16_t queues = width(to);
-    const auto queue = static_cast<uint16_t>(queues != 0 ? from_queue % queues : 0);
+    const auto takes = queue_for(to, from_queue);
+    const uint16_t queue = takes.value_or(0);
     const auto count = static_cast<uint16_t>(frames.size());
     const Turn turn(to, queue);
-    if (queues == 0)
-        return drop(to, 0, frames);
+    if (!takes)
+        return drop(to, queue, frames);
     const uint16_t taken = to.device != nullptr
                                ? to.pairs[queue].to_guest(frames)
                                : rte_eth_tx_burst(to.port, queue, frames.data(), count);

@@ -70,7 +70,7 @@ bool Session::publish(const net::ControlState& state) {
 void Session::show_driver() {
     const bool driver = state_.driver_ok() && !broken_;
     const uint16_t pairs = driver ? driver_pairs_ : uint16_t{0};
-    active_pairs_.store(pairs, std::memory_order_relaxed);
+    steering_.store(Steering(pairs), std::memory_order_relaxed);
     for (uint16_t pair = 0; queues_ && pair < shape_.pairs; ++pair)
         queues_[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
     // A guest that is suspended may be about to be heard elsewhere.

@@ -50,6 +50,7 @@
 #include "vduse/info.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
+#include "vduse/steering.h"
 
 namespace vduse::device {
 
@@ -106,9 +107,10 @@ class Session {
     void let_go();
 
     // Any thread.
-    [[nodiscard]] uint16_t active_pairs() const noexcept {
-        return active_pairs_.load(std::memory_order_relaxed);
+    [[nodiscard]] Steering steering() const noexcept {
+        return steering_.load(std::memory_order_relaxed);
     }
+    [[nodiscard]] uint16_t active_pairs() const noexcept { return steering().queues(); }
     [[nodiscard]] std::optional<MacAddress> driver_mac() const noexcept;
     [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
     [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
@@ -253,8 +255,8 @@ class Session {
 
     // Read by data threads inside a gate, changed while all gates are closed.
     net::Filter filter_;
-    std::atomic<uint16_t> active_pairs_ = 0;
-    std::atomic<uint64_t> driver_mac_ = 0;  ///< its six bytes, the first the lowest; 0: none
+    std::atomic<Steering> steering_{Steering()};  ///< over the pairs that the driver uses
+    std::atomic<uint64_t> driver_mac_ = 0;        ///< its six bytes, the first the lowest; 0: none
 };
 
 }  // namespace vduse::device

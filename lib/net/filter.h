@@ -5,17 +5,12 @@
 // empty.
 #pragma once
 
-#include <rte_mbuf.h>
-
 #include <algorithm>
-#include <array>
 #include <bitset>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
-#include "vduse/drop.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
 
@@ -47,24 +42,9 @@ struct Filter {
     MacTable multicast;
     std::bitset<kVlans> vlans;
 
-    /// Why `frame` must not reach the guest, or nothing.
-    [[nodiscard]] std::optional<Drop> check(const rte_mbuf* frame, uint32_t longest)
-        const noexcept {
-        if (frame->pkt_len < kEthernetHeader)
-            return Drop::too_short;
-        if (frame->pkt_len > longest)
-            return Drop::too_long;
-        if (promiscuous)
-            return std::nullopt;
-        std::array<uint8_t, kEthernetHeader + kVlanTag> scratch;
-        const auto bytes =
-            std::min<uint32_t>(frame->pkt_len, static_cast<uint32_t>(scratch.size()));
-        const auto* head =
-            static_cast<const uint8_t*>(rte_pktmbuf_read(frame, 0, bytes, scratch.data()));
-        return accepts({head, bytes}) ? std::nullopt : std::optional(Drop::filtered);
-    }
-
-    /// `head`: the first 18 bytes of the frame, or all of a shorter one, 14 at least.
+    /// Bytes of a frame that decide.
+    static constexpr uint32_t kHead = kEthernetHeader + kVlanTag;
+    /// `head`: the first kHead bytes of the frame, or all of a shorter one, 14 at least.
     [[nodiscard]] bool accepts(std::span<const uint8_t> head) const noexcept;
 };
 

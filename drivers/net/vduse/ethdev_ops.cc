@@ -84,8 +84,7 @@ template <class Queues>
 void start_queues(void** queues, uint16_t count, uint8_t* states) {
     for (uint16_t i = 0; i < count; ++i) {
         auto& queue = *static_cast<Queues*>(queues[i]);
-        queue.running = !queue.deferred;
-        states[i] = queue.deferred ? RTE_ETH_QUEUE_STATE_STOPPED : RTE_ETH_QUEUE_STATE_STARTED;
+        set_running(queue, states[i], !queue.deferred);
     }
 }
 

@@ -34,10 +34,9 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
     });
     if (!made)
         return made.error();
-    port->pairs = port->device->queue_pairs();
-    for (uint16_t pair = 0; pair < port->pairs; ++pair)
+    for (uint16_t pair = 0; pair < port->device->queue_pairs(); ++pair)
         port->queue_pairs.push_back(port->device->queue_pair(pair));
-    port->locks = std::make_unique<PairLocks[]>(port->pairs);
+    port->locks = std::make_unique<PairLocks[]>(port->queue_pairs.size());
     if (auto owned = port->own(); !owned)
         return owned.error();
     if (auto attached = port->attach(); !attached)
@@ -101,7 +100,7 @@ Port::~Port() {
 void Port::serve(rte_eth_dev* dev) {
     number = dev->data->port_id;
     auto* shared = static_cast<SecondaryStats*>(dev->data->dev_private);
-    shared->pairs = pairs;
+    shared->pairs = device->queue_pairs();
     shared->linear = linear();
     shared->max_mtu = max_mtu();
     shared->speed = speed();
@@ -120,7 +119,7 @@ void Port::start() {
         running = true;
         // Lookup tables are put near who polls, those of an adopted device, too.
         const uint16_t count = dev_->data->nb_rx_queues;
-        for (uint16_t pair = 0; pair < pairs && count != 0; ++pair) {
+        for (uint16_t pair = 0; pair < queue_pairs.size() && count != 0; ++pair) {
             const auto& queue = *static_cast<RxQueue*>(dev_->data->rx_queues[pair % count]);
             if (queue.node >= 0)
                 device->set_node(pair, queue.node);
@@ -205,8 +204,8 @@ DeviceInfo Port::info() const {
 
 PortStats Port::counters() const {
     PortStats all;
-    all.pairs = pairs;
-    for (uint16_t pair = 0; pair < pairs; ++pair)
+    all.pairs = device->queue_pairs();
+    for (uint16_t pair = 0; pair < all.pairs; ++pair)
         all.pair[pair] = {queue_pairs[pair].from_guest_stats(), queue_pairs[pair].to_guest_stats()};
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
@@ -253,7 +252,7 @@ Result<void> Port::install_interrupts() {
         queue.interrupts = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
         if (!queue.interrupts)
             return Error{errno, "epoll"};
-        for (unsigned pair = i; pair < pairs; pair += count) {
+        for (unsigned pair = i; pair < queue_pairs.size(); pair += count) {
             epoll_event event{};
             event.events = EPOLLIN;
             if (::epoll_ctl(

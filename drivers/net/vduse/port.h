@@ -136,7 +136,6 @@ class Port final : public PeriodicTask {
 
     // The datapath's.
     std::unique_ptr<Device> device;
-    uint16_t pairs = 0;
     std::vector<QueuePair> queue_pairs;  ///< of the device
     std::unique_ptr<PairLocks[]> locks;
     std::atomic<bool> running = false;  ///< between start and stop

@@ -62,27 +62,19 @@ int tx_queue_setup(
 }
 
 int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
-    rx_queue(dev, index).running = true;
-    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
-    return 0;
+    return set_running(rx_queue(dev, index), dev->data->rx_queue_state[index], true);
 }
 
 int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    rx_queue(dev, index).running = false;
-    dev->data->rx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
-    return 0;
+    return set_running(rx_queue(dev, index), dev->data->rx_queue_state[index], false);
 }
 
 int tx_queue_start(rte_eth_dev* dev, uint16_t index) {
-    tx_queue(dev, index).running = true;
-    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STARTED;
-    return 0;
+    return set_running(tx_queue(dev, index), dev->data->tx_queue_state[index], true);
 }
 
 int tx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    tx_queue(dev, index).running = false;
-    dev->data->tx_queue_state[index] = RTE_ETH_QUEUE_STATE_STOPPED;
-    return 0;
+    return set_running(tx_queue(dev, index), dev->data->tx_queue_state[index], false);
 }
 
 void rxq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_rxq_info* info) {

@@ -14,6 +14,14 @@ inline TxQueue& tx_queue(const rte_eth_dev* dev, uint16_t index) {
     return *static_cast<TxQueue*>(dev->data->tx_queues[index]);
 }
 
+/// Bursts on an RxQueue or a TxQueue move frames from now on, or do not. Returns 0.
+template <class Queue>
+int set_running(Queue& queue, uint8_t& state, bool run) {
+    queue.running = run;
+    state = run ? RTE_ETH_QUEUE_STATE_STARTED : RTE_ETH_QUEUE_STATE_STOPPED;
+    return 0;
+}
+
 void rx_queue_release(rte_eth_dev* dev, uint16_t index);
 void tx_queue_release(rte_eth_dev* dev, uint16_t index);
 int rx_queue_setup(

@@ -16,14 +16,14 @@ namespace {
 /// Calls `each` for every pair of `queue`.
 template <class Each>
 void for_each_pair(const RxQueue& queue, Each each) noexcept {
-    for (unsigned pair = queue.index; pair < queue.port->pairs; pair += queue.stride)
+    for (unsigned pair = queue.index; pair < queue.port->queue_pairs.size(); pair += queue.stride)
         each(static_cast<uint16_t>(pair));
 }
 
 /// The pair that comes after `pair`, round and round.
 uint16_t pair_after(const RxQueue& queue, uint16_t pair) noexcept {
     const unsigned next = unsigned{pair} + queue.stride;
-    return next < queue.port->pairs ? static_cast<uint16_t>(next) : queue.index;
+    return next < queue.port->queue_pairs.size() ? static_cast<uint16_t>(next) : queue.index;
 }
 
 /// `burst(first, count)` for all of `count`, in parts that the library takes at once, until one is
@@ -125,7 +125,7 @@ uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
         port.number,
         port.longest.load(std::memory_order_relaxed),
         !port.scatter.load(std::memory_order_relaxed)};
-    if (queue.index >= port.pairs)
+    if (queue.index >= port.queue_pairs.size())
         return 0;
     QueueCounters& counters = port.queues[queue.index];
     uint16_t got = 0;
@@ -147,8 +147,8 @@ uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
 uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     TxQueue& queue = *static_cast<TxQueue*>(raw);
     Port& port = *queue.port;
-    const uint16_t active = port.device->active_pairs();
-    if (active == 0 || count == 0 || !queue.running.load(std::memory_order_relaxed))
+    const auto pair = port.device->steering().queue_for(queue.index);
+    if (!pair || count == 0 || !queue.running.load(std::memory_order_relaxed))
         return 0;
     if (port.vlan_insert.load(std::memory_order_relaxed)) {
         const uint16_t good = put_tags(std::span(frames, count));
@@ -160,13 +160,13 @@ uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
         }
         count = good;
     }
-    const auto pair = static_cast<uint16_t>(queue.index % active);
-    const Locked locked(port.locks[pair].to_guest);
-    const Traffic before = port.queue_pairs[pair].to_guest_traffic();
+    const Locked locked(port.locks[*pair].to_guest);
+    const QueuePair& output = port.queue_pairs[*pair];
+    const Traffic before = output.to_guest_traffic();
     const uint16_t sent = in_parts(count, [&](uint16_t first, uint16_t part) noexcept {
-        return port.queue_pairs[pair].to_guest(std::span(frames + first, part));
+        return output.to_guest(std::span(frames + first, part));
     });
-    const Traffic after = port.queue_pairs[pair].to_guest_traffic();
+    const Traffic after = output.to_guest_traffic();
     QueueCounters& counters = port.queues[queue.index];
     counters.tx_frames.add(after.frames - before.frames);
     counters.tx_bytes.add(after.bytes - before.bytes);
@@ -185,12 +185,11 @@ uint32_t rx_waiting(RxQueue& queue) noexcept {
 
 uint32_t tx_waiting(TxQueue& queue) noexcept {
     Port& port = *queue.port;
-    const uint16_t active = port.device->active_pairs();
-    if (active == 0)
+    const auto pair = port.device->steering().queue_for(queue.index);
+    if (!pair)
         return 0;
-    const auto pair = static_cast<uint16_t>(queue.index % active);
-    const Locked locked(port.locks[pair].to_guest);
-    return port.queue_pairs[pair].to_guest_waiting();
+    const Locked locked(port.locks[*pair].to_guest);
+    return port.queue_pairs[*pair].to_guest_waiting();
 }
 
 bool enable_interrupt(RxQueue& queue) noexcept {

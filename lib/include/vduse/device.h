@@ -30,6 +30,7 @@
 #include "vduse/limits.h"
 #include "vduse/mac.h"
 #include "vduse/result.h"
+#include "vduse/steering.h"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -108,7 +109,9 @@ class Device {
     [[nodiscard]] QueuePair queue_pair(uint16_t number) const noexcept;
 
     /// Any thread: pairs that the driver uses now, 0 when there is no driver.
-    [[nodiscard]] uint16_t active_pairs() const noexcept;
+    [[nodiscard]] uint16_t active_pairs() const noexcept { return steering().queues(); }
+    /// Any thread: which of them takes what the caller's queue or thread of some number sends.
+    [[nodiscard]] Steering steering() const noexcept;
     /// Any thread: a driver is there and has finished its set-up.
     [[nodiscard]] bool driver_ok() const noexcept { return active_pairs() != 0; }
     /// Any thread: the MAC address that the driver receives under, as its filter has it. Nothing

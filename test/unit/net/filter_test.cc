@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "net/to_guest.h"
 #include "support/eal.h"
 #include "vduse/drop.h"
 #include "vduse/mac.h"
@@ -134,7 +135,7 @@ TEST_F(FilterTest, ChecksLengthsOfMbufs) {
     Pool pool(32);
     const auto check = [&](const std::vector<uint8_t>& bytes, size_t run) {
         rte_mbuf* frame = pool.frame(bytes, run);
-        const auto drop = filter.check(frame, 100);
+        const auto drop = net::detail::check_to_guest(frame, {100, false, &filter});
         rte_pktmbuf_free(frame);
         return drop;
     };

@@ -1,0 +1,41 @@
+// Which queue takes what a sender's queue or thread sends: the senders are dealt out over the
+// queues that take frames now, and what one sender sends stays in order, for it goes to one queue.
+//
+// A plain value, of the pairs that a driver uses at a moment (`Device::steering`) or of the tx
+// queues of a port. The division is done when it is made: a burst pays a load and two
+// multiplications. Any thread.
+//
+// What a hostile driver could try: change the number of its pairs all the time. Each burst goes by
+// one value, and a pair that the driver has given up takes nothing.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+namespace vduse {
+
+class Steering {
+  public:
+    /// Nobody takes anything.
+    constexpr Steering() noexcept = default;
+    /// Queues 0 to `queues` - 1 do.
+    explicit constexpr Steering(uint16_t queues) noexcept
+        : reciprocal_(queues != 0 ? UINT32_MAX / queues + 1 : 0), queues_(queues) {}
+
+    [[nodiscard]] constexpr uint16_t queues() const noexcept { return queues_; }
+
+    /// The queue for what `sender`, a number of the caller's, sends: `sender` modulo `queues()`.
+    [[nodiscard]] constexpr std::optional<uint16_t> queue_for(uint16_t sender) const noexcept {
+        if (queues_ == 0)
+            return std::nullopt;
+        // Exact for 16 bits (Lemire, Kaser, Kurz: Faster remainder by direct computation, 2019).
+        const uint32_t fraction = reciprocal_ * sender;
+        return static_cast<uint16_t>(uint64_t{fraction} * queues_ >> 32);
+    }
+
+  private:
+    uint32_t reciprocal_ = 0;  ///< 2^32 / queues_, rounded up
+    uint16_t queues_ = 0;
+};
+
+}  // namespace vduse
