@@ -1,6 +1,6 @@
 // from_guest: frames that the driver sends become mbufs.
 //
-// One look at the ring yields a burst of checked chains; each is one virtio-net header and one
+// One peek at the ring yields a burst of checked chains; each is one virtio-net header and one
 // frame, copied into an mbuf of our own. Every chain goes back with length 0, the bad ones counted
 // by reason. When there are no mbufs the chains stay in the ring.
 //

@@ -1,6 +1,6 @@
 // to_guest: mbufs become frames in the buffers that the driver offers.
 //
-// A look at the ring yields a window of checked chains. A frame goes into as many of them as it
+// A peek at the ring yields a window of checked chains. A frame goes into as many of them as it
 // needs with MRG_RXBUF (num_buffers in the first one's header says how many), or into one without.
 // Frames that the driver's filter refuses, or that cannot fit, are counted and freed; frames for
 // which there are no buffers now are left to the caller.
@@ -153,7 +153,7 @@ struct Window {
         seen = ring.peek(std::span(chains).first(std::min(frames, chains.size())));
     }
     /// Shows more chains; false: there are none for this burst.
-    bool look_further() noexcept {
+    bool peek_more() noexcept {
         // A full window moves on. What is used are whole frames.
         if (seen == chains.size()) {
             complete();
@@ -178,7 +178,7 @@ struct Window {
     /// Unfit chains go back, so that they do not block the ring. false: there are no others.
     bool skip_unfit(bool mergeable, QueueCounters& counters) noexcept {
         for (;; ++used) {
-            if (used == seen && !look_further())
+            if (used == seen && !peek_more())
                 return false;
             const ring::Chain& chain = chains[used];
             if (!is_unfit(chain, mergeable))
@@ -196,7 +196,7 @@ struct Window {
             return Put::waits;
         const uint64_t need = uint64_t{kHeaderBytes} + frame->pkt_len;
         Gathered gathered = gather(unused(), need, mergeable);
-        while (!gathered.fits && mergeable && gathered.count == unused().size() && look_further())
+        while (!gathered.fits && mergeable && gathered.count == unused().size() && peek_more())
             gathered = gather(unused(), need, mergeable);
         const auto [count, fits] = gathered;
         if (fits) {

@@ -86,13 +86,13 @@ void SplitRing::resume(uint16_t ahead) {
 }
 
 /// Any other chain. false: it must wait.
-bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
+bool SplitRing::walk(const Descriptor& descriptor, Chain& chain) noexcept {
     if (descriptors_ > kDescriptorBudget)
         return false;
     chain = Chain{};
     chain.segments = segments_.data() + segments_in_use_;
     const uint32_t segments_before = segments_in_use_;
-    const Walk result = walk(descriptor, chain);
+    const Walk result = walk_direct(descriptor, chain);
     if (result == Walk::good && chain.readable_segments + chain.writable_segments != 0) {
         chain.good = true;
         __builtin_prefetch(chain.segments->host);
@@ -106,7 +106,7 @@ bool SplitRing::look(const Descriptor& descriptor, Chain& chain) noexcept {
     return true;
 }
 
-SplitRing::Walk SplitRing::walk(Descriptor descriptor, Chain& chain) noexcept {
+SplitRing::Walk SplitRing::walk_direct(Descriptor descriptor, Chain& chain) noexcept {
     for (uint32_t steps = 1;; ++steps) {
         if ((descriptor.flags & kDescIndirect) != 0) {
             // 2.7.5.3.1: needs the feature, and excludes NEXT.

@@ -125,9 +125,9 @@ class SplitRing {
 
     uint16_t show(std::span<Chain> chains) noexcept;
     uint16_t fetch_first(uint16_t count, std::span<Descriptor> first) noexcept;
-    bool look(const Descriptor& descriptor, Chain& chain) noexcept;
-    bool look_simple(const Descriptor& descriptor, Chain& chain) noexcept;
-    Walk walk(Descriptor descriptor, Chain& chain) noexcept;
+    bool walk(const Descriptor& descriptor, Chain& chain) noexcept;
+    bool walk_simple(const Descriptor& descriptor, Chain& chain) noexcept;
+    Walk walk_direct(Descriptor descriptor, Chain& chain) noexcept;
     Walk walk_indirect(const Descriptor& table, uint32_t steps_before, Chain& chain) noexcept;
     Walk add(const Descriptor& descriptor, Chain& chain) noexcept;
     Walk fetch_indirect(memory::Iova iova, Descriptor& descriptor) noexcept;

@@ -13,7 +13,7 @@
 namespace vduse::ring {
 
 /// What nearly all chains are: one buffer, in one region. false: it is something else.
-[[gnu::always_inline]] inline bool SplitRing::look_simple(
+[[gnu::always_inline]] inline bool SplitRing::walk_simple(
     const Descriptor& descriptor, Chain& chain
 ) noexcept {
     if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||
@@ -89,7 +89,7 @@ namespace vduse::ring {
     descriptors_ += fetched;
     uint16_t count = 0;
     while (count < fetched &&
-           (look_simple(first[count], chains[count]) || look(first[count], chains[count])))
+           (walk_simple(first[count], chains[count]) || walk(first[count], chains[count])))
         ++count;
     peeked_ = static_cast<uint16_t>(peeked_ + count);
     // What stopped us stands at the front next time.

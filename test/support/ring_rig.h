@@ -40,7 +40,7 @@ class RingRig {
     /// Gives the ring a table of what is in `memory` now.
     ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
 
-    /// One look at the ring; see `chains`.
+    /// One peek at the ring; see `chains`.
     std::span<const ring::Chain> peek(size_t most = ring::kWindow) {
         return std::span(chains).first(ring.peek(std::span(chains).first(most)));
     }

@@ -40,7 +40,7 @@ class HostileRing : public testing::Test {
         std::destroy_at(&rig);
         std::construct_at(&rig, setup);
     }
-    std::span<const ring::Chain> look() {
+    std::span<const ring::Chain> peek() {
         ledger.begin();
         return rig.peek();
     }
@@ -61,7 +61,7 @@ class HostileRing : public testing::Test {
     }
 
     void expect_ok() {
-        const auto chains = look();
+        const auto chains = peek();
         ASSERT_EQ(chains.size(), 1U);
         EXPECT_TRUE(chains[0].good);
         EXPECT_EQ(ledger.twice(), 0U);
@@ -74,7 +74,7 @@ class HostileRing : public testing::Test {
         const bool table = indirect(0) || indirect(1);
         const auto position = rig.ring.next_avail();
         const uint32_t head = rig.driver.used_idx();
-        const auto chains = look();
+        const auto chains = peek();
         ASSERT_EQ(chains.size(), 1U);
         EXPECT_FALSE(chains[0].good);
         EXPECT_TRUE(chains[0].readable().empty());
@@ -89,14 +89,14 @@ class HostileRing : public testing::Test {
         const auto other = static_cast<uint16_t>(head + 1);
         rig.driver.write_descriptor(other, {kBuffers, 64, 0, 0});
         rig.driver.push_head(other);
-        const auto next = look();
+        const auto next = peek();
         ASSERT_EQ(next.size(), 1U) << "the queue goes on";
         EXPECT_TRUE(next[0].good);
         EXPECT_EQ(ledger.twice(), 0U);
     }
     /// The next chain waits for `iova`; once control has found nothing there, it is dropped.
     void expect_unmapped(Iova iova) {
-        EXPECT_TRUE(look().empty());
+        EXPECT_TRUE(peek().empty());
         ASSERT_EQ(rig.ring.miss(), iova);
         EXPECT_EQ(ledger.twice(), 0U);
         EXPECT_EQ(rig.driver.used_idx(), rig.ring.next_avail()) << "it is still the driver's";
@@ -104,11 +104,11 @@ class HostileRing : public testing::Test {
         expect_drop();
     }
     void expect_quarantine(RingFault fault) {
-        EXPECT_TRUE(look().empty());
+        EXPECT_TRUE(peek().empty());
         EXPECT_EQ(rig.ring.fault(), fault);
         const uint16_t used = rig.driver.used_idx();
         rig.driver.write_avail_idx(rig.ring.next_avail());
-        EXPECT_TRUE(look().empty());
+        EXPECT_TRUE(peek().empty());
         EXPECT_EQ(rig.ring.waiting(), 0U);
         EXPECT_EQ(ledger.fetches(), 0U) << "a quarantined ring is not read again";
         EXPECT_EQ(rig.ring.fault(), fault);
@@ -132,7 +132,7 @@ TEST_F(HostileRing, Case01_HeadOutsideTheTable) {
 TEST_F(HostileRing, Case01_ChainsBeforeABadHeadAreServed) {
     push({{kBuffers, 64, 0, 0}});
     rig.driver.push_head(16);
-    EXPECT_EQ(look().size(), 1U);
+    EXPECT_EQ(peek().size(), 1U);
     EXPECT_EQ(rig.ring.fault(), RingFault::none);
     rig.complete(1);
     expect_quarantine(RingFault::bad_head);
@@ -230,7 +230,7 @@ TEST_F(HostileRing, Case07_08_WhatWaitsIsBoundedByTheRing) {
     }
     setup({.size = 16, .start = 100});
     rig.driver.write_avail_idx(117);
-    EXPECT_TRUE(look().empty());
+    EXPECT_TRUE(peek().empty());
     EXPECT_EQ(rig.ring.waiting(), 0U) << "nothing will come of it";
 }
 
@@ -239,7 +239,7 @@ TEST_F(HostileRing, Case07_AsFarAheadAsTheRingIsLong) {
         rig.driver.write_descriptor(i, {kBuffers, 64, 0, 0});
         rig.driver.push_head(i);
     }
-    EXPECT_EQ(look().size(), 16U);
+    EXPECT_EQ(peek().size(), 16U);
 }
 
 TEST_F(HostileRing, Case08_AvailIndexGoesBack) {
@@ -256,7 +256,7 @@ TEST_F(HostileRing, Case09_AvailIndexWraps) {
         rig.driver.offer({{kBuffers + i * 64, 64, false}});
     rig.driver.publish();
     EXPECT_EQ(rig.driver.avail_idx(), 6);
-    const auto chains = look();
+    const auto chains = peek();
     ASSERT_EQ(chains.size(), 12U);
     EXPECT_EQ(ledger.twice(), 0U);
     for (uint32_t i = 0; i < 12; ++i)
@@ -268,7 +268,7 @@ TEST_F(HostileRing, Case09_AvailIndexWraps) {
 TEST_F(HostileRing, Case10_SameHeadTwiceInFlight) {
     push({{kBuffers, 64, 0, 0}});
     rig.driver.push_head(0);
-    const auto chains = look();
+    const auto chains = peek();
     ASSERT_EQ(chains.size(), 2U);
     EXPECT_TRUE(chains[0].good);
     EXPECT_TRUE(chains[1].good);
@@ -359,7 +359,7 @@ TEST_F(HostileRing, Case19_TableOverlapsTheUsedRing) {
     const Iova used = rig.driver.layout().used;
     push({{used + 4, 16, kDescIndirect, 0}});
     for (int round = 0; round < 100; ++round) {
-        const auto chains = look();
+        const auto chains = peek();
         if (chains.empty()) {
             ASSERT_TRUE(rig.ring.miss());
             rig.ring.deny(*rig.ring.miss());
@@ -475,7 +475,7 @@ TEST_F(HostileRing, Case26_SegmentsRunOutBehindOtherChains) {
     }
     // Each is legal: whatever a burst can hold of them, all of them get through.
     for (uint16_t served = 0; served < 3;) {
-        const auto chains = look();
+        const auto chains = peek();
         ASSERT_FALSE(chains.empty());
         for (const ring::Chain& chain : chains)
             EXPECT_TRUE(chain.good && chain.readable().size() == 200);
@@ -514,7 +514,7 @@ TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     driver.offer({{0x8000, 64, false}});
     driver.offer({{Iova{1} << 60, 64, true}});  // translated, never touched
     driver.publish();
-    const auto chains = look();
+    const auto chains = peek();
     ASSERT_EQ(chains.size(), 2U);
     EXPECT_TRUE(chains[0].good);
     EXPECT_TRUE(chains[1].good);
@@ -528,7 +528,7 @@ TEST_F(HostileRing, Case31_UnmappedAddress) {
 
 TEST_F(HostileRing, Case31_MappedWhileTheChainWaits) {
     push({{kNowhere, 64, 0, 0}});
-    EXPECT_TRUE(look().empty());
+    EXPECT_TRUE(peek().empty());
     EXPECT_EQ(rig.ring.miss(), kNowhere);
     rig.memory.add_bytes(kNowhere, 64);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -538,17 +538,17 @@ TEST_F(HostileRing, Case31_MappedWhileTheChainWaits) {
 
 TEST_F(HostileRing, Case31_ADenialIsForgottenWithTheTable) {
     push({{kNowhere, 64, 0, 0}});
-    EXPECT_TRUE(look().empty());
+    EXPECT_TRUE(peek().empty());
     rig.ring.deny(kNowhere);
     ASSERT_EQ(rig.reload(), LoadError::none);
-    EXPECT_TRUE(look().empty());
+    EXPECT_TRUE(peek().empty());
     EXPECT_EQ(rig.ring.miss(), kNowhere);
 }
 
 TEST_F(HostileRing, Case31_ChainsBeforeTheUnmappedOneAreServed) {
     push({{kBuffers, 64, 0, 0}, {kNowhere, 64, 0, 0}});
     rig.driver.push_head(1);
-    EXPECT_EQ(look().size(), 1U);
+    EXPECT_EQ(peek().size(), 1U);
     EXPECT_EQ(rig.ring.miss(), kNowhere);
 }
 
@@ -627,8 +627,8 @@ TEST_F(HostileRing, Case146_CallsAreBounded) {
     for (uint16_t i = 0; i < 64; ++i)
         rig.driver.push_head(0);
     size_t done = 0;
-    for (int looks = 0; looks < 64; ++looks) {
-        const auto chains = look();
+    for (int calls = 0; calls < 64; ++calls) {
+        const auto chains = peek();
         done += chains.size();
         rig.complete(chains.size());
         EXPECT_EQ(rig.ring.peek_more(rig.chains), 0U) << "the call has cost enough";
@@ -640,7 +640,7 @@ TEST_F(HostileRing, Case146_CallsAreBounded) {
     for (uint32_t i = 0; i < kSize; ++i)
         rig.driver.offer({{kBuffers, 4, false}});
     rig.driver.publish();
-    done = look().size();
+    done = peek().size();
     for (size_t more = done; more != 0; done += more) {
         rig.complete(more);
         more = rig.ring.peek_more(rig.chains);
@@ -793,7 +793,7 @@ TEST_F(RacingDriver, Case51_TableRewrittenMidWalk) {
 
 TEST_F(RacingDriver, Case54_UsedRingIsNeverReadBack) {
     push({{kBuffers, 64, 0, 0}});
-    look();
+    peek();
     rig.driver.write_used_idx(12345);
     rig.complete(1);
     EXPECT_EQ(rig.driver.used_idx(), 1);
