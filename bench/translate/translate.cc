@@ -113,11 +113,11 @@ void translate(benchmark::State& state) {
     translator.set(in_use.table());
     for (auto _ : state)
         for (const Iova iova : addresses) {
-            memory::Piece piece;
-            if (translator.translate(iova, kBytes, memory::Access::read, piece) !=
+            memory::Segment segment;
+            if (translator.translate(iova, kBytes, memory::Access::read, segment) !=
                 memory::Fault::none)
                 state.SkipWithError("an address is not mapped");
-            benchmark::DoNotOptimize(piece);
+            benchmark::DoNotOptimize(segment);
         }
     state.SetItemsProcessed(state.iterations() * static_cast<int64_t>(kLookups));
 }

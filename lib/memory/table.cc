@@ -33,14 +33,14 @@ std::byte* Translator::contiguous(Iova iova, uint32_t bytes, Access access) noex
         return nullptr;
     std::byte* start = nullptr;
     for (uint32_t done = 0; done < bytes;) {
-        Piece piece;
-        if (translate(iova + done, bytes - done, access, piece) != Fault::none)
+        Segment segment;
+        if (translate(iova + done, bytes - done, access, segment) != Fault::none)
             return nullptr;
         if (start == nullptr)
-            start = piece.host;
-        else if (piece.host != start + done)
+            start = segment.host;
+        else if (segment.host != start + done)
             return nullptr;
-        done += piece.bytes;
+        done += segment.bytes;
     }
     return start;
 }

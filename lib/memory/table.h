@@ -7,8 +7,8 @@
 // 2 MiB pages without --single-file-segments brings.
 //
 // What a hostile driver could try: addresses that wrap, that end one byte behind a region, that lie
-// in a region of the wrong permission. A piece never reaches beyond its region, whatever length is
-// asked, and permission is checked on every one.
+// in a region of the wrong permission. A segment never reaches beyond its region, whatever length
+// is asked, and permission is checked on every one.
 #pragma once
 
 #include <algorithm>
@@ -58,7 +58,7 @@ enum class Fault : uint8_t {
 };
 
 /// A run of bytes of guest memory that is contiguous for us.
-struct Piece {
+struct Segment {
     std::byte* host = nullptr;
     uint32_t bytes = 0;
 };
@@ -72,9 +72,11 @@ class Translator {
     }
     [[nodiscard]] const Table* table() const noexcept { return table_; }
 
-    /// The first piece of [iova, iova + bytes), bytes > 0: shorter than `bytes` where a region
+    /// The first segment of [iova, iova + bytes), bytes > 0: shorter than `bytes` where a region
     /// ends.
-    [[nodiscard]] Fault translate(Iova iova, uint32_t bytes, Access access, Piece& piece) noexcept {
+    [[nodiscard]] Fault translate(
+        Iova iova, uint32_t bytes, Access access, Segment& segment
+    ) noexcept {
         if (last_ == nullptr || !last_->contains(iova)) {
             last_ = table_ == nullptr ? nullptr : table_->find(iova);
             if (last_ == nullptr)
@@ -82,10 +84,10 @@ class Translator {
         }
         if (!last_->allows(access))
             return Fault::forbidden;
-        piece.host = last_->host + (iova - last_->first);
+        segment.host = last_->host + (iova - last_->first);
         // Compares what is left behind the first byte, for a region may end at 2^64 - 1.
         const uint64_t left = last_->last - iova;
-        piece.bytes = left >= bytes - 1 ? bytes : static_cast<uint32_t>(left) + 1;
+        segment.bytes = left >= bytes - 1 ? bytes : static_cast<uint32_t>(left) + 1;
         return Fault::none;
     }
 

@@ -11,8 +11,8 @@
 
 namespace vduse::ring {
 
-/// A run of guest memory that was translated with the permission that its use needs.
-using Segment = memory::Piece;
+/// Translated with the permission that its use needs.
+using memory::Segment;
 
 /// Segments are in the driver's order, the readable ones first. A chain that is not `good` was
 /// malformed: it has no segments, and is returned to the driver with length 0. No initialisers, for

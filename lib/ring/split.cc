@@ -158,14 +158,14 @@ SplitRing::Walk SplitRing::walk_indirect(
 SplitRing::Walk SplitRing::fetch_indirect(memory::Iova iova, Descriptor& descriptor) noexcept {
     auto* local = reinterpret_cast<std::byte*>(&descriptor);
     for (uint32_t done = 0; done < sizeof descriptor;) {
-        Segment piece;
+        Segment segment;
         const auto left = static_cast<uint32_t>(sizeof descriptor) - done;
         const memory::Fault fault =
-            translator_.translate(iova + done, left, memory::Access::read, piece);
+            translator_.translate(iova + done, left, memory::Access::read, segment);
         if (fault != memory::Fault::none)
             return missed(fault, iova + done);
-        guest::fetch_bytes(local + done, piece.host, piece.bytes);
-        done += piece.bytes;
+        guest::fetch_bytes(local + done, segment.host, segment.bytes);
+        done += segment.bytes;
     }
     return Walk::good;
 }

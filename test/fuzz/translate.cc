@@ -69,19 +69,19 @@ void check_translation(
     uint32_t bytes,
     Access access
 ) {
-    memory::Piece piece;
-    const Fault fault = translator.translate(iova, bytes, access, piece);
+    memory::Segment segment;
+    const Fault fault = translator.translate(iova, bytes, access, segment);
     const Region* region = model_find(regions, iova);
     if (region == nullptr)
         return check(fault == Fault::unmapped, "what nothing maps is unmapped");
     std::byte* const host = model_byte(regions, iova, access);
     if (host == nullptr)
         return check(fault == Fault::forbidden, "permissions hold");
-    check(fault == Fault::none && piece.host == host, "an address leads where its region says");
+    check(fault == Fault::none && segment.host == host, "an address leads where its region says");
     const uint64_t left = region->last - iova;
-    check(piece.bytes >= 1 && piece.bytes <= bytes, "a piece is of what was asked for");
-    check(piece.bytes - 1 <= left, "a piece ends with its region at the latest");
-    check(piece.bytes == bytes || piece.bytes - 1 == left, "and not before");
+    check(segment.bytes >= 1 && segment.bytes <= bytes, "a segment is of what was asked for");
+    check(segment.bytes - 1 <= left, "a segment ends with its region at the latest");
+    check(segment.bytes == bytes || segment.bytes - 1 == left, "and not before");
 }
 
 void check_contiguous(

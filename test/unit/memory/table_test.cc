@@ -14,8 +14,8 @@ namespace {
 using memory::Access;
 using memory::Fault;
 using memory::Iova;
-using memory::Piece;
 using memory::Region;
+using memory::Segment;
 using memory::Table;
 using memory::Translator;
 
@@ -35,14 +35,14 @@ class TableTest : public testing::Test {
     }
     /// Translates and expects `bytes` at `address`.
     void expect(Iova iova, uint32_t bytes, uintptr_t address, uint32_t piece_bytes) {
-        Piece piece;
-        ASSERT_EQ(translator_.translate(iova, bytes, Access::read, piece), Fault::none);
-        EXPECT_EQ(piece.host, host(address));
-        EXPECT_EQ(piece.bytes, piece_bytes);
+        Segment segment;
+        ASSERT_EQ(translator_.translate(iova, bytes, Access::read, segment), Fault::none);
+        EXPECT_EQ(segment.host, host(address));
+        EXPECT_EQ(segment.bytes, piece_bytes);
     }
     Fault fault(Iova iova, uint32_t bytes, Access access = Access::read) {
-        Piece piece;
-        return translator_.translate(iova, bytes, access, piece);
+        Segment segment;
+        return translator_.translate(iova, bytes, access, segment);
     }
 
     HeapPlacer placer_;
