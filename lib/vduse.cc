@@ -176,9 +176,9 @@ QueuePair Device::queue_pair(uint16_t number) const noexcept {
 }
 
 uint16_t QueuePair::from_guest(
-    rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
+    rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options
 ) const noexcept {
-    return from_guest_->from_guest(pool, frames, wishes);
+    return from_guest_->from_guest(pool, frames, options);
 }
 
 uint16_t QueuePair::to_guest(std::span<rte_mbuf* const> frames) const noexcept {

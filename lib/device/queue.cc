@@ -11,13 +11,13 @@
 namespace vduse::device {
 
 uint16_t Queue::from_guest(
-    rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
+    rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options
 ) noexcept {
     const sched::Entered entered(gate);
     if (!entered)
         return 0;
     const net::FromGuestRules burst{
-        std::min(rules.longest, wishes.longest), wishes.linear, wishes.port};
+        std::min(rules.longest, options.longest), options.linear, options.port};
     const uint16_t count = net::from_guest(ring, pool, burst, frames, counters);
     finish_burst();
     return count;

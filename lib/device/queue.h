@@ -56,7 +56,7 @@ struct alignas(64) Queue {
 
     /// Data threads, of a from_guest queue.
     uint16_t from_guest(
-        rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes
+        rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options
     ) noexcept;
     bool arm() noexcept;
     void disarm() noexcept;

@@ -90,7 +90,7 @@ uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
 uint16_t poll(
     const RxQueue& queue,
     uint16_t pair,
-    const FromGuest& wishes,
+    const RxOptions& options,
     std::span<rte_mbuf*> frames,
     QueueCounters& counters
 ) noexcept {
@@ -104,7 +104,7 @@ uint16_t poll(
     const uint16_t got =
         in_parts(static_cast<uint16_t>(frames.size()), [&](uint16_t first, uint16_t part) noexcept {
             return port.queue_pairs[pair].from_guest(
-                queue.pool, frames.subspan(first, part), wishes
+                queue.pool, frames.subspan(first, part), options
             );
         });
     const Traffic after = port.queue_pairs[pair].from_guest_traffic();
@@ -121,7 +121,7 @@ uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     Port& port = *queue.port;
     if (!queue.running.load(std::memory_order_relaxed))
         return 0;
-    const FromGuest wishes{
+    const RxOptions options{
         port.number,
         port.longest.load(std::memory_order_relaxed),
         !port.scatter.load(std::memory_order_relaxed)};
@@ -133,7 +133,7 @@ uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     uint16_t pair = queue.next;
     do {
         got = static_cast<uint16_t>(
-            got + poll(queue, pair, wishes, std::span(frames + got, frames + count), counters)
+            got + poll(queue, pair, options, std::span(frames + got, frames + count), counters)
         );
         pair = pair_after(queue, pair);
     } while (pair != queue.next && got < count);

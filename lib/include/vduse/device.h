@@ -60,7 +60,7 @@ class QueuePair {
   public:
     /// Data threads: up to `frames.size()` frames that the driver sent, in mbufs of `pool`.
     [[nodiscard]] uint16_t from_guest(
-        rte_mempool* pool, std::span<rte_mbuf*> frames, const FromGuest& wishes = FromGuest()
+        rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options = RxOptions()
     ) const noexcept;
     /// Data threads: frames for the driver. Takes the first of them, as many as it returns; the
     /// caller keeps the rest, for which there is no room now.

@@ -12,7 +12,7 @@ inline constexpr uint32_t kMaxSpaces = 129;
 inline constexpr uint16_t kMinQueueSize = 2;
 inline constexpr uint16_t kMaxQueueSize = 32768;
 
-/// Frames that one call of `Device::from_guest` or `Device::to_guest` takes.
+/// Frames that one call of `QueuePair::from_guest` or `QueuePair::to_guest` takes.
 inline constexpr uint16_t kMaxBurst = 64;
 
 inline constexpr uint64_t kLeastBounce = uint64_t{1} << 20;

@@ -997,9 +997,9 @@ TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
     plain_start();
     std::array<rte_mbuf*, 1> out;
     // A frame of the driver: its port, or nothing when it was dropped.
-    const auto port_of = [&](uint32_t bytes, const FromGuest& wishes) -> std::optional<uint16_t> {
+    const auto port_of = [&](uint32_t bytes, const RxOptions& options) -> std::optional<uint16_t> {
         offer_from_guest(0, kBuffers, 12 + bytes);
-        if (device->queue_pair(0).from_guest(pool.get(), out, wishes) == 0)
+        if (device->queue_pair(0).from_guest(pool.get(), out, options) == 0)
             return std::nullopt;
         const uint16_t port = out[0]->port;
         rte_pktmbuf_free(out[0]);
