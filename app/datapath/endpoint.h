@@ -61,7 +61,7 @@ struct Endpoint {
     PortLink link;                              ///< of the port
     /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<Counter[]> dropped;
-    std::unique_ptr<rte_spinlock_t[]> turns;  ///< by its queue or pair; none: it has one worker
+    std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by its queue or pair; none: it has one worker
 
     /// It is this device.
     void set_device(Device& its) {

@@ -36,17 +36,17 @@ std::optional<uint16_t> queue_for(const Endpoint& to, uint16_t from_queue) noexc
     return steering.queue_for(from_queue);
 }
 
-/// One worker's turn at a queue or pair of an endpoint that has several workers.
-class Turn {
+/// The lock of a queue or pair of an endpoint that has several workers, for a scope.
+class TxLock {
   public:
-    Turn(Endpoint& endpoint, uint16_t queue) noexcept
-        : lock_(endpoint.turns ? &endpoint.turns[queue] : nullptr) {
+    TxLock(Endpoint& endpoint, uint16_t queue) noexcept
+        : lock_(endpoint.tx_locks ? &endpoint.tx_locks[queue] : nullptr) {
         if (lock_ != nullptr)
             rte_spinlock_lock(lock_);
     }
-    Turn(const Turn&) = delete;
-    Turn& operator=(const Turn&) = delete;
-    ~Turn() {
+    TxLock(const TxLock&) = delete;
+    TxLock& operator=(const TxLock&) = delete;
+    ~TxLock() {
         if (lock_ != nullptr)
             rte_spinlock_unlock(lock_);
     }
@@ -55,7 +55,7 @@ class Turn {
     rte_spinlock_t* lock_;
 };
 
-/// Frees `frames`, which `to` did not take. In the turn of `queue`.
+/// Frees `frames`, which `to` did not take. The lock of `queue` is held.
 void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
     if (frames.empty())
         return;
@@ -67,7 +67,7 @@ void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexce
     const auto takes = queue_for(to, from_queue);
     const uint16_t queue = takes.value_or(0);
     const auto count = static_cast<uint16_t>(frames.size());
-    const Turn turn(to, queue);
+    const TxLock lock(to, queue);
     if (!takes)
         return drop(to, queue, frames);
     const uint16_t taken = to.device != nullptr
@@ -91,7 +91,7 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
     for (rte_mbuf*& frame : frames)
         if (swap_addresses(frame))
             std::swap(frames[kept++], frame);
-    const Turn turn(endpoint, queue);
+    const TxLock lock(endpoint, queue);
     drop(endpoint, queue, frames.subspan(kept));
     return frames.first(kept);
 }

@@ -48,9 +48,9 @@ std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t part, uint16_
 
 /// Lets several workers send to it.
 void share(Endpoint& endpoint) {
-    endpoint.turns = std::make_unique<rte_spinlock_t[]>(endpoint.queues);
+    endpoint.tx_locks = std::make_unique<rte_spinlock_t[]>(endpoint.queues);
     for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
-        rte_spinlock_init(&endpoint.turns[queue]);
+        rte_spinlock_init(&endpoint.tx_locks[queue]);
 }
 
 }  // namespace

@@ -10,7 +10,7 @@
 // Where a device has a group for each pair (groups=per-pair), a patch is cut into as many jobs as
 // both sides have queues in common, each of which may have a worker of its own: job k of n has the
 // queues k, k + n, ... of both sides. Their frames still meet when the driver uses fewer pairs than
-// it has, or while it changes that, so the workers of such a patch take turns at each queue.
+// it has, or while it changes that, so each queue of such a patch has a tx lock.
 //
 // A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.

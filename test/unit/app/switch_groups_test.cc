@@ -88,7 +88,7 @@ TEST_F(SwitchGroups, OneGroupHasOneWorker) {
     ASSERT_TRUE(plan);
     EXPECT_EQ(*plan, "lcore 1, node 0: vd0\nlcore 2, node 0: nothing to do\n");
     EXPECT_EQ(endpoint.lcores, (std::vector<unsigned>{1, 1}));
-    EXPECT_EQ(endpoint.turns, nullptr);
+    EXPECT_EQ(endpoint.tx_locks, nullptr);
 }
 
 // The driver uses one pair for what it receives, but sends on both: the workers meet there.
@@ -98,7 +98,7 @@ TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
     qemu_start();
     ASSERT_EQ(command(4, {4, 0, 1, 0}), 0U);
     ASSERT_TRUE(the_switch.start(pool.get()));
-    rte_spinlock_lock(&endpoint.turns[0]);
+    rte_spinlock_lock(&endpoint.tx_locks[0]);
     offer_to_guest(0, 8);
     for (int i = 0; i < 4; ++i)
         for (uint16_t pair = 0; pair < 2; ++pair)
@@ -108,7 +108,7 @@ TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
         std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     EXPECT_EQ(ring(0).used_idx(), 0);
-    rte_spinlock_unlock(&endpoint.turns[0]);
+    rte_spinlock_unlock(&endpoint.tx_locks[0]);
     EXPECT_EQ(returned(0, 8), 8U);
     EXPECT_EQ(endpoint.dropped[0].read() + endpoint.dropped[1].read(), 0U);
 }
