@@ -174,7 +174,7 @@ Result<void> Service::connect() {
     for (const BridgeOption& option : options_.bridges)
         if (auto done = make_bridge(option); !done)
             return done;
-    auto plan = switch_->place();
+    auto plan = switch_->assign_workers();
     if (!plan)
         return plan.error();
     print(*plan);

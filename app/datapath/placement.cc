@@ -19,7 +19,7 @@ size_t idlest(std::span<const Seat> seats, std::span<const size_t> load, int nod
 
 }  // namespace
 
-Result<std::vector<size_t>> place(std::span<const Job> jobs, std::span<const Seat> seats) {
+Result<std::vector<size_t>> assign_workers(std::span<const Job> jobs, std::span<const Seat> seats) {
     std::vector<size_t> places(jobs.size());
     std::vector<size_t> load(seats.size());
     for (size_t i = 0; i < jobs.size(); ++i) {

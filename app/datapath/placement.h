@@ -33,7 +33,7 @@ struct Seat {
 
 /// For each job the position of its worker in `seats`, of which there is at least one. The error is
 /// a line for a person: a job wants an lcore that is no worker.
-Result<std::vector<size_t>> place(std::span<const Job> jobs, std::span<const Seat> seats);
+Result<std::vector<size_t>> assign_workers(std::span<const Job> jobs, std::span<const Seat> seats);
 
 /// One line for each worker: "lcore 2, node 0: vd0 pairs 0-1, net_tap0", or "nothing to do".
 std::string describe(

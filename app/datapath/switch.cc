@@ -259,7 +259,7 @@ void Switch::join(Bridge& bridge, std::span<Endpoint* const> members) {
     duty.job.what = bridge.name() + " of " + duty.job.what;
 }
 
-Result<std::string> Switch::place() {
+Result<std::string> Switch::assign_workers() {
     std::vector<Job> jobs;
     for (const Duty& duty : duties_) {
         if (!duty.trouble.empty())
@@ -269,7 +269,7 @@ Result<std::string> Switch::place() {
     std::vector<Seat> seats;
     for (const auto& worker : workers_)
         seats.push_back({worker->lcore, static_cast<int>(rte_lcore_to_socket_id(worker->lcore))});
-    const auto places = app::place(jobs, seats);
+    const auto places = app::assign_workers(jobs, seats);
     if (!places)
         return places.error();
     for (size_t i = 0; i < duties_.size(); ++i)

@@ -55,7 +55,7 @@ class Switch {
     Switch& operator=(const Switch&) = delete;
     ~Switch();
 
-    /// These three before `place`.
+    /// These three before `assign_workers`.
     void patch(Endpoint& a, Endpoint& b);
     void reflect(Endpoint& endpoint);
     /// `members` in the order that `bridge` has them in; both live as long as this object.
@@ -63,7 +63,7 @@ class Switch {
 
     /// Gives each job a worker lcore (placement.h) and writes it into the endpoints. The plan, for
     /// people.
-    Result<std::string> place();
+    Result<std::string> assign_workers();
 
     /// Frames from guests are built in mbufs of `pool`. Workers without work for `idle` sleep; 0:
     /// they never do. Says on stderr who cannot: the ports must have been started.

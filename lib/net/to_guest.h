@@ -57,7 +57,7 @@ inline std::optional<Drop> check_to_guest(const rte_mbuf* frame, const QueueRule
 }
 
 /// Writes header and frame into chains[0..count), which have room for both; sets `lengths`.
-inline void place(
+inline void write_frame(
     const rte_mbuf* frame, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
 ) noexcept {
     NetHeader header{};
@@ -81,7 +81,7 @@ inline void place(
 }
 
 /// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
-inline uint32_t place_simple(const rte_mbuf* frame, const ring::Segment& segment) noexcept {
+inline uint32_t write_simple_frame(const rte_mbuf* frame, const ring::Segment& segment) noexcept {
     // A constant: put together on the stack, it would be loaded in wider pieces than it was stored
     // in, which stalls (13 cycles a frame).
     static constexpr NetHeader kHeader = {0, 0, 0, 0, 0, 0, 1};
@@ -200,7 +200,7 @@ struct Window {
             gathered = gather(unused(), need, mergeable);
         const auto [count, fits] = gathered;
         if (fits) {
-            place(frame, unused().first(count), std::span(lengths).subspan(used, count));
+            write_frame(frame, unused().first(count), std::span(lengths).subspan(used, count));
             use(count);
             return Put::placed;
         }
@@ -241,7 +241,7 @@ uint16_t to_guest(
         }
         if (window.used < window.seen && detail::is_simple(*frame, window.chains[window.used])) {
             window.lengths[window.used] =
-                detail::place_simple(frame, window.chains[window.used].writable()[0]);
+                detail::write_simple_frame(frame, window.chains[window.used].writable()[0]);
             window.use(1);
         } else if (const auto put = window.put(frame, rules.mergeable, counters);
                    put != detail::Put::placed) {

@@ -13,7 +13,7 @@ using Places = std::vector<size_t>;
 constexpr std::array<Seat, 4> kTwoNodes = {{{2, 0}, {3, 0}, {10, 1}, {11, 1}}};
 
 Places placed(std::vector<Job> jobs, std::span<const Seat> seats = kTwoNodes) {
-    const auto places = place(jobs, seats);
+    const auto places = assign_workers(jobs, seats);
     EXPECT_TRUE(places);
     return places ? *places : Places{};
 }
@@ -38,7 +38,7 @@ TEST(Plan, AsAskedForAndTheOthersRoundIt) {
 
 TEST(Plan, AnLcoreThatIsNoWorker) {
     const std::array<Job, 2> jobs = {{{"a"}, {"b", -1, 1U}}};
-    const auto places = place(jobs, kTwoNodes);
+    const auto places = assign_workers(jobs, kTwoNodes);
     ASSERT_FALSE(places);
     EXPECT_NE(places.error().what.find("lcore 1 is no worker"), std::string::npos);
 }

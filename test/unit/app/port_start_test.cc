@@ -267,7 +267,7 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
 
     Switch the_switch;
     the_switch.reflect(*ports.front());
-    ASSERT_TRUE(the_switch.place());
+    ASSERT_TRUE(the_switch.assign_workers());
     // A worker with such a port may sleep.
     testing::internal::CaptureStderr();
     ASSERT_TRUE(the_switch.start(pool.get(), std::chrono::microseconds(1)));

@@ -66,7 +66,7 @@ class SwitchGroups : public SessionTest {
 
 TEST_F(SwitchGroups, EachHasAWorkerOfItsOwn) {
     reflect(Groups::per_pair);
-    const auto plan = the_switch.place();
+    const auto plan = the_switch.assign_workers();
     ASSERT_TRUE(plan);
     EXPECT_EQ(*plan, "lcore 1, node 0: vd0 pair 0\nlcore 2, node 0: vd0 pair 1\n");
     EXPECT_EQ(endpoint.lcores, (std::vector<unsigned>{1, 2}));
@@ -84,7 +84,7 @@ TEST_F(SwitchGroups, EachHasAWorkerOfItsOwn) {
 
 TEST_F(SwitchGroups, OneGroupHasOneWorker) {
     reflect(Groups::together);
-    const auto plan = the_switch.place();
+    const auto plan = the_switch.assign_workers();
     ASSERT_TRUE(plan);
     EXPECT_EQ(*plan, "lcore 1, node 0: vd0\nlcore 2, node 0: nothing to do\n");
     EXPECT_EQ(endpoint.lcores, (std::vector<unsigned>{1, 1}));
@@ -94,7 +94,7 @@ TEST_F(SwitchGroups, OneGroupHasOneWorker) {
 // The driver uses one pair for what it receives, but sends on both: the workers meet there.
 TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
     reflect(Groups::per_pair);
-    ASSERT_TRUE(the_switch.place());
+    ASSERT_TRUE(the_switch.assign_workers());
     qemu_start();
     ASSERT_EQ(command(4, {4, 0, 1, 0}), 0U);
     ASSERT_TRUE(the_switch.start(pool.get()));
@@ -116,7 +116,7 @@ TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
 TEST_F(SwitchGroups, OnTheLcoresThatWereAskedFor) {
     endpoint.group_lcores = {{0, 2}, {1, 2}};
     reflect(Groups::per_pair);
-    const auto plan = the_switch.place();
+    const auto plan = the_switch.assign_workers();
     ASSERT_TRUE(plan);
     EXPECT_EQ(*plan, "lcore 1, node 0: nothing to do\nlcore 2, node 0: vd0 pair 0; vd0 pair 1\n");
 }
@@ -131,7 +131,7 @@ TEST_F(SwitchGroups, WhatOneWorkerMustServeIsAskedForOnTwo) {
     endpoint.group_lcores = {{0, 1}, {1, 2}};
     Switch other;
     other.patch(endpoint, port);
-    const auto plan = other.place();
+    const auto plan = other.assign_workers();
     ASSERT_FALSE(plan);
     EXPECT_NE(plan.error().what.find("lcores 1 and 2"), std::string::npos) << plan.error().what;
 }

@@ -102,7 +102,7 @@ class SwitchTest : public testing::Test {
         rte_mempool_free(pool);
     }
     void start() {
-        ASSERT_TRUE(the_switch.place());
+        ASSERT_TRUE(the_switch.assign_workers());
         ASSERT_TRUE(the_switch.start(pool));
     }
 
