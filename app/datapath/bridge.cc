@@ -45,19 +45,19 @@ MacAddress address(const rte_ether_addr& bytes) {
 Result<std::unique_ptr<Bridge>> Bridge::create(
     const std::string& name, std::span<const BridgeMember> members, uint64_t lifetime
 ) {
-    auto stations = Stations::create(name, Stations::kCapacity, members.size(), lifetime);
-    if (!stations)
-        return stations.error();
-    return std::unique_ptr<Bridge>(new Bridge(name, members, std::move(*stations)));
+    auto mac_table = MacTable::create(name, MacTable::kCapacity, members.size(), lifetime);
+    if (!mac_table)
+        return mac_table.error();
+    return std::unique_ptr<Bridge>(new Bridge(name, members, std::move(*mac_table)));
 }
 
 Bridge::Bridge(
-    std::string name, std::span<const BridgeMember> members, std::unique_ptr<Stations> stations
+    std::string name, std::span<const BridgeMember> members, std::unique_ptr<MacTable> mac_table
 )
     : name_(std::move(name)),
       members_(members.begin(), members.end()),
       outputs_(members.size()),
-      stations_(std::move(stations)) {
+      mac_table_(std::move(mac_table)) {
     for (size_t i = 0; i < members_.size(); ++i) {
         all_ |= bit(i);
         if (members_[i].device)
@@ -91,13 +91,13 @@ bool Bridge::belongs_to_another(const MacAddress& source, unsigned from) const n
 }
 
 void Bridge::learn(const MacAddress& source, unsigned from, uint64_t now) noexcept {
-    if (stations_->refresh(source, from, now))
+    if (mac_table_->refresh(source, from, now))
         return;
     if (belongs_to_another(source, from)) {
         counters_.not_own.add(1);
         return;
     }
-    const Learned learned = stations_->learn(source, from, now);
+    const Learned learned = mac_table_->learn(source, from, now);
     counters_.moved.add(learned == Learned::moved ? 1 : 0);
     counters_.not_learned.add(learned == Learned::full ? 1 : 0);
 }
@@ -120,7 +120,7 @@ uint64_t Bridge::targets(unsigned from, const rte_mbuf* frame, uint64_t now) noe
     }
     learn(address(header->src_addr), from, now);
 
-    const auto member = stations_->find(address(header->dst_addr), now);
+    const auto member = mac_table_->find(address(header->dst_addr), now);
     if (!member) {
         counters_.flooded.add(1);
         return all_ & ~bit(from);

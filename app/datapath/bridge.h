@@ -18,7 +18,7 @@
 // source goes where it should, but nothing is learned from it: else a guest could draw its
 // neighbour's frames, or a loop behind a port could. Members that have the same one (a bond in a
 // guest, a migration on this host) may all use it. It is looked at only when an address would be
-// learned or would move, so known stations pay nothing.
+// learned or would move, so known addresses pay nothing.
 //
 // A device only reads what it is sent and is done with it at once, so its copy of a frame is the
 // same mbuf with one more reference. A port's driver may keep an mbuf and may write into it, so
@@ -67,7 +67,7 @@ struct BridgeMember {
 struct BridgeCounters {
     Counter flooded;      ///< frames that went to more than their own member, or would have
     Counter returned;     ///< frames for the member that they came from: dropped
-    Counter moved;        ///< stations heard on another member than before
+    Counter moved;        ///< addresses heard on another member than before
     Counter not_learned;  ///< frames whose source found no room in the table
     Counter too_short;    ///< no Ethernet header
     Counter too_long;     ///< copies not sent to a port because of its MTU
@@ -98,11 +98,11 @@ class Bridge {
         return {outputs_[member].frames.data(), outputs_[member].count};
     }
     /// A little of the ageing.
-    void sweep(uint64_t now) noexcept { stations_->sweep(now); }
+    void sweep(uint64_t now) noexcept { mac_table_->sweep(now); }
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
     [[nodiscard]] const BridgeCounters& counters() const noexcept { return counters_; }
-    [[nodiscard]] uint64_t stations() const noexcept { return stations_->size(); }
+    [[nodiscard]] uint64_t stations() const noexcept { return mac_table_->size(); }
 
   private:
     struct Output {
@@ -112,7 +112,7 @@ class Bridge {
         void add(rte_mbuf* frame) noexcept { frames[count++] = frame; }
     };
     Bridge(
-        std::string name, std::span<const BridgeMember> members, std::unique_ptr<Stations> stations
+        std::string name, std::span<const BridgeMember> members, std::unique_ptr<MacTable> mac_table
     );
     void learn(const MacAddress& source, unsigned from, uint64_t now) noexcept;
     [[nodiscard]] bool belongs_to_another(const MacAddress& source, unsigned from) const noexcept;
@@ -126,7 +126,7 @@ class Bridge {
     uint64_t all_ = 0;
     std::vector<uint8_t> order_;
     std::vector<Output> outputs_;
-    std::unique_ptr<Stations> stations_;
+    std::unique_ptr<MacTable> mac_table_;
     BridgeCounters counters_;
 };
 

@@ -19,12 +19,12 @@
 namespace vduse::app {
 namespace {
 
-/// How often a bridge looks for old stations, a few at a time: all of them about four times a
+/// How often a bridge looks for old addresses, a few at a time: all of them about four times a
 /// second.
 constexpr unsigned kSweepsPerSecond = 1000;
 
 /// How long a worker with a bridge sleeps at most. The sweeps that it misses follow at once: nobody
-/// notices that old stations, whom nobody finds any more, go later.
+/// notices that old entries, which are never found, go later.
 constexpr int kNapMs = 100;
 constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 1000;
 

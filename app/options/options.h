@@ -46,7 +46,7 @@ inline constexpr size_t kMaxBridgeMembers = 64;
 
 struct BridgeOption {
     std::vector<EndpointOption> members;
-    uint32_t age_seconds = 300;  ///< after which a silent station is forgotten
+    uint32_t age_seconds = 300;  ///< after which a silent address is forgotten
 };
 
 struct Options {

@@ -1,4 +1,4 @@
-// Bridge and Stations: where frames go, what is learned and forgotten, and who owns the copies.
+// Bridge and MacTable: where frames go, what is learned and forgotten, and who owns the copies.
 #include "app/datapath/bridge.h"
 
 #include <gtest/gtest.h>
@@ -40,104 +40,104 @@ MacAddress numbered(uint32_t number) {
     return mac;
 }
 
-std::unique_ptr<Stations> make_stations(uint32_t capacity, size_t members) {
-    auto made = Stations::create(unique_name(), capacity, members, kLifetime);
+std::unique_ptr<MacTable> make_table(uint32_t capacity, size_t members) {
+    auto made = MacTable::create(unique_name(), capacity, members, kLifetime);
     EXPECT_TRUE(made);
     return std::move(*made);
 }
 
 /// Sweeps the whole table.
-void sweep_all(Stations& stations, uint32_t capacity, uint64_t now) {
-    for (uint32_t i = 0; i <= capacity / Stations::kSweep; ++i)
-        stations.sweep(now);
+void sweep_all(MacTable& table, uint32_t capacity, uint64_t now) {
+    for (uint32_t i = 0; i <= capacity / MacTable::kSweep; ++i)
+        table.sweep(now);
 }
 
-TEST(Stations, LearnsAndFinds) {
-    const auto stations = make_stations(64, 2);
-    EXPECT_FALSE(stations->find(kA, 0));
-    EXPECT_EQ(stations->learn(kA, 1, 0), Learned::added);
-    EXPECT_EQ(stations->learn(kA, 1, 5), Learned::known);
-    EXPECT_EQ(stations->find(kA, 5), 1U);
-    EXPECT_FALSE(stations->find(kB, 5));
-    EXPECT_EQ(stations->size(), 1U);
+TEST(MacTable, LearnsAndFinds) {
+    const auto table = make_table(64, 2);
+    EXPECT_FALSE(table->find(kA, 0));
+    EXPECT_EQ(table->learn(kA, 1, 0), Learned::added);
+    EXPECT_EQ(table->learn(kA, 1, 5), Learned::known);
+    EXPECT_EQ(table->find(kA, 5), 1U);
+    EXPECT_FALSE(table->find(kB, 5));
+    EXPECT_EQ(table->size(), 1U);
 }
 
-TEST(Stations, AStationThatMovesIsFoundAtItsNewPlace) {
-    const auto stations = make_stations(64, 3);
-    stations->learn(kA, 0, 0);
-    EXPECT_EQ(stations->learn(kA, 2, 1), Learned::moved);
-    EXPECT_EQ(stations->find(kA, 1), 2U);
-    EXPECT_EQ(stations->size(), 1U);
+TEST(MacTable, AnAddressThatMovesIsFoundOnItsNewMember) {
+    const auto table = make_table(64, 3);
+    table->learn(kA, 0, 0);
+    EXPECT_EQ(table->learn(kA, 2, 1), Learned::moved);
+    EXPECT_EQ(table->find(kA, 1), 2U);
+    EXPECT_EQ(table->size(), 1U);
 }
 
-TEST(Stations, OnlyWhatIsKnownToBeThereIsRefreshed) {
-    const auto stations = make_stations(64, 2);
-    EXPECT_FALSE(stations->refresh(kA, 0, 0));
-    EXPECT_EQ(stations->size(), 0U);
-    stations->learn(kA, 0, 0);
-    EXPECT_FALSE(stations->refresh(kA, 1, 5));
-    EXPECT_EQ(stations->find(kA, 5), 0U);
-    EXPECT_TRUE(stations->refresh(kA, 0, kLifetime));
-    EXPECT_EQ(stations->find(kA, 2 * kLifetime), 0U);
-    EXPECT_FALSE(stations->refresh(kA, 0, 2 * kLifetime + 1)) << "it is a new one";
-    EXPECT_FALSE(stations->find(kA, 2 * kLifetime + 1));
+TEST(MacTable, OnlyWhatIsKnownToBeThereIsRefreshed) {
+    const auto table = make_table(64, 2);
+    EXPECT_FALSE(table->refresh(kA, 0, 0));
+    EXPECT_EQ(table->size(), 0U);
+    table->learn(kA, 0, 0);
+    EXPECT_FALSE(table->refresh(kA, 1, 5));
+    EXPECT_EQ(table->find(kA, 5), 0U);
+    EXPECT_TRUE(table->refresh(kA, 0, kLifetime));
+    EXPECT_EQ(table->find(kA, 2 * kLifetime), 0U);
+    EXPECT_FALSE(table->refresh(kA, 0, 2 * kLifetime + 1)) << "it is a new one";
+    EXPECT_FALSE(table->find(kA, 2 * kLifetime + 1));
 }
 
-TEST(Stations, MulticastAndZeroAreNeverLearned) {
-    const auto stations = make_stations(64, 2);
+TEST(MacTable, MulticastAndZeroAreNeverLearned) {
+    const auto table = make_table(64, 2);
     for (const MacAddress& mac : {kBroadcast, kMulticast, MacAddress{}}) {
-        EXPECT_EQ(stations->learn(mac, 0, 0), Learned::no_source);
-        EXPECT_FALSE(stations->find(mac, 0));
+        EXPECT_EQ(table->learn(mac, 0, 0), Learned::no_source);
+        EXPECT_FALSE(table->find(mac, 0));
     }
-    EXPECT_EQ(stations->size(), 0U);
+    EXPECT_EQ(table->size(), 0U);
 }
 
-TEST(Stations, SilentStationsAreUnknownAtOnceAndSweptLater) {
-    constexpr uint32_t kSlots = 256;
-    const auto stations = make_stations(kSlots, 2);
-    stations->learn(kA, 0, 0);
-    stations->learn(kB, 1, 0);
-    stations->learn(kB, 1, 500);  // heard again
-    EXPECT_EQ(stations->find(kA, kLifetime), 0U);
-    EXPECT_FALSE(stations->find(kA, kLifetime + 1));
-    EXPECT_EQ(stations->size(), 2U);
-    sweep_all(*stations, kSlots, kLifetime + 1);
-    EXPECT_EQ(stations->size(), 1U);
-    EXPECT_EQ(stations->find(kB, kLifetime + 1), 1U);
-    EXPECT_EQ(stations->learn(kA, 1, kLifetime + 2), Learned::added);
-    EXPECT_EQ(stations->find(kA, kLifetime + 2), 1U);
+TEST(MacTable, SilentAddressesAreUnknownAtOnceAndSweptLater) {
+    constexpr uint32_t kEntries = 256;
+    const auto table = make_table(kEntries, 2);
+    table->learn(kA, 0, 0);
+    table->learn(kB, 1, 0);
+    table->learn(kB, 1, 500);  // heard again
+    EXPECT_EQ(table->find(kA, kLifetime), 0U);
+    EXPECT_FALSE(table->find(kA, kLifetime + 1));
+    EXPECT_EQ(table->size(), 2U);
+    sweep_all(*table, kEntries, kLifetime + 1);
+    EXPECT_EQ(table->size(), 1U);
+    EXPECT_EQ(table->find(kB, kLifetime + 1), 1U);
+    EXPECT_EQ(table->learn(kA, 1, kLifetime + 2), Learned::added);
+    EXPECT_EQ(table->find(kA, kLifetime + 2), 1U);
 }
 
-TEST(Stations, AnOldStationElsewhereHasNotMovedButIsNew) {
-    const auto stations = make_stations(64, 2);
-    stations->learn(kA, 0, 0);
-    EXPECT_EQ(stations->learn(kA, 1, kLifetime + 1), Learned::added);
-    EXPECT_EQ(stations->find(kA, kLifetime + 1), 1U);
+TEST(MacTable, AnOldAddressElsewhereHasNotMovedButIsNew) {
+    const auto table = make_table(64, 2);
+    table->learn(kA, 0, 0);
+    EXPECT_EQ(table->learn(kA, 1, kLifetime + 1), Learned::added);
+    EXPECT_EQ(table->find(kA, kLifetime + 1), 1U);
 }
 
-TEST(Stations, AMemberFillsItsShareAndNoMore) {
-    constexpr uint32_t kSlots = 256;
-    const auto stations = make_stations(kSlots, 2);
+TEST(MacTable, AMemberFillsItsShareAndNoMore) {
+    constexpr uint32_t kEntries = 256;
+    const auto table = make_table(kEntries, 2);
     uint32_t added = 0;
-    for (uint32_t i = 0; i < 2 * kSlots; ++i)
-        added += stations->learn(numbered(i), 0, 0) == Learned::added ? 1 : 0;
-    EXPECT_EQ(added, kSlots / 2);
-    EXPECT_EQ(stations->learn(kC, 0, 0), Learned::full);
-    EXPECT_FALSE(stations->find(kC, 0));
-    EXPECT_EQ(stations->learn(kC, 1, 0), Learned::added);  // the other one has room
+    for (uint32_t i = 0; i < 2 * kEntries; ++i)
+        added += table->learn(numbered(i), 0, 0) == Learned::added ? 1 : 0;
+    EXPECT_EQ(added, kEntries / 2);
+    EXPECT_EQ(table->learn(kC, 0, 0), Learned::full);
+    EXPECT_FALSE(table->find(kC, 0));
+    EXPECT_EQ(table->learn(kC, 1, 0), Learned::added);  // the other one has room
 
-    sweep_all(*stations, kSlots, kLifetime + 1);
-    EXPECT_EQ(stations->size(), 0U);
-    EXPECT_EQ(stations->learn(kB, 0, kLifetime + 1), Learned::added);
+    sweep_all(*table, kEntries, kLifetime + 1);
+    EXPECT_EQ(table->size(), 0U);
+    EXPECT_EQ(table->learn(kB, 0, kLifetime + 1), Learned::added);
 }
 
-TEST(Stations, RoomIsKeptTrackOfWhenStationsMove) {
-    const auto stations = make_stations(64, 2);
+TEST(MacTable, RoomIsKeptTrackOfWhenAddressesMove) {
+    const auto table = make_table(64, 2);
     for (uint32_t i = 0; i < 32; ++i)
-        stations->learn(numbered(i), 0, 0);
-    ASSERT_EQ(stations->learn(numbered(32), 0, 0), Learned::full);
-    stations->learn(numbered(0), 1, 0);
-    EXPECT_EQ(stations->learn(numbered(32), 0, 0), Learned::added);
+        table->learn(numbered(i), 0, 0);
+    ASSERT_EQ(table->learn(numbered(32), 0, 0), Learned::full);
+    table->learn(numbered(0), 1, 0);
+    EXPECT_EQ(table->learn(numbered(32), 0, 0), Learned::added);
 }
 
 // Members 0 and 2 are ports, 1 and 3 devices; port 2 has the smaller MTU.
@@ -363,17 +363,17 @@ TEST_F(BridgeTest, WhatOnlyAGuestSaysIsItsOwnIsNotKeptFromPorts) {
     EXPECT_EQ(bridge->counters().moved.read(), 2U);
 }
 
-TEST_F(BridgeTest, SilentStationsAreFloodedToAgain) {
+TEST_F(BridgeTest, SilentAddressesAreFloodedToAgain) {
     receive(0, kBroadcast, kA);
     now = kLifetime + 1;
     EXPECT_EQ(receive(1, kA, kB), (Members{0, 2, 3}));
-    for (uint32_t i = 0; i <= Stations::kCapacity / Stations::kSweep; ++i)
+    for (uint32_t i = 0; i <= MacTable::kCapacity / MacTable::kSweep; ++i)
         bridge->sweep(now);
     EXPECT_EQ(bridge->stations(), 1U);
 }
 
 TEST_F(BridgeTest, SourcesWithoutRoomAreCounted) {
-    constexpr uint32_t kShare = Stations::kCapacity / 4;
+    constexpr uint32_t kShare = MacTable::kCapacity / 4;
     for (uint32_t i = 0; i < kShare; ++i)
         receive(1, kBroadcast, numbered(i));
     EXPECT_EQ(bridge->counters().not_learned.read(), 0U);

@@ -107,7 +107,7 @@ struct Guest {
         kernel->set_vq(index, made->layout());
         return made;
     }
-    /// Sends a frame from station `from` to all, as a driver does.
+    /// Sends a frame from address `from` to all, as a driver does.
     void send(uint8_t from = 1) {
         const memory::Iova at = kBuffers + 0x800 * 40;
         std::array<uint8_t, net::kHeaderBytes + kFrame> bytes{};
@@ -215,7 +215,7 @@ TEST_F(SleeperTest, DevicesOutOfServiceAreLeftAlone) {
     EXPECT_TRUE(comes_true([&] { return wake_ups() != before; }));
 }
 
-TEST_F(SleeperTest, ABridgeForgetsStationsInItsSleep) {
+TEST_F(SleeperTest, ABridgeForgetsAddressesInItsSleep) {
     const std::array<BridgeMember, 2> in_bridge = {{{true, 0}, {true, 0}}};
     auto bridge = Bridge::create("bridge-sleep", in_bridge, rte_get_tsc_hz() / 50);
     ASSERT_TRUE(bridge);

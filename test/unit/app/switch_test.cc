@@ -106,7 +106,7 @@ class SwitchTest : public testing::Test {
         ASSERT_TRUE(the_switch.start(pool));
     }
 
-    /// A frame from station `from` to station `to`, 0 for everybody, arrives at a port.
+    /// A frame from address `from` to address `to`, 0 for everybody, arrives at a port.
     void give(Cable& cable, uint8_t to, uint8_t from, uint8_t last, uint16_t length = 60) {
         rte_mbuf* const frame = rte_pktmbuf_alloc(pool);
         ASSERT_NE(frame, nullptr);
@@ -195,7 +195,7 @@ TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
     EXPECT_EQ((*bridge)->stations(), 2U);
 }
 
-TEST_F(SwitchTest, AWorkerForgetsSilentStationsByItself) {
+TEST_F(SwitchTest, AWorkerForgetsSilentAddressesByItself) {
     const std::array<BridgeMember, 2> kMembers = {{{false, 2000}, {false, 2000}}};
     auto bridge = Bridge::create("bridge-age", kMembers, rte_get_tsc_hz() / 1000);
     ASSERT_TRUE(bridge);
