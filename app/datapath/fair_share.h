@@ -5,7 +5,7 @@
 // whose burst took longer than a slice owes the others that much time: it sits out until they have
 // had it, or have nothing to do. With one such lane the others keep half of the worker.
 //
-// A burst also seems long when the worker's CPU was taken away in it, so debts have a limit.
+// A burst also seems long when the worker's CPU was taken away in it, so deficits have a limit.
 //
 // Bursts are only timed while rounds are long: a worker with short ones looks at the clock once a
 // round. Times are in ticks of any clock that the caller has. Threads: the worker.
@@ -19,19 +19,19 @@
 
 namespace vduse::app {
 
-class Shares {
+class FairShare {
   public:
-    Shares(size_t lanes, uint64_t slice, uint64_t limit)
-        : debts_(lanes), news_(lanes), slice_(slice), limit_(limit) {}
+    FairShare(size_t lanes, uint64_t slice, uint64_t limit)
+        : deficits_(lanes), new_deficits_(lanes), slice_(slice), limit_(limit) {}
 
     /// Whether the bursts of the next round are to be timed.
     [[nodiscard]] bool timed() const noexcept { return timed_; }
-    [[nodiscard]] bool sits_out(size_t lane) const noexcept { return debts_[lane] != 0; }
+    [[nodiscard]] bool sits_out(size_t lane) const noexcept { return deficits_[lane] != 0; }
 
     /// In a timed round: the burst of `lane` took so long.
     void ran(size_t lane, uint64_t took) noexcept {
         if (took > slice_)
-            news_[lane] = std::min(took, limit_);
+            new_deficits_[lane] = std::min(took, limit_);
     }
 
     /// `now`: when it ended. `busy`: some lane had something to do.
@@ -39,7 +39,7 @@ class Shares {
         const uint64_t took = now - last_end_;
         last_end_ = now;
         if (timed_)
-            settle(busy ? took : least_debt());
+            settle(busy ? took : least_deficit());
         if (took > slice_)
             rounds_to_time_ = kRounds;
         timed_ = rounds_to_time_ != 0;
@@ -51,24 +51,24 @@ class Shares {
     static constexpr unsigned kRounds = 64;
 
     /// Whoever owes least is next when nobody else has anything to do.
-    [[nodiscard]] uint64_t least_debt() const noexcept {
+    [[nodiscard]] uint64_t least_deficit() const noexcept {
         uint64_t least = limit_;
-        for (const uint64_t debt : debts_)
-            if (debt != 0)
-                least = std::min(least, debt);
+        for (const uint64_t deficit : deficits_)
+            if (deficit != 0)
+                least = std::min(least, deficit);
         return least;
     }
     void settle(uint64_t paid) noexcept {
-        for (size_t i = 0; i < debts_.size(); ++i) {
-            debts_[i] -= std::min(debts_[i], paid);
-            debts_[i] += std::exchange(news_[i], 0);
-            if (debts_[i] != 0)
+        for (size_t i = 0; i < deficits_.size(); ++i) {
+            deficits_[i] -= std::min(deficits_[i], paid);
+            deficits_[i] += std::exchange(new_deficits_[i], 0);
+            if (deficits_[i] != 0)
                 rounds_to_time_ = kRounds;
         }
     }
 
-    std::vector<uint64_t> debts_;  ///< by lane; not 0: it sits out
-    std::vector<uint64_t> news_;   ///< of this round, to be added when it ends
+    std::vector<uint64_t> deficits_;      ///< by lane; not 0: it sits out
+    std::vector<uint64_t> new_deficits_;  ///< of this round, to be added when it ends
     uint64_t slice_;
     uint64_t limit_;
     uint64_t last_end_ = 0;

@@ -31,7 +31,7 @@ constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 100
 /// A slice of a lane is 2 µs: a burst of small frames. No lane sits out for more than a
 /// millisecond.
 constexpr unsigned kSlicesPerSecond = 500'000;
-constexpr unsigned kLongestDebtsPerSecond = 1000;
+constexpr unsigned kLargestDeficitsPerSecond = 1000;
 
 /// In how many jobs the endpoint may be served.
 uint16_t parts_of(const Endpoint& endpoint) {
@@ -107,7 +107,7 @@ struct Switch::Worker {
     std::vector<Lane> lanes;
     std::vector<std::unique_ptr<Joined>> bridges;
     uint64_t sweep_period = 0;
-    Shares shares{0, 0, 0};
+    FairShare fair_share{0, 0, 0};
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
     std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
@@ -131,8 +131,8 @@ struct Switch::Worker {
 
     /// One round; false when there was nothing to do.
     [[nodiscard]] bool poll() noexcept {
-        const bool busy = shares.timed() ? poll_timed() : poll_all();
-        shares.round_ended(rte_rdtsc(), busy);
+        const bool busy = fair_share.timed() ? poll_timed() : poll_all();
+        fair_share.round_ended(rte_rdtsc(), busy);
         return busy;
     }
     [[nodiscard]] bool poll_all() const noexcept {
@@ -145,11 +145,11 @@ struct Switch::Worker {
         bool busy = false;
         uint64_t then = rte_rdtsc();
         for (size_t i = 0; i < lanes.size(); ++i) {
-            if (shares.sits_out(i))
+            if (fair_share.sits_out(i))
                 continue;
             busy |= run(lanes[i], pool);
             const uint64_t now = rte_rdtsc();
-            shares.ran(i, now - then);
+            fair_share.ran(i, now - then);
             then = now;
         }
         return busy;
@@ -282,10 +282,10 @@ Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
     for (auto& worker : workers_) {
         worker->pool = pool;
         worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
-        worker->shares = Shares(
+        worker->fair_share = FairShare(
             worker->lanes.size(),
             rte_get_tsc_hz() / kSlicesPerSecond,
-            rte_get_tsc_hz() / kLongestDebtsPerSecond
+            rte_get_tsc_hz() / kLargestDeficitsPerSecond
         );
         if (worker->lanes.empty())
             continue;

@@ -16,26 +16,26 @@ constexpr uint64_t kLimit = 5000;
 struct Worker {
     explicit Worker(std::vector<uint64_t> costs_of_lanes)
         : costs(std::move(costs_of_lanes)),
-          shares(costs.size(), kSlice, kLimit),
+          fair_share(costs.size(), kSlice, kLimit),
           spent(costs.size()),
           bursts(costs.size()) {}
 
     void run(uint64_t until) {
         while (now < until) {
             bool busy = false;
-            const bool timed = shares.timed();
+            const bool timed = fair_share.timed();
             for (size_t i = 0; i < costs.size(); ++i) {
-                if (timed && shares.sits_out(i))
+                if (timed && fair_share.sits_out(i))
                     continue;
                 now += 1 + costs[i];
                 spent[i] += costs[i];
                 ++bursts[i];
                 busy = busy || costs[i] != 0;
                 if (timed)
-                    shares.ran(i, 1 + costs[i]);
+                    fair_share.ran(i, 1 + costs[i]);
             }
             ++now;
-            shares.round_ended(now, busy);
+            fair_share.round_ended(now, busy);
         }
     }
     [[nodiscard]] double share(size_t lane) const {
@@ -43,21 +43,21 @@ struct Worker {
     }
 
     std::vector<uint64_t> costs;
-    Shares shares;
+    FairShare fair_share;
     std::vector<uint64_t> spent;
     std::vector<unsigned> bursts;
     uint64_t now = 0;
 };
 
-TEST(Shares, ShortBurstsTakeTurns) {
+TEST(FairShare, ShortBurstsTakeTurns) {
     Worker worker({20, 30, 0});
     worker.run(100'000);
     EXPECT_EQ(worker.bursts[0], worker.bursts[1]);
     EXPECT_EQ(worker.bursts[0], worker.bursts[2]);
-    EXPECT_FALSE(worker.shares.timed()) << "nobody looked at the clock more than once a round";
+    EXPECT_FALSE(worker.fair_share.timed()) << "nobody looked at the clock more than once a round";
 }
 
-TEST(Shares, OneLongLaneLeavesHalfToTheOthers) {
+TEST(FairShare, OneLongLaneLeavesHalfToTheOthers) {
     for (const uint64_t cost : {200U, 1000U, 4000U}) {
         Worker worker({20, cost});
         worker.run(1'000'000);
@@ -66,21 +66,21 @@ TEST(Shares, OneLongLaneLeavesHalfToTheOthers) {
     }
 }
 
-TEST(Shares, LongLanesShareByTime) {
+TEST(FairShare, LongLanesShareByTime) {
     Worker worker({400, 4000});
     worker.run(10'000'000);
     EXPECT_GT(worker.share(0), 0.3);
     EXPECT_GT(worker.share(1), 0.3);
 }
 
-TEST(Shares, WhoIsAloneHasAll) {
+TEST(FairShare, WhoIsAloneHasAll) {
     Worker worker({0, 1000, 0});
     worker.run(1'000'000);
     EXPECT_GT(worker.share(1), 0.95);
 }
 
 // The CPU was taken away in the middle of a burst.
-TEST(Shares, ADebtHasALimit) {
+TEST(FairShare, ADeficitHasALimit) {
     Worker worker({20, 1000});
     worker.run(10'000);
     worker.costs[1] = 1'000'000;
@@ -94,13 +94,13 @@ TEST(Shares, ADebtHasALimit) {
     EXPECT_LT(worker.now - then, 2 * kLimit);
 }
 
-TEST(Shares, ShortAgainMeansTurnsAgain) {
+TEST(FairShare, ShortAgainMeansTurnsAgain) {
     Worker worker({20, 1000});
     worker.run(100'000);
-    EXPECT_TRUE(worker.shares.timed());
+    EXPECT_TRUE(worker.fair_share.timed());
     worker.costs[1] = 30;
     worker.run(worker.now + 10'000);
-    EXPECT_FALSE(worker.shares.timed());
+    EXPECT_FALSE(worker.fair_share.timed());
     const std::vector<unsigned> before = worker.bursts;
     worker.run(worker.now + 10'000);
     EXPECT_EQ(worker.bursts[0] - before[0], worker.bursts[1] - before[1]);
