@@ -7,54 +7,56 @@
 namespace vduse::app {
 namespace {
 
-/// The seat with the fewest jobs on `node`, or anywhere when `node` has none.
-size_t idlest(std::span<const Seat> seats, std::span<const size_t> load, int node) {
-    const bool local = std::ranges::find(seats, node, &Seat::node) != seats.end();
+/// The slot with the fewest jobs on `node`, or anywhere when `node` has none.
+size_t idlest(std::span<const WorkerSlot> slots, std::span<const size_t> load, int node) {
+    const bool local = std::ranges::find(slots, node, &WorkerSlot::node) != slots.end();
     std::optional<size_t> best;
-    for (size_t i = 0; i < seats.size(); ++i)
-        if ((!local || seats[i].node == node) && (!best || load[i] < load[*best]))
+    for (size_t i = 0; i < slots.size(); ++i)
+        if ((!local || slots[i].node == node) && (!best || load[i] < load[*best]))
             best = i;
     return *best;
 }
 
 }  // namespace
 
-Result<std::vector<size_t>> assign_workers(std::span<const Job> jobs, std::span<const Seat> seats) {
-    std::vector<size_t> places(jobs.size());
-    std::vector<size_t> load(seats.size());
+Result<std::vector<size_t>> assign_workers(
+    std::span<const Job> jobs, std::span<const WorkerSlot> slots
+) {
+    std::vector<size_t> assigned(jobs.size());
+    std::vector<size_t> load(slots.size());
     for (size_t i = 0; i < jobs.size(); ++i) {
         if (!jobs[i].lcore)
             continue;
-        const auto seat = std::ranges::find(seats, *jobs[i].lcore, &Seat::lcore);
-        if (seat == seats.end())
+        const auto slot = std::ranges::find(slots, *jobs[i].lcore, &WorkerSlot::lcore);
+        if (slot == slots.end())
             return Error{
                 EINVAL,
                 "--group-lcore: lcore " + std::to_string(*jobs[i].lcore) +
                     " is no worker lcore of the EAL options"};
-        places[i] = static_cast<size_t>(seat - seats.begin());
-        ++load[places[i]];
+        assigned[i] = static_cast<size_t>(slot - slots.begin());
+        ++load[assigned[i]];
     }
     for (size_t i = 0; i < jobs.size(); ++i) {
         if (jobs[i].lcore)
             continue;
-        places[i] = idlest(seats, load, jobs[i].node);
-        ++load[places[i]];
+        assigned[i] = idlest(slots, load, jobs[i].node);
+        ++load[assigned[i]];
     }
-    return places;
+    return assigned;
 }
 
 std::string describe(
-    std::span<const Job> jobs, std::span<const Seat> seats, std::span<const size_t> places
+    std::span<const Job> jobs, std::span<const WorkerSlot> slots, std::span<const size_t> assigned
 ) {
     std::string text;
-    for (size_t seat = 0; seat < seats.size(); ++seat) {
+    for (size_t slot = 0; slot < slots.size(); ++slot) {
         std::string done;
         for (size_t i = 0; i < jobs.size(); ++i)
-            if (places[i] == seat)
+            if (assigned[i] == slot)
                 done += (done.empty() ? "" : "; ") + jobs[i].what;
-        text += "lcore " + std::to_string(seats[seat].lcore);
-        if (seats[seat].node >= 0)
-            text += ", node " + std::to_string(seats[seat].node);
+        text += "lcore " + std::to_string(slots[slot].lcore);
+        if (slots[slot].node >= 0)
+            text += ", node " + std::to_string(slots[slot].node);
         text += ": " + (done.empty() ? "nothing to do" : done) + "\n";
     }
     return text;

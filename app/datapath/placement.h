@@ -1,7 +1,7 @@
 // Which worker lcore does what: decided once, before the workers start, and printed.
 //
-// A job is what one thread must do alone: a bridge, or the part of a patch or a reflect that
-// belongs to one group of a device (with groups=per-pair a patch is as many jobs as its sides have
+// A job is what one thread must do alone: a bridge, or what of a patch or a reflect belongs to one
+// group of a device (with groups=per-pair a patch is as many jobs as its sides have
 // queues in common). A job whose group has a --group-lcore goes there. Each other one, in the order
 // of the command line, goes to the worker with the fewest jobs, of those on the NUMA node of its
 // ports if there are any; the first of equals wins. Guest memory is not known yet: the tables that
@@ -26,18 +26,20 @@ struct Job {
     std::optional<unsigned> lcore = {};  ///< asked for
 };
 
-struct Seat {
+struct WorkerSlot {
     unsigned lcore = 0;
     int node = -1;
 };
 
-/// For each job the position of its worker in `seats`, of which there is at least one. The error is
+/// For each job the position of its worker in `slots`, of which there is at least one. The error is
 /// a line for a person: a job wants an lcore that is no worker.
-Result<std::vector<size_t>> assign_workers(std::span<const Job> jobs, std::span<const Seat> seats);
+Result<std::vector<size_t>> assign_workers(
+    std::span<const Job> jobs, std::span<const WorkerSlot> slots
+);
 
 /// One line for each worker: "lcore 2, node 0: vd0 pairs 0-1, net_tap0", or "nothing to do".
 std::string describe(
-    std::span<const Job> jobs, std::span<const Seat> seats, std::span<const size_t> places
+    std::span<const Job> jobs, std::span<const WorkerSlot> slots, std::span<const size_t> assigned
 );
 
 }  // namespace vduse::app

@@ -34,14 +34,14 @@ constexpr unsigned kSlicesPerSecond = 500'000;
 constexpr unsigned kLargestDeficitsPerSecond = 1000;
 
 /// In how many jobs the endpoint may be served.
-uint16_t parts_of(const Endpoint& endpoint) {
+uint16_t jobs_of(const Endpoint& endpoint) {
     return endpoint.device == nullptr || endpoint.group_per_pair ? endpoint.queues : uint16_t{1};
 }
 
-/// The queues of job `part` of `parts`.
-std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t part, uint16_t parts) {
+/// The queues of job `number` of `jobs`.
+std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t number, uint16_t jobs) {
     std::vector<uint16_t> queues;
-    for (unsigned queue = part; queue < endpoint.queues; queue += parts)
+    for (unsigned queue = number; queue < endpoint.queues; queue += jobs)
         queues.push_back(static_cast<uint16_t>(queue));
     return queues;
 }
@@ -65,28 +65,29 @@ std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     return endpoint;
 }
 
-/// A job, and what the worker that gets it has to do.
-struct Switch::Duty {
-    Job job;
+/// A job, with the lanes that the worker which gets it polls.
+struct Switch::LaneJob {
+    Job plan;  ///< as placement.h sees it
     std::vector<Lane> lanes;
     std::unique_ptr<Joined> joined;
-    std::string trouble = {};  ///< it is to be in two places
+    std::string conflict = {};  ///< it is to be in two places
 
-    /// Part `part` of `parts` of `from`: its queues are polled, and sent to `to`, or to `joined`.
-    void add(Endpoint& from, Endpoint* to, uint16_t part, uint16_t parts, uint16_t member = 0) {
+    /// Of the queues of `from` those of job `number` of `jobs`: they are polled, and sent to `to`,
+    /// or to `joined`.
+    void add(Endpoint& from, Endpoint* to, uint16_t number, uint16_t jobs, uint16_t member = 0) {
         std::string what = from.name;
-        const auto queues = queues_of(from, part, parts);
+        const auto queues = queues_of(from, number, jobs);
         for (const uint16_t queue : queues) {
             lanes.push_back({&from, to, queue, joined.get(), member});
-            if (parts > 1) {
-                what += queue != part ? "," : from.device != nullptr ? " pair " : " queue ";
+            if (jobs > 1) {
+                what += queue != number ? "," : from.device != nullptr ? " pair " : " queue ";
                 what += std::to_string(queue);
             }
             want(from, from.group_per_pair ? queue : uint16_t{0});
         }
-        job.what += (job.what.empty() ? "" : ", ") + what;
-        if (job.node < 0)
-            job.node = from.node;
+        plan.what += (plan.what.empty() ? "" : ", ") + what;
+        if (plan.node < 0)
+            plan.node = from.node;
     }
 
   private:
@@ -94,11 +95,11 @@ struct Switch::Duty {
         const auto wanted = from.group_lcores.find(group);
         if (wanted == from.group_lcores.end())
             return;
-        if (job.lcore && *job.lcore != wanted->second)
-            trouble = "--group-lcore: lcores " + std::to_string(*job.lcore) + " and " +
-                      std::to_string(wanted->second) +
-                      " are asked for what one lcore must serve: " + job.what + ", " + from.name;
-        job.lcore = wanted->second;
+        if (plan.lcore && *plan.lcore != wanted->second)
+            conflict = "--group-lcore: lcores " + std::to_string(*plan.lcore) + " and " +
+                       std::to_string(wanted->second) +
+                       " are asked for what one lcore must serve: " + plan.what + ", " + from.name;
+        plan.lcore = wanted->second;
     }
 };
 
@@ -112,12 +113,12 @@ struct Switch::Worker {
     const std::atomic<bool>* stop = nullptr;
     std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
 
-    void take(Duty& duty) {
-        for (const Lane& lane : duty.lanes)
+    void take(LaneJob& job) {
+        for (const Lane& lane : job.lanes)
             lane.from->lcores[lane.queue] = lcore;
-        lanes.insert(lanes.end(), duty.lanes.begin(), duty.lanes.end());
-        if (duty.joined)
-            bridges.push_back(std::move(duty.joined));
+        lanes.insert(lanes.end(), job.lanes.begin(), job.lanes.end());
+        if (job.joined)
+            bridges.push_back(std::move(job.joined));
     }
 
     /// The sweeps that are due. The time of the next one.
@@ -230,52 +231,52 @@ Switch::~Switch() {
 
 void Switch::patch(Endpoint& a, Endpoint& b) {
     const bool ports_alone = a.device == nullptr && b.device == nullptr;
-    const auto parts = ports_alone ? uint16_t{1} : std::min(parts_of(a), parts_of(b));
-    for (uint16_t part = 0; part < parts; ++part) {
-        Duty& duty = duties_.emplace_back();
-        duty.add(a, &b, part, parts);
-        duty.add(b, &a, part, parts);
+    const auto jobs = ports_alone ? uint16_t{1} : std::min(jobs_of(a), jobs_of(b));
+    for (uint16_t number = 0; number < jobs; ++number) {
+        LaneJob& job = jobs_.emplace_back();
+        job.add(a, &b, number, jobs);
+        job.add(b, &a, number, jobs);
     }
-    if (parts > 1) {
+    if (jobs > 1) {
         share(a);
         share(b);
     }
 }
 
 void Switch::reflect(Endpoint& endpoint) {
-    const auto parts = endpoint.device == nullptr ? uint16_t{1} : parts_of(endpoint);
-    for (uint16_t part = 0; part < parts; ++part)
-        duties_.emplace_back().add(endpoint, &endpoint, part, parts);
-    if (parts > 1)
+    const auto jobs = endpoint.device == nullptr ? uint16_t{1} : jobs_of(endpoint);
+    for (uint16_t number = 0; number < jobs; ++number)
+        jobs_.emplace_back().add(endpoint, &endpoint, number, jobs);
+    if (jobs > 1)
         share(endpoint);
 }
 
 void Switch::join(Bridge& bridge, std::span<Endpoint* const> members) {
-    Duty& duty = duties_.emplace_back();
-    duty.joined =
+    LaneJob& job = jobs_.emplace_back();
+    job.joined =
         std::make_unique<Joined>(Joined{&bridge, std::vector(members.begin(), members.end())});
     for (size_t i = 0; i < members.size(); ++i)
-        duty.add(*members[i], nullptr, 0, 1, static_cast<uint16_t>(i));
-    duty.job.what = bridge.name() + " of " + duty.job.what;
+        job.add(*members[i], nullptr, 0, 1, static_cast<uint16_t>(i));
+    job.plan.what = bridge.name() + " of " + job.plan.what;
 }
 
 Result<std::string> Switch::assign_workers() {
     std::vector<Job> jobs;
-    for (const Duty& duty : duties_) {
-        if (!duty.trouble.empty())
-            return Error{EINVAL, duty.trouble};
-        jobs.push_back(duty.job);
+    for (const LaneJob& job : jobs_) {
+        if (!job.conflict.empty())
+            return Error{EINVAL, job.conflict};
+        jobs.push_back(job.plan);
     }
-    std::vector<Seat> seats;
+    std::vector<WorkerSlot> slots;
     for (const auto& worker : workers_)
-        seats.push_back({worker->lcore, static_cast<int>(rte_lcore_to_socket_id(worker->lcore))});
-    const auto places = app::assign_workers(jobs, seats);
-    if (!places)
-        return places.error();
-    for (size_t i = 0; i < duties_.size(); ++i)
-        workers_[(*places)[i]]->take(duties_[i]);
-    duties_.clear();
-    return describe(jobs, seats, *places);
+        slots.push_back({worker->lcore, static_cast<int>(rte_lcore_to_socket_id(worker->lcore))});
+    const auto assigned = app::assign_workers(jobs, slots);
+    if (!assigned)
+        return assigned.error();
+    for (size_t i = 0; i < jobs_.size(); ++i)
+        workers_[(*assigned)[i]]->take(jobs_[i]);
+    jobs_.clear();
+    return describe(jobs, slots, *assigned);
 }
 
 Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {

@@ -75,10 +75,10 @@ class Switch {
 
   private:
     struct Worker;
-    struct Duty;
+    struct LaneJob;
 
     std::vector<std::unique_ptr<Worker>> workers_;
-    std::vector<Duty> duties_;
+    std::vector<LaneJob> jobs_;
     std::atomic<bool> stop_ = false;
 };
 
