@@ -27,21 +27,21 @@ bool is_eventfd(int fd) {
 
 }  // namespace
 
-Result<std::unique_ptr<Sleeper>> Sleeper::create(std::chrono::microseconds patience) {
-    std::unique_ptr<Sleeper> sleeper(new Sleeper);
+Result<std::unique_ptr<IdleWait>> IdleWait::create(std::chrono::microseconds timeout) {
+    std::unique_ptr<IdleWait> idle_wait(new IdleWait);
     constexpr uint64_t kMicrosecondsPerSecond = 1'000'000;
-    sleeper->patience_ =
-        static_cast<uint64_t>(patience.count()) * rte_get_tsc_hz() / kMicrosecondsPerSecond;
-    sleeper->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
-    sleeper->wake_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-    if (!sleeper->epoll_ || !sleeper->wake_)
+    idle_wait->timeout_ =
+        static_cast<uint64_t>(timeout.count()) * rte_get_tsc_hz() / kMicrosecondsPerSecond;
+    idle_wait->epoll_ = UniqueFd(::epoll_create1(EPOLL_CLOEXEC));
+    idle_wait->wake_ = UniqueFd(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+    if (!idle_wait->epoll_ || !idle_wait->wake_)
         return Error{errno, "epoll and eventfd"};
-    if (auto watched = sleeper->watch(sleeper->wake_.get(), true); !watched)
+    if (auto watched = idle_wait->watch(idle_wait->wake_.get(), true); !watched)
         return watched.error();
-    return sleeper;
+    return idle_wait;
 }
 
-Result<void> Sleeper::watch(int fd, bool read) {
+Result<void> IdleWait::watch(int fd, bool read) {
     epoll_event event{};
     event.events = EPOLLIN;
     event.data.fd = read ? fd : kNothingToRead;
@@ -50,14 +50,14 @@ Result<void> Sleeper::watch(int fd, bool read) {
     return {};
 }
 
-Result<void> Sleeper::watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service) {
+Result<void> IdleWait::watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service) {
     if (auto watched = watch(pair.kick_fd(), true); !watched)
         return watched;
     pairs_.push_back({pair, &in_service});
     return {};
 }
 
-Result<void> Sleeper::watch_port(uint16_t port, uint16_t queue) {
+Result<void> IdleWait::watch_port(uint16_t port, uint16_t queue) {
     const int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
     const bool eventfd = fd >= 0 && is_eventfd(fd);
     // Frames that end a sleep without being asked to, as a tap's do, need no enabling.
@@ -71,13 +71,13 @@ Result<void> Sleeper::watch_port(uint16_t port, uint16_t queue) {
     return {};
 }
 
-bool Sleeper::arm() noexcept {
+bool IdleWait::arm() noexcept {
     for (size_t i = 0; i < pairs_.size(); ++i) {
         const Pair& pair = pairs_[i];
         if (!pair.in_service->load(std::memory_order_relaxed) || pair.queues.arm_from_guest())
             continue;
         disarm_pairs(i);
-        worked();
+        busy();
         return false;
     }
     for (const PortQueue& port : ports_)
@@ -85,7 +85,7 @@ bool Sleeper::arm() noexcept {
     return true;
 }
 
-void Sleeper::wait(int timeout_ms) noexcept {
+void IdleWait::wait(int timeout_ms) noexcept {
     std::array<epoll_event, 16> events;
     sleeps_.add(1);
     const int count =
@@ -93,7 +93,7 @@ void Sleeper::wait(int timeout_ms) noexcept {
     if (count == 0)
         return;
     wake_ups_.add(1);
-    worked();
+    busy();
     for (int i = 0; i < count; ++i) {
         uint64_t calls = 0;
         if (const int fd = events[static_cast<size_t>(i)].data.fd; fd != kNothingToRead)
@@ -101,13 +101,13 @@ void Sleeper::wait(int timeout_ms) noexcept {
     }
 }
 
-void Sleeper::disarm() noexcept {
+void IdleWait::disarm() noexcept {
     disarm_pairs(pairs_.size());
     for (const PortQueue& port : ports_)
         (void)rte_eth_dev_rx_intr_disable(port.port, port.queue);
 }
 
-void Sleeper::disarm_pairs(size_t count) noexcept {
+void IdleWait::disarm_pairs(size_t count) noexcept {
     for (size_t i = 0; i < count; ++i)
         if (pairs_[i].in_service->load(std::memory_order_relaxed))
             pairs_[i].queues.disarm_from_guest();

@@ -29,10 +29,10 @@
 
 namespace vduse::app {
 
-class Sleeper {
+class IdleWait {
   public:
-    /// Of a worker that polls in vain for `patience` before it sleeps.
-    static Result<std::unique_ptr<Sleeper>> create(std::chrono::microseconds patience);
+    /// Of a worker that polls in vain for `timeout` before it sleeps.
+    static Result<std::unique_ptr<IdleWait>> create(std::chrono::microseconds timeout);
 
     /// `in_service` false: the device is left alone.
     Result<void> watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service);
@@ -40,12 +40,12 @@ class Sleeper {
     Result<void> watch_port(uint16_t port, uint16_t queue);
 
     /// There was something to do.
-    void worked() noexcept { idle_since_ = 0; }
+    void busy() noexcept { idle_since_ = 0; }
     /// There was nothing to do at `now` (TSC), and nothing for long enough.
-    [[nodiscard]] bool tired(uint64_t now) noexcept {
+    [[nodiscard]] bool idle_expired(uint64_t now) noexcept {
         if (idle_since_ == 0)
             idle_since_ = now;
-        return now - idle_since_ >= patience_;
+        return now - idle_since_ >= timeout_;
     }
 
     /// From now on, what comes ends `wait`. false: something is there already, and nothing is
@@ -72,12 +72,12 @@ class Sleeper {
         uint16_t queue;
     };
 
-    Sleeper() = default;
+    IdleWait() = default;
     Result<void> watch(int fd, bool read);
     void disarm_pairs(size_t count) noexcept;
 
-    uint64_t patience_ = 0;    ///< in TSC cycles
-    uint64_t idle_since_ = 0;  ///< 0: it worked
+    uint64_t timeout_ = 0;     ///< in TSC cycles
+    uint64_t idle_since_ = 0;  ///< 0: it was busy
     UniqueFd epoll_;
     UniqueFd wake_;
     std::vector<Pair> pairs_;

@@ -25,8 +25,8 @@ constexpr unsigned kSweepsPerSecond = 1000;
 
 /// How long a worker with a bridge sleeps at most. The sweeps that it misses follow at once: nobody
 /// notices that old entries, which are never found, go later.
-constexpr int kNapMs = 100;
-constexpr uint64_t kMostSweepsAtOnce = uint64_t{kNapMs} * kSweepsPerSecond / 1000;
+constexpr int kMaxSleepMs = 100;
+constexpr uint64_t kMostSweepsAtOnce = uint64_t{kMaxSleepMs} * kSweepsPerSecond / 1000;
 
 /// A slice of a lane is 2 µs: a burst of small frames. No lane sits out for more than a
 /// millisecond.
@@ -111,7 +111,7 @@ struct Switch::Worker {
     FairShare fair_share{0, 0, 0};
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
-    std::unique_ptr<Sleeper> sleeper;  ///< nullptr: it never sleeps
+    std::unique_ptr<IdleWait> idle_wait;  ///< nullptr: it never sleeps
 
     void take(LaneJob& job) {
         for (const Lane& lane : job.lanes)
@@ -163,29 +163,29 @@ struct Switch::Worker {
                 if (const uint64_t now = rte_rdtsc(); now >= next_sweep)
                     next_sweep = sweep(now, next_sweep);
             if (poll()) {
-                if (sleeper != nullptr)
-                    sleeper->worked();
+                if (idle_wait != nullptr)
+                    idle_wait->busy();
                 continue;
             }
             rte_pause();  // leaves the core to its sibling thread
-            if (sleeper != nullptr && sleeper->tired(rte_rdtsc()))
+            if (idle_wait != nullptr && idle_wait->idle_expired(rte_rdtsc()))
                 sleep();
         }
     }
 
     void sleep() const noexcept {
-        if (!sleeper->arm())
+        if (!idle_wait->arm())
             return;
         if (poll_all())  // nobody sits out of the last look
-            sleeper->worked();
+            idle_wait->busy();
         else
-            sleeper->wait(bridges.empty() ? -1 : kNapMs);
-        sleeper->disarm();
+            idle_wait->wait(bridges.empty() ? -1 : kMaxSleepMs);
+        idle_wait->disarm();
     }
 
     /// Says so when it cannot sleep.
     [[nodiscard]] Result<void> prepare_sleep(std::chrono::microseconds idle) {
-        auto created = Sleeper::create(idle);
+        auto created = IdleWait::create(idle);
         if (!created)
             return created.error();
         for (const Lane& lane : lanes) {
@@ -206,7 +206,7 @@ struct Switch::Worker {
             );
             return {};
         }
-        sleeper = std::move(*created);
+        idle_wait = std::move(*created);
         return {};
     }
 
@@ -303,8 +303,8 @@ Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
 void Switch::stop() {
     stop_.store(true, std::memory_order_relaxed);
     for (auto& worker : workers_) {
-        if (worker->sleeper != nullptr)
-            worker->sleeper->wake();
+        if (worker->idle_wait != nullptr)
+            worker->idle_wait->wake();
         rte_eal_wait_lcore(worker->lcore);
     }
 }
@@ -312,8 +312,8 @@ void Switch::stop() {
 std::vector<WorkerInfo> Switch::workers() const {
     std::vector<WorkerInfo> all;
     for (const auto& worker : workers_)
-        if (const Sleeper* const sleeper = worker->sleeper.get(); sleeper != nullptr)
-            all.push_back({worker->lcore, sleeper->sleeps(), sleeper->wake_ups()});
+        if (const IdleWait* const idle_wait = worker->idle_wait.get(); idle_wait != nullptr)
+            all.push_back({worker->lcore, idle_wait->sleeps(), idle_wait->wake_ups()});
     return all;
 }
 

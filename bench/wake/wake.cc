@@ -45,7 +45,7 @@ constexpr memory::Iova kFrameAt = 0x10000;
 constexpr uint32_t kFrameBytes = net::kHeaderBytes + 60;
 constexpr milliseconds kPause{2};
 constexpr milliseconds kIdleTime{2000};
-constexpr microseconds kPatience{100};
+constexpr microseconds kTimeout{100};
 
 void require(bool condition, const char* what) {
     if (condition)
@@ -123,26 +123,27 @@ class Worker {
   public:
     Worker(Device& device, rte_mempool* pool, bool sleeps) : device_(device), pool_(pool) {
         if (sleeps) {
-            auto sleeper = app::Sleeper::create(kPatience);
-            require(bool(sleeper), "no Sleeper");
-            sleeper_ = std::move(*sleeper);
+            auto idle_wait = app::IdleWait::create(kTimeout);
+            require(bool(idle_wait), "no IdleWait");
+            idle_wait_ = std::move(*idle_wait);
             require(
-                bool(sleeper_->watch_pair(device.queue_pair(0), in_service_)), "no eventfd to watch"
+                bool(idle_wait_->watch_pair(device.queue_pair(0), in_service_)),
+                "no eventfd to watch"
             );
         }
         thread_ = std::thread([this] { loop(); });
     }
     ~Worker() {
         stop_ = true;
-        if (sleeper_ != nullptr)
-            sleeper_->wake();
+        if (idle_wait_ != nullptr)
+            idle_wait_->wake();
         thread_.join();
     }
 
     [[nodiscard]] uint32_t taken() const { return taken_.load(std::memory_order_acquire); }
     /// Of the last frame.
     [[nodiscard]] Clock::time_point taken_at() const { return taken_at_; }
-    [[nodiscard]] uint64_t wake_ups() const { return sleeper_ ? sleeper_->wake_ups() : 0; }
+    [[nodiscard]] uint64_t wake_ups() const { return idle_wait_ ? idle_wait_->wake_ups() : 0; }
     [[nodiscard]] nanoseconds cpu_time() {
         clockid_t clock{};
         timespec now{};
@@ -165,25 +166,26 @@ class Worker {
     void loop() {
         while (!stop_) {
             if (poll()) {
-                if (sleeper_)
-                    sleeper_->worked();
+                if (idle_wait_)
+                    idle_wait_->busy();
                 continue;
             }
             rte_pause();
-            if (sleeper_ == nullptr || !sleeper_->tired(rte_rdtsc()) || !sleeper_->arm())
+            if (idle_wait_ == nullptr || !idle_wait_->idle_expired(rte_rdtsc()) ||
+                !idle_wait_->arm())
                 continue;
             if (poll())
-                sleeper_->worked();
+                idle_wait_->busy();
             else
-                sleeper_->wait(-1);
-            sleeper_->disarm();
+                idle_wait_->wait(-1);
+            idle_wait_->disarm();
         }
     }
 
     Device& device_;
     rte_mempool* pool_;
     std::atomic<bool> in_service_ = true;
-    std::unique_ptr<app::Sleeper> sleeper_;
+    std::unique_ptr<app::IdleWait> idle_wait_;
     std::atomic<bool> stop_ = false;
     std::atomic<uint32_t> taken_ = 0;
     Clock::time_point taken_at_;

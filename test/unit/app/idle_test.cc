@@ -1,4 +1,4 @@
-// Workers that sleep (sleeper.h), in a switch whose devices are on the fake kernel.
+// Workers that sleep (idle.h), in a switch whose devices are on the fake kernel.
 #include "app/datapath/idle.h"
 
 #include <gtest/gtest.h>
@@ -125,7 +125,7 @@ struct Guest {
     }
 };
 
-class SleeperTest : public testing::Test {
+class IdleWaitTest : public testing::Test {
   protected:
     test::MbufPool pool{512};
     test::FakeKernel kernel;
@@ -163,7 +163,7 @@ class SleeperTest : public testing::Test {
     }
 };
 
-TEST_F(SleeperTest, AnIdleWorkerTakesNoTimeAndWakesForAFrame) {
+TEST_F(IdleWaitTest, AnIdleWorkerTakesNoTimeAndWakesForAFrame) {
     the_switch->reflect(guests[0].endpoint);
     guests[0].start();
     ASSERT_TRUE(start());
@@ -181,14 +181,14 @@ TEST_F(SleeperTest, AnIdleWorkerTakesNoTimeAndWakesForAFrame) {
     }
 }
 
-TEST_F(SleeperTest, StopEndsASleep) {
+TEST_F(IdleWaitTest, StopEndsASleep) {
     the_switch->reflect(guests[0].endpoint);
     ASSERT_TRUE(start());
     expect_sleeps();
     the_switch->stop();
 }
 
-TEST_F(SleeperTest, SleepsWithoutADriverAndWakesWhenOneComesAgain) {
+TEST_F(IdleWaitTest, SleepsWithoutADriverAndWakesWhenOneComesAgain) {
     the_switch->reflect(guests[0].endpoint);
     ASSERT_TRUE(start());
     for (int round = 0; round < 3; ++round) {
@@ -201,7 +201,7 @@ TEST_F(SleeperTest, SleepsWithoutADriverAndWakesWhenOneComesAgain) {
 }
 
 // A device that is broken stays with its worker, and must not keep it awake.
-TEST_F(SleeperTest, DevicesOutOfServiceAreLeftAlone) {
+TEST_F(IdleWaitTest, DevicesOutOfServiceAreLeftAlone) {
     the_switch->patch(guests[0].endpoint, guests[1].endpoint);
     for (Guest& guest : guests)
         guest.start();
@@ -215,7 +215,7 @@ TEST_F(SleeperTest, DevicesOutOfServiceAreLeftAlone) {
     EXPECT_TRUE(comes_true([&] { return wake_ups() != before; }));
 }
 
-TEST_F(SleeperTest, ABridgeForgetsAddressesInItsSleep) {
+TEST_F(IdleWaitTest, ABridgeForgetsAddressesInItsSleep) {
     const std::array<BridgeMember, 2> in_bridge = {{{true, 0}, {true, 0}}};
     auto bridge = Bridge::create("bridge-sleep", in_bridge, rte_get_tsc_hz() / 50);
     ASSERT_TRUE(bridge);
@@ -233,7 +233,7 @@ TEST_F(SleeperTest, ABridgeForgetsAddressesInItsSleep) {
     the_switch->stop();
 }
 
-TEST_F(SleeperTest, APortWithoutInterruptsKeepsItsWorkerAwake) {
+TEST_F(IdleWaitTest, APortWithoutInterruptsKeepsItsWorkerAwake) {
     rte_ring* const to_port = rte_ring_create("sleeper-rx", 64, SOCKET_ID_ANY, 0);
     rte_ring* const from_port = rte_ring_create("sleeper-tx", 64, SOCKET_ID_ANY, 0);
     rte_ring* rings[] = {to_port, from_port};
