@@ -1,11 +1,11 @@
 // Which worker lcore does what: decided once, before the workers start, and printed.
 //
 // A job is what one thread must do alone: a bridge, or what of a patch or a reflect belongs to one
-// group of a device (with groups=per-pair a patch is as many jobs as its sides have
-// queues in common). A job whose group has a --group-lcore goes there. Each other one, in the order
-// of the command line, goes to the worker with the fewest jobs, of those on the NUMA node of its
-// ports if there are any; the first of equals wins. Guest memory is not known yet: the tables that
-// lead to it follow the worker (Device::set_lcore), not the other way round.
+// group of a device (with groups=per-pair a patch is as many jobs as its sides have queues in
+// common). A job whose group has a --group-lcore goes there. Each other one, in the order of the
+// command line, goes to the worker with the fewest jobs, of those on the NUMA node of its ports if
+// there are any; the first of equals wins. Guest memory is not known yet: the tables that lead to
+// it follow the worker (Device::set_lcore), not the other way round.
 //
 // Pure: knows neither EAL nor devices, so that test/unit/app/placement_test.cc can play any
 // machine.
