@@ -17,8 +17,8 @@
 //
 // A worker goes round its lanes until it is told to stop; lanes whose bursts cost much share it by
 // time with the others (fair_share.h). It neither allocates, logs nor waits (but
-// for its turn): what the other side has no room for is dropped and counted. When nothing comes for
-// a while it may sleep (idle.h).
+// for a tx lock): what the other side has no room for is dropped and counted. When nothing comes
+// for a while it may sleep (idle.h).
 //
 // Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
 #pragma once
