@@ -35,12 +35,7 @@ Session::Session(
       wake_fd_(wake_fd),
       patience_(patience),
       mac_(config.mac.value_or(MacAddress{})),
-      control_(config.queue_pairs, [this](const net::ControlState& state) {
-          if (!publish(state))
-              return false;
-          remember(state);
-          return true;
-      }) {
+      control_(config.queue_pairs) {
     numa_nodes_.fill(memory::any_node());
 }
 

@@ -308,7 +308,13 @@ void Session::serve_control() {
     if (!index || !queues_[*index].running)
         return;
     ring::SplitRing& ring = queues_[*index].ring;
-    control_.serve(ring);
+    net::ControlBurst burst(control_, ring);
+    while (const net::ControlState* proposed = burst.next()) {
+        const bool published = publish(*proposed);
+        if (published)
+            remember(*proposed);
+        burst.finish(published);
+    }
     queues_[*index].finish_burst();
     if (ring.fault() != ring::RingFault::none || ring.miss())
         return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "net/cursor.h"
 #include "ring/split_burst.h"
@@ -145,52 +146,70 @@ void ControlQueue::reset(uint64_t features, const MacAddress& mac) {
     state_.filter.vlan_filtering = (features & virtio::kFeatureCtrlVlan) != 0;
 }
 
-bool ControlQueue::execute(Data command) {
-    ++counters_.commands;
-    const auto accepted = [&] {
-        if (command.size() < 2)
-            return false;
-        const Data data = command.subspan(2);
-        const auto* const row =
-            std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Command& c) {
-                return c.class_id == command[0] && c.command == command[1];
-            });
-        if (row == std::end(kCommands) || (features_ & row->feature) == 0 ||
-            data.size() < row->min_bytes || data.size() > row->max_bytes)
-            return false;
-        ControlState next = state_;
-        if (!row->execute(next, data))
-            return false;
-        if (next.active_pairs == 0 || next.active_pairs > max_pairs_)
-            return false;
-        if (!publish_(next))
-            return false;
-        state_ = std::move(next);
-        return true;
-    }();
-    if (!accepted)
-        ++counters_.refused;
-    return accepted;
+std::optional<ControlState> ControlQueue::propose(Data command) const {
+    if (command.size() < 2)
+        return std::nullopt;
+    const Data data = command.subspan(2);
+    const auto* const row =
+        std::find_if(std::begin(kCommands), std::end(kCommands), [&](const Command& c) {
+            return c.class_id == command[0] && c.command == command[1];
+        });
+    if (row == std::end(kCommands) || (features_ & row->feature) == 0 ||
+        data.size() < row->min_bytes || data.size() > row->max_bytes)
+        return std::nullopt;
+    ControlState next = state_;
+    if (!row->execute(next, data))
+        return std::nullopt;
+    if (next.active_pairs == 0 || next.active_pairs > max_pairs_)
+        return std::nullopt;
+    return next;
 }
 
-uint16_t ControlQueue::serve(ring::SplitRing& ring) {
-    std::array<ring::Chain, kMaxBurst> chains;
-    const uint16_t seen = ring.peek(chains);
-    std::vector<uint8_t> command;
-    // One by one: a command is answered before the next is executed.
-    for (const ring::Chain& chain : std::span(chains).first(seen)) {
-        uint32_t written = 0;
+void ControlQueue::finish(std::optional<ControlState> proposed) {
+    ++counters_.commands;
+    if (proposed)
+        state_ = std::move(*proposed);
+    else
+        ++counters_.refused;
+}
+
+ControlBurst::ControlBurst(ControlQueue& queue, ring::SplitRing& ring)
+    : queue_(queue), ring_(ring), seen_(ring.peek(chains_)) {
+}
+
+const ControlState* ControlBurst::next() {
+    for (; served_ != seen_; answer()) {
+        const ring::Chain& chain = chains_[served_];
+        proposed_.reset();
         if (chain.good && chain.writable_bytes != 0) {
             // A command longer than any is not copied, and is as wrong as an empty one.
             const bool fits = chain.readable_bytes <= kMaxCommand;
-            command.resize(fits ? chain.readable_bytes : 0);
-            Cursor(chain.readable()).fetch(command.data(), static_cast<uint32_t>(command.size()));
-            const uint8_t ack = execute(command) ? kAckOk : kAckError;
-            written = Cursor(chain.writable()).store(&ack, sizeof ack);
+            command_.resize(fits ? chain.readable_bytes : 0);
+            Cursor(chain.readable()).fetch(command_.data(), static_cast<uint32_t>(command_.size()));
+            proposed_ = queue_.propose(command_);
+            if (proposed_)
+                return &*proposed_;
         }
-        ring.complete({&written, 1});
     }
-    return seen;
+    return nullptr;
+}
+
+void ControlBurst::finish(bool published) {
+    if (!published)
+        proposed_.reset();
+    answer();
+}
+
+void ControlBurst::answer() {
+    const ring::Chain& chain = chains_[served_];
+    uint32_t written = 0;
+    if (chain.good && chain.writable_bytes != 0) {
+        const uint8_t ack = proposed_ ? kAckOk : kAckError;
+        queue_.finish(std::move(proposed_));
+        written = Cursor(chain.writable()).store(&ack, sizeof ack);
+    }
+    ring_.complete({&written, 1});
+    ++served_;
 }
 
 }  // namespace vduse::net

@@ -1,25 +1,34 @@
 // The control queue (virtio 1.3, 5.1.6.5): commands of the driver, executed on the control thread.
 //
 // A chain is {class, command, data...} readable and one ack byte writable. The readable part is
-// copied once into a buffer of fixed size; every length is checked against the row of the command
-// before its handler runs, so no handler can forget to. A handler edits a copy of the ControlState;
-// the caller publishes it to the data threads and only then is the command acknowledged.
+// copied once into a buffer whose size is bounded; every length is checked against the row of the
+// command before its handler runs, so no handler can forget to. A handler edits a copy of the
+// ControlState. Nothing is called back: who serves the queue gets that copy, shows it to whoever
+// must know (the journal, the data threads), and says whether that was done. Only then is the
+// command acknowledged, and is the copy the state:
+//
+//     ControlBurst burst(queue, ring);
+//     while (const ControlState* proposed = burst.next())
+//         burst.finish(publish(*proposed));
 //
 // What a hostile driver could try: lengths that lie, tables with 2^32 entries, commands of
 // gigabytes, no room for the ack, commands by the thousand. Everything that is not exactly right is
 // answered VIRTIO_NET_ERR and changes nothing; a chain without room for the ack goes back with
-// length 0; `serve` works through one burst and returns, so that the kernel's messages are answered
-// in between.
+// length 0; a ControlBurst ends, so that the kernel's messages are answered in between.
+//
+// Threads: control.
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <functional>
+#include <optional>
 #include <span>
+#include <vector>
 
 #include "net/counters.h"
 #include "net/filter.h"
 #include "ring/split.h"
+#include "vduse/limits.h"
 #include "vduse/mac.h"
 
 namespace vduse::net {
@@ -37,38 +46,62 @@ struct ControlCounters {
 
 class ControlQueue {
   public:
-    /// `publish` makes a new state visible to the data threads before it returns; false: it could
-    /// not, and the command is answered VIRTIO_NET_ERR.
-    using Publish = std::function<bool(const ControlState&)>;
-
     /// `max_pairs`: what MQ_VQ_PAIRS_SET may ask for.
-    ControlQueue(uint16_t max_pairs, Publish publish)
-        : max_pairs_(max_pairs), publish_(std::move(publish)) {}
+    explicit ControlQueue(uint16_t max_pairs) : max_pairs_(max_pairs) {}
 
-    /// Back to the state after reset, with what the driver negotiated. Publishes nothing.
+    /// Back to the state after reset, with what the driver negotiated.
     void reset(uint64_t features, const MacAddress& mac);
 
-    /// As another process left it. Publishes nothing.
+    /// As another process left it.
     void restore(uint64_t features, const ControlState& state) {
         features_ = features;
         state_ = state;
     }
 
-    /// Executes up to a burst of commands. Returns how many chains were completed.
-    uint16_t serve(ring::SplitRing& ring);
+    /// What one command, the readable part of a chain, makes of the state. Nothing: it is wrong.
+    [[nodiscard]] std::optional<ControlState> propose(std::span<const uint8_t> command) const;
 
-    /// Executes one command: what the readable part of a chain held. true: VIRTIO_NET_OK.
-    bool execute(std::span<const uint8_t> command);
+    /// Counts a command. With what it proposed that is the state from now on; without, it was
+    /// refused.
+    void finish(std::optional<ControlState> proposed);
 
     [[nodiscard]] const ControlState& state() const noexcept { return state_; }
     [[nodiscard]] const ControlCounters& counters() const noexcept { return counters_; }
 
   private:
     uint16_t max_pairs_;
-    Publish publish_;
     uint64_t features_ = 0;
     ControlState state_;
     ControlCounters counters_;
+};
+
+/// Up to a burst of commands, one after the other: each is answered before the next is looked up.
+class ControlBurst {
+  public:
+    ControlBurst(ControlQueue& queue, ring::SplitRing& ring);
+    ControlBurst(const ControlBurst&) = delete;
+    ControlBurst& operator=(const ControlBurst&) = delete;
+
+    /// What the next command proposes; `finish` answers it. Those that are wrong are answered on
+    /// the way. nullptr: there are no more.
+    const ControlState* next();
+
+    /// VIRTIO_NET_OK if what it proposed was `published`, else VIRTIO_NET_ERR.
+    void finish(bool published);
+
+    /// Chains that went back to the driver.
+    [[nodiscard]] uint16_t served() const noexcept { return served_; }
+
+  private:
+    void answer();
+
+    ControlQueue& queue_;
+    ring::SplitRing& ring_;
+    std::array<ring::Chain, kMaxBurst> chains_;
+    uint16_t seen_;
+    uint16_t served_ = 0;
+    std::vector<uint8_t> command_;
+    std::optional<ControlState> proposed_;
 };
 
 }  // namespace vduse::net

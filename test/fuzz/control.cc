@@ -27,8 +27,7 @@ bool same(const ControlState& a, const ControlState& b) {
 /// The control queue, and what a session sees of it.
 class Watched {
   public:
-    explicit Watched(Input& input)
-        : queue(kPairs, [this](const ControlState& state) { return publish(state); }) {
+    explicit Watched(Input& input) {
         const uint64_t features = input.flag() ? ~uint64_t{0} : input.number<uint32_t>();
         queue.reset(features, {2, 0, 0, 0, 0, 1});
         published_ = queue.state();
@@ -44,7 +43,10 @@ class Watched {
         command.insert(command.end(), rest.begin(), rest.end());
         const ControlState before = queue.state();
         const net::ControlCounters counted = queue.counters();
-        const bool accepted = queue.execute(command);
+        auto proposed = queue.propose(command);
+        check(same(queue.state(), before), "a proposal changes nothing");
+        const bool accepted = proposed && publish(*proposed);
+        queue.finish(accepted ? std::move(proposed) : std::nullopt);
         check(queue.counters().commands == counted.commands + 1, "a command is counted");
         check(
             queue.counters().refused == counted.refused + (accepted ? 0U : 1U),
@@ -64,7 +66,7 @@ class Watched {
         const bool racing = input.flag();
         Input nothing(nullptr, 0);
         Race race(world, racing ? input : nothing);
-        const uint16_t served = queue.serve(world.ring);
+        const uint16_t served = serve(world.ring);
         check(
             world.ring.next_avail() == static_cast<uint16_t>(from + served), "served is returned"
         );
@@ -78,9 +80,15 @@ class Watched {
         check_state();
     }
 
-    net::ControlQueue queue;
+    net::ControlQueue queue{kPairs};
 
   private:
+    uint16_t serve(ring::SplitRing& ring) {
+        net::ControlBurst burst(queue, ring);
+        while (const ControlState* proposed = burst.next())
+            burst.finish(publish(*proposed));
+        return burst.served();
+    }
     bool publish(const ControlState& state) {
         check(state.active_pairs >= 1 && state.active_pairs <= kPairs, "pairs that there are");
         if (!refuse_)

@@ -60,24 +60,31 @@ class ControlTest : public testing::Test {
   protected:
     ControlTest() { control.reset(kAllFeatures, kMac); }
 
-    /// Executes and checks that what is published is the state, and only what changed.
+    /// Executes one command as whoever serves the queue does.
     bool execute(const Bytes& bytes) {
-        const unsigned before = published;
-        const bool ok = control.execute(bytes);
-        EXPECT_EQ(published - before, ok ? 1U : 0U);
+        auto proposed = control.propose(bytes);
+        const bool ok = proposed && publish(*proposed);
+        control.finish(ok ? std::move(proposed) : std::nullopt);
         return ok;
+    }
+    uint16_t serve(ring::SplitRing& ring) {
+        ControlBurst burst(control, ring);
+        while (const ControlState* proposed = burst.next())
+            burst.finish(publish(*proposed));
+        return burst.served();
+    }
+    bool publish(const ControlState& state) {
+        if (accept) {
+            ++published;
+            last = state;
+        }
+        return accept;
     }
 
     unsigned published = 0;
     ControlState last;
     bool accept = true;
-    ControlQueue control{kMaxPairs, [this](const ControlState& state) {
-                             if (accept) {
-                                 ++published;
-                                 last = state;
-                             }
-                             return accept;
-                         }};
+    ControlQueue control{kMaxPairs};
 };
 
 // -- each command
@@ -246,9 +253,7 @@ TEST_F(ControlTest, ResetBringsDefaultsBack) {
     execute(command(1, 0, tables(1, 1, 1, 1)));
     execute(command(2, 0, le16(5)));
     execute(command(4, 0, le16(2)));
-    const unsigned before = published;
     control.reset(kAllFeatures, kMac);
-    EXPECT_EQ(published, before) << "whoever resets publishes";
     const ControlState& state = control.state();
     EXPECT_TRUE(state.filter.promiscuous);
     EXPECT_FALSE(state.filter.all_multicast);
@@ -293,7 +298,7 @@ class ControlRing : public ControlTest {
     }
     uint16_t serve() {
         ledger.begin();
-        const uint16_t count = control.serve(rig.ring);
+        const uint16_t count = ControlTest::serve(rig.ring);
         EXPECT_EQ(ledger.twice(), 0U);
         EXPECT_FALSE(ledger.touched(rig.memory.host(kAck), 4096));
         return count;
@@ -404,7 +409,7 @@ TEST_F(ControlRing, Case85_MalformedChainsInBetween) {
     rig.driver.write_descriptor(61, {kCommand, 3, ring::kDescNext, 64});
     rig.driver.push_head(61);
     offer(command(0, 1, {1}), kAck + 1);
-    EXPECT_EQ(control.serve(rig.ring), 4);
+    EXPECT_EQ(ControlTest::serve(rig.ring), 4);
     for (const auto& [id, len] :
          {std::pair{0U, 1U}, std::pair{60U, 0U}, std::pair{61U, 0U}, std::pair{2U, 1U}}) {
         const auto used = rig.driver.take_used();
@@ -445,14 +450,38 @@ TEST_F(ControlRing, EachCommandIsAnsweredBeforeTheNextIsExecuted) {
         put(command(4, 0, le16(i + 1)), kCommand + i * 64);
         offer({{kCommand + i * 64, 4, false}, {kAck + i, 1, true}});
     }
-    std::vector<uint16_t> used_when_executed;
-    ControlQueue queue(kMaxPairs, [&](const ControlState&) {
-        used_when_executed.push_back(rig.driver.used_idx());
-        return true;
-    });
-    queue.reset(kAllFeatures, kMac);
-    EXPECT_EQ(queue.serve(rig.ring), 4);
-    EXPECT_EQ(used_when_executed, (std::vector<uint16_t>{0, 1, 2, 3}));
+    std::vector<uint16_t> used_when_proposed;
+    ControlBurst burst(control, rig.ring);
+    while (burst.next() != nullptr) {
+        used_when_proposed.push_back(rig.driver.used_idx());
+        burst.finish(true);
+    }
+    EXPECT_EQ(burst.served(), 4);
+    EXPECT_EQ(used_when_proposed, (std::vector<uint16_t>{0, 1, 2, 3}));
+}
+
+TEST_F(ControlRing, NothingHoldsBeforeItIsPublished) {
+    offer(command(0, 1, {1}));
+    {
+        ControlBurst burst(control, rig.ring);
+        const ControlState* const proposed = burst.next();
+        ASSERT_NE(proposed, nullptr);
+        EXPECT_TRUE(proposed->filter.all_multicast);
+        EXPECT_FALSE(control.state().filter.all_multicast);
+        EXPECT_EQ(ack(), kUnanswered);
+        EXPECT_EQ(burst.served(), 0U);
+        burst.finish(true);
+    }
+    EXPECT_TRUE(control.state().filter.all_multicast);
+    expect(kOk);
+}
+
+TEST_F(ControlRing, WhatCannotBePublishedIsAnsweredWithAnError) {
+    accept = false;
+    offer(command(0, 1, {1}));
+    EXPECT_EQ(serve(), 1);
+    expect(kError);
+    EXPECT_FALSE(control.state().filter.all_multicast);
 }
 
 // Cases 52, 53: the command is what it was when it was fetched, in one pass.
@@ -461,7 +490,7 @@ TEST_F(ControlRing, Case52_CommandRewrittenAfterTheFetch) {
     ledger.begin();
     // 1 index, 2 heads, 3 and 4 descriptors, 5 the command
     ledger.after(5, [&] { put(command(1, 0, tables(0xffffffff, 1, 0, 0))); });
-    control.serve(rig.ring);
+    ControlTest::serve(rig.ring);
     EXPECT_EQ(ledger.twice(), 0U);
     EXPECT_EQ(ledger.fetches(), 5U);
     expect(kOk);
@@ -472,7 +501,7 @@ TEST_F(ControlRing, Case52_CommandRewrittenAfterTheFetch) {
 TEST_F(ControlRing, Case98_65536Commands) {
     for (unsigned i = 0; i < 65536 + 100; ++i) {
         offer(command(2, i % 2 == 0 ? 0 : 1, le16(i / 2 % 4096)));
-        ASSERT_EQ(control.serve(rig.ring), 1) << i;
+        ASSERT_EQ(ControlTest::serve(rig.ring), 1) << i;
         const auto used = rig.driver.take_used();
         ASSERT_TRUE(used && used->len == 1 && ack() == kOk) << i;
         ledger.begin();
@@ -488,7 +517,7 @@ TEST_F(ControlRing, Case99_BudgetPerTurn) {
         large.driver.offer({{kCommand, 3, false}, {kAck, 1, true}});
         large.driver.publish();
     }
-    EXPECT_LE(control.serve(large.ring), kMaxBurst);
+    EXPECT_LE(ControlTest::serve(large.ring), kMaxBurst);
 }
 
 }  // namespace

@@ -447,11 +447,7 @@ class KilledControl : public testing::TestWithParam<bool> {
         ring::SplitRing ring;
         Journal journal;
         std::optional<StoreLog> log;
-        net::ControlQueue control(kPairs, [&](const net::ControlState& state) {
-            world.journal = state;
-            journal.emplace_back(log ? log->stores().size() : 0, state);
-            return true;
-        });
+        net::ControlQueue control(kPairs);
         control.restore(kFeatures, world.journal);
         ASSERT_EQ(ring.load(table, world.driver.layout(), rig.options), ring::LoadError::none);
         ring.resume();
@@ -478,7 +474,13 @@ class KilledControl : public testing::TestWithParam<bool> {
             if (left > 0)
                 log.emplace(rig.memory);
             journal.clear();
-            ASSERT_NE(control.serve(ring), 0U);
+            net::ControlBurst burst(control, ring);
+            while (const net::ControlState* proposed = burst.next()) {
+                world.journal = *proposed;
+                journal.emplace_back(log ? log->stores().size() : 0, *proposed);
+                burst.finish(true);
+            }
+            ASSERT_NE(burst.served(), 0U);
             ring.request_kick();
             if (log) {
                 log->end();
