@@ -65,7 +65,7 @@ void Session::remember(const net::ControlState& control) {
         control,
         {}};
     for (uint32_t i = 0; i < shape_.queues(); ++i)
-        record.ahead[i] = queues_[i].ahead;
+        record.positions[i] = queues_[i].started_at;
     const bool saved = journal_->save(record);
     if (std::exchange(journal_good_, saved) && !saved)
         log(Severity::warning,
@@ -160,7 +160,7 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
     state_ = record->state;
     control_.restore(state_.features, record->control);
     for (uint32_t i = 0; i < shape_.queues(); ++i)
-        queues_[i].ahead = record->ahead[i];
+        queues_[i].started_at = record->positions[i];
     if (was_reset) {
         state_ = next(shape_, state_, SetStatus{0, 0, false}).state;
         reset();
@@ -284,7 +284,7 @@ void Session::resume(uint32_t index) {
     const auto info = node_->vq_info(index);
     if (!info || load(index, *info) != ring::LoadError::none)
         return;
-    queue.ring.resume(queue.ahead);
+    queue.ring.resume(queue.started_at);
     queue.started_with = *info;
 }
 

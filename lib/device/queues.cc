@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "device/position.h"
 #include "device/session.h"
 #include "device/shape.h"
 #include "vduse/mac.h"
@@ -154,12 +155,13 @@ void Session::start(uint32_t index) {
     // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
     if (!queue.started_with || std::memcmp(&*queue.started_with, &*info, sizeof *info) != 0) {
         if (queue.adopted && !queue.started_with)
-            queue.ring.resume(queue.ahead);
-        else if (!queue.ring.restart(info->split.avail_index))
+            queue.ring.resume(queue.started_at);
+        else if (!queue.ring.restart(from_vq_info(*info)))
             return stall(index, "its avail and used indexes do not belong together");
         queue.started_with = *info;
         // Before any chain is returned, after which the used index alone would tell less.
-        if (std::exchange(queue.ahead, queue.ring.ahead()) != queue.ring.ahead())
+        const ring::Position before = std::exchange(queue.started_at, queue.ring.position());
+        if (before.inherited_in_flight() != queue.started_at.inherited_in_flight())
             remember();
     }
     queue.adopted = false;

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "device/position.h"
 #include "vduse/info.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
@@ -139,7 +140,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
         const auto at = position(request.vq_state.index);
         ok = at.has_value();
         response.vq_state.index = request.vq_state.index;
-        response.vq_state.split.avail_index = at.value_or(0);
+        to_vq_state(at.value_or(ring::Position()), response.vq_state);
     }
     response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
     const auto written = node_->write_response(response);
@@ -149,7 +150,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
     return ok;
 }
 
-std::optional<uint16_t> Session::position(uint32_t index) {
+std::optional<ring::Position> Session::position(uint32_t index) {
     Queue& queue = queues_[index];
     const uint32_t indices[] = {index};
     // Stopped for the moment that it takes to read; `reconcile` lets it go on. Of one that stopped
@@ -159,9 +160,9 @@ std::optional<uint16_t> Session::position(uint32_t index) {
     if (queue.adopted && !queue.started_with)
         resume(index);
     if (queue.started_with)
-        return queue.ring.next_avail();
+        return queue.ring.position();
     const auto info = node_->vq_info(index);
-    return info ? info->split.avail_index : uint16_t{0};
+    return info ? from_vq_info(*info) : ring::Position();
 }
 
 void Session::reset() {
@@ -171,7 +172,7 @@ void Session::reset() {
         queue.quarantined = false;
         queue.heard = false;
         queue.adopted = false;
-        queue.ahead = 0;
+        queue.started_at = {};
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }

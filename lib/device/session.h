@@ -170,7 +170,7 @@ class Session {
     void negotiate();
     void set_rules();
     /// Nothing while a data thread is inside that does not leave.
-    std::optional<uint16_t> position(uint32_t index);
+    std::optional<ring::Position> position(uint32_t index);
     /// Stops all queues, and leaves the kernel's device.
     Result<void> close();
     /// All queues are stopped.

@@ -224,15 +224,19 @@ bool read_ready(View bytes, Record& record) {
     });
 }
 
-void write_ahead(const Record& record, Bytes& bytes) {
-    const auto ahead = std::span(record.ahead).first(record.shape.queues());
-    if (std::ranges::any_of(ahead, [](uint16_t distance) { return distance != 0; }))
-        append_all<uint16_t>(bytes, ahead);
+void write_inherited(const Record& record, Bytes& bytes) {
+    std::array<uint16_t, kMaxQueues> distances{};
+    std::ranges::transform(
+        record.positions, distances.begin(), &ring::Position::inherited_in_flight
+    );
+    const auto inherited = std::span(distances).first(record.shape.queues());
+    if (std::ranges::any_of(inherited, [](uint16_t distance) { return distance != 0; }))
+        append_all<uint16_t>(bytes, inherited);
 }
 
-bool read_ahead(View bytes, Record& record) {
+bool read_inherited(View bytes, Record& record) {
     return take_all<uint16_t>(bytes, kMaxQueues, [&](uint32_t i, uint16_t distance) {
-        record.ahead[i] = distance;
+        record.positions[i] = {.avail = distance};
     });
 }
 
@@ -310,7 +314,7 @@ constexpr std::array<Section, 10> kSections = {
      {3, true, write_state, read_state},
      {4, false, write_groups, read_groups},
      {5, false, write_ready, read_ready},
-     {6, false, write_ahead, read_ahead},
+     {6, false, write_inherited, read_inherited},
      {7, true, write_control, read_control},
      {8, false, write_macs<&net::Filter::unicast>, read_macs<&net::Filter::unicast>},
      {9, false, write_macs<&net::Filter::multicast>, read_macs<&net::Filter::multicast>},

@@ -25,6 +25,7 @@
 
 #include "device/state.h"
 #include "net/control_queue.h"
+#include "ring/position.h"
 #include "vduse/result.h"
 
 namespace vduse::persist {
@@ -42,7 +43,9 @@ struct Record {
     State state;
     uint16_t config_status = 0;  ///< as the driver reads it in the configuration space
     net::ControlState control;
-    std::array<uint16_t, kMaxQueues> ahead{};  ///< of each ring: SplitRing::ahead
+    /// Where each ring was when it started. Of a split one, the bytes keep how much it had
+    /// inherited in flight: the rest is in the ring.
+    std::array<ring::Position, kMaxQueues> positions{};
 };
 
 /// A device with all queues, groups, addresses and VLANs.

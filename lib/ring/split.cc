@@ -72,15 +72,15 @@ LoadError SplitRing::load(const memory::Table* table, const Layout& layout, Opti
     return LoadError::none;
 }
 
-bool SplitRing::restart(uint16_t avail) {
+bool SplitRing::restart(const Position& start) {
     resume();
-    next_avail_ = avail;
-    return ahead() <= size_;
+    next_avail_ = start.avail;
+    return position().inherited_in_flight() <= size_;
 }
 
-void SplitRing::resume(uint16_t ahead) {
+void SplitRing::resume(const Position& started) {
     next_used_ = guest::load_acquire(used_ + kIdxOffset);
-    next_avail_ = static_cast<uint16_t>(next_used_ + ahead);
+    next_avail_ = static_cast<uint16_t>(next_used_ + started.inherited_in_flight());
     signalled_used_ = next_used_;
     interrupt_owed_ = true;
 }

@@ -38,6 +38,7 @@
 #include "memory/table.h"
 #include "ring/chain.h"
 #include "ring/layout.h"
+#include "ring/position.h"
 #include "vduse/limits.h"
 
 namespace vduse::ring {
@@ -67,22 +68,19 @@ class SplitRing {
     /// Finds the ring through `table` and prepares for it. Positions are kept: see `restart`.
     LoadError load(const memory::Table* table, const Layout& layout, Options options);
 
-    /// Positions of a ring that starts: `avail` as the driver's side gives it; the used index is
-    /// read from the ring. false: the driver's used index is not one that can belong to `avail`.
-    bool restart(uint16_t avail);
+    /// A ring that starts: the avail index as the driver's side gives it; the used index is read
+    /// from the ring. false: the driver's used index is not one that can belong to it.
+    bool restart(const Position& start);
 
-    /// Positions of a ring that another process served: all chains that it took are in the used
-    /// ring, whose index says how many. `ahead`: as it was there.
-    void resume(uint16_t ahead = 0);
+    /// A ring that another process served: all chains that it took are in the used ring, whose
+    /// index says how many. What it had inherited in flight when it `started` stays that; a
+    /// driver's side that names its used index at the start leaves nothing of the kind.
+    void resume(const Position& started = {});
 
-    /// Chains before `next_avail` that nobody has returned, nor will: taken by a device that served
-    /// the ring before us. A driver's side that names its used index at the start leaves none.
-    [[nodiscard]] uint16_t ahead() const noexcept {
-        return static_cast<uint16_t>(next_avail_ - next_used_);
+    /// The next avail index that we will look at is what GET_VQ_STATE answers.
+    [[nodiscard]] Position position() const noexcept {
+        return {.avail = next_avail_, .used = next_used_};
     }
-
-    /// The next avail index that we will look at: what GET_VQ_STATE answers.
-    [[nodiscard]] uint16_t next_avail() const noexcept { return next_avail_; }
     [[nodiscard]] uint32_t size() const noexcept { return size_; }
 
     uint16_t peek(std::span<Chain> chains) noexcept;

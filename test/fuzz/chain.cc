@@ -36,15 +36,15 @@ void control(World& world, Input& input) {
         case 2: {
             const auto idx = world.memory.load<uint16_t>(world.driver.layout().avail + 2);
             check(
-                world.ring.request_kick() == (idx != world.ring.next_avail()),
+                world.ring.request_kick() == (idx != world.ring.position().avail),
                 "what came before the kick was asked for is seen"
             );
             return;
         }
         case 3: {
-            const uint16_t position = world.ring.next_avail();
+            const uint16_t position = world.ring.position().avail;
             check(world.reload() == ring::LoadError::none, "a ring can be loaded again");
-            check(world.ring.next_avail() == position, "and keeps its position");
+            check(world.ring.position().avail == position, "and keeps its position");
             check(world.ring.fault() == ring::RingFault::none, "and forgets its fault");
             return;
         }

@@ -60,7 +60,7 @@ class Watched {
     void serve(World& world, Input& input) {
         refuse_ = input.below(8) == 7;
         const net::ControlCounters counted = queue.counters();
-        const uint16_t from = world.ring.next_avail();
+        const uint16_t from = world.ring.position().avail;
         world.settle();
         std::vector<ring::Chain> chains = look(world);
         const bool racing = input.flag();
@@ -68,9 +68,10 @@ class Watched {
         Race race(world, racing ? input : nothing);
         const uint16_t served = serve(world.ring);
         check(
-            world.ring.next_avail() == static_cast<uint16_t>(from + served), "served is returned"
+            world.ring.position().avail == static_cast<uint16_t>(from + served),
+            "served is returned"
         );
-        check(world.driver.used_idx() == world.ring.next_avail(), "and shown to the driver");
+        check(world.driver.used_idx() == world.ring.position().avail, "and shown to the driver");
         const auto commands = queue.counters().commands - counted.commands;
         check(queue.counters().refused - counted.refused <= commands, "refusals are commands");
         if (!race.used_ring_disturbed())

@@ -32,7 +32,7 @@ class WatchedRing {
         if (faulty)
             return count;
         look(chains.first(count));
-        const auto pending = static_cast<uint16_t>(seen_idx_ - ring.next_avail());
+        const auto pending = static_cast<uint16_t>(seen_idx_ - ring.position().avail);
         const bool jumped = pending > ring.size();
         check(jumped == (ring.fault() == ring::RingFault::avail_jump), "a jump is a fault");
         check(count <= (jumped ? 0 : pending), "no chain before it is made available");
@@ -55,7 +55,7 @@ class WatchedRing {
         check(
             completed_ + lengths.size() <= chains_.size(), "only what was peeked at is completed"
         );
-        const uint16_t before = ring.next_avail();
+        const uint16_t before = ring.position().avail;
         ring.complete(lengths);
         for (size_t i = 0; i < lengths.size(); ++i, ++completed_) {
             const auto at = static_cast<uint16_t>(before + i);
@@ -66,7 +66,7 @@ class WatchedRing {
             written_ += lengths[i];
         }
         const auto next = static_cast<uint16_t>(before + lengths.size());
-        check(ring.next_avail() == next, "the position moves by what was completed");
+        check(ring.position().avail == next, "the position moves by what was completed");
         check(world_.driver.used_idx() == next, "the used index is the position");
     }
 

@@ -42,7 +42,10 @@ class World {
     explicit World(Input& input)
         : memory(memory_of(setup_of(input))), driver(areas(memory), {size_, event_idx_, start_}) {
         options = {event_idx_, input.flag()};
-        check(reload() == ring::LoadError::none && ring.restart(start_), "the ring can be loaded");
+        check(
+            reload() == ring::LoadError::none && ring.restart({.avail = start_}),
+            "the ring can be loaded"
+        );
         settle();
     }
 

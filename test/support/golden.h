@@ -44,8 +44,8 @@ inline persist::Record golden_record() {
     filter.vlans.set(7);
     filter.vlans.set(100);
     record.control.active_pairs = 2;
-    record.ahead[1] = 3;
-    record.ahead[6] = 0xfffe;
+    record.positions[1] = {.avail = 3};
+    record.positions[6] = {.avail = 0xfffe};
     return record;
 }
 
@@ -68,7 +68,7 @@ inline void expect_same(const persist::Record& is, const persist::Record& should
     EXPECT_EQ(is.speed, should.speed);
     EXPECT_EQ(is.state, should.state);
     EXPECT_EQ(is.config_status, should.config_status);
-    EXPECT_EQ(is.ahead, should.ahead);
+    EXPECT_EQ(is.positions, should.positions);
     EXPECT_EQ(is.control.active_pairs, should.control.active_pairs);
     const net::Filter& a = is.control.filter;
     const net::Filter& b = should.control.filter;

@@ -34,7 +34,7 @@ class RingRig {
               {setup.size, setup.event_idx, setup.start}
           ) {
         memory.add_bytes(kBuffers, kBufferBytes);
-        started = reload() == ring::LoadError::none && ring.restart(setup.start);
+        started = reload() == ring::LoadError::none && ring.restart({.avail = setup.start});
     }
 
     /// Gives the ring a table of what is in `memory` now.

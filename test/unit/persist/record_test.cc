@@ -101,7 +101,7 @@ TEST(Record, OfTheLargestDevice) {
     record.state.sticky_asid.fill(kMaxSpaces - 1);
     for (uint32_t i = 0; i < device::kMaxQueues; ++i)
         record.state.ready_bits[i / 64] |= uint64_t{1} << i % 64;
-    record.ahead.fill(0xffff);
+    record.positions.fill({.avail = 0xffff});
     record.control.active_pairs = kMaxPairs;
     for (size_t i = 0; i < net::kMaxMacs; ++i)
         record.control.filter.unicast.addresses.push_back(
@@ -121,7 +121,7 @@ TEST(Record, LittleIsWritten) {
     EXPECT_LE(to_bytes(golden_fresh_record()).size(), 100U);
     Record usual = golden_record();
     usual.control.filter = net::Filter();
-    usual.ahead.fill(0);
+    usual.positions.fill({});
     EXPECT_LE(to_bytes(usual).size(), 150U);
 }
 

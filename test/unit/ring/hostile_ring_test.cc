@@ -72,7 +72,7 @@ class HostileRing : public testing::Test {
             return (rig.driver.read_descriptor(index).flags & kDescIndirect) != 0;
         };
         const bool table = indirect(0) || indirect(1);
-        const auto position = rig.ring.next_avail();
+        const auto position = rig.ring.position().avail;
         const uint32_t head = rig.driver.used_idx();
         const auto chains = peek();
         ASSERT_EQ(chains.size(), 1U);
@@ -99,7 +99,7 @@ class HostileRing : public testing::Test {
         EXPECT_TRUE(peek().empty());
         ASSERT_EQ(rig.ring.miss(), iova);
         EXPECT_EQ(ledger.twice(), 0U);
-        EXPECT_EQ(rig.driver.used_idx(), rig.ring.next_avail()) << "it is still the driver's";
+        EXPECT_EQ(rig.driver.used_idx(), rig.ring.position().avail) << "it is still the driver's";
         rig.ring.deny(iova);
         expect_drop();
     }
@@ -107,7 +107,7 @@ class HostileRing : public testing::Test {
         EXPECT_TRUE(peek().empty());
         EXPECT_EQ(rig.ring.fault(), fault);
         const uint16_t used = rig.driver.used_idx();
-        rig.driver.write_avail_idx(rig.ring.next_avail());
+        rig.driver.write_avail_idx(rig.ring.position().avail);
         EXPECT_TRUE(peek().empty());
         EXPECT_EQ(rig.ring.waiting(), 0U);
         EXPECT_EQ(ledger.fetches(), 0U) << "a quarantined ring is not read again";
@@ -369,7 +369,7 @@ TEST_F(HostileRing, Case19_TableOverlapsTheUsedRing) {
         rig.complete(1, 0xffffffff);
         rig.driver.push_head(0);
     }
-    EXPECT_GE(rig.ring.next_avail(), 50);
+    EXPECT_GE(rig.ring.position().avail, 50);
 }
 
 TEST_F(HostileRing, Case20_NextOutsideTheIndirectTable) {
@@ -510,7 +510,7 @@ TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     const AddressPair base = all.add(0, kTop, kReadWrite, 0x10000);
     MockDriver driver(RingAreas::behind(base, 16), {.size = 16});
     ASSERT_EQ(rig.ring.load(all.table(), driver.layout(), rig.options), LoadError::none);
-    ASSERT_TRUE(rig.ring.restart(0));
+    ASSERT_TRUE(rig.ring.restart({.avail = 0}));
     driver.offer({{0x8000, 64, false}});
     driver.offer({{Iova{1} << 60, 64, true}});  // translated, never touched
     driver.publish();

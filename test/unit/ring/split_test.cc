@@ -53,7 +53,7 @@ TEST_P(SplitSizes, ChainsGoRoundAndRound) {
     ASSERT_TRUE(rig.started);
     pass_chains(rig, std::max(3 * size, 300U), 40);
     const auto end = static_cast<uint16_t>(start + std::max(3 * size, 300U));
-    EXPECT_EQ(rig.ring.next_avail(), end);
+    EXPECT_EQ(rig.ring.position().avail, end);
     EXPECT_EQ(rig.driver.used_idx(), end);
 }
 
@@ -289,10 +289,10 @@ TEST(SplitStart, AnyIndexThatTheUsedIndexCanBelongTo) {
     RingRig rig({.size = 16});
     for (unsigned used = 0; used < 65536; used += 97) {
         rig.driver.write_used_idx(static_cast<uint16_t>(used));
-        EXPECT_TRUE(rig.ring.restart(static_cast<uint16_t>(used)));
-        EXPECT_TRUE(rig.ring.restart(static_cast<uint16_t>(used + 16)));
-        EXPECT_FALSE(rig.ring.restart(static_cast<uint16_t>(used + 17)));
-        EXPECT_FALSE(rig.ring.restart(static_cast<uint16_t>(used - 1)));
+        EXPECT_TRUE(rig.ring.restart({.avail = static_cast<uint16_t>(used)}));
+        EXPECT_TRUE(rig.ring.restart({.avail = static_cast<uint16_t>(used + 16)}));
+        EXPECT_FALSE(rig.ring.restart({.avail = static_cast<uint16_t>(used + 17)}));
+        EXPECT_FALSE(rig.ring.restart({.avail = static_cast<uint16_t>(used - 1)}));
     }
 }
 
@@ -300,7 +300,7 @@ TEST(SplitStart, LoadKeepsPositions) {
     RingRig rig({.start = 7});
     pass_chains(rig, 10, 4);
     ASSERT_EQ(rig.reload(), ring::LoadError::none);
-    EXPECT_EQ(rig.ring.next_avail(), 17);
+    EXPECT_EQ(rig.ring.position().avail, 17);
     pass_chains(rig, 10, 4);
 }
 
@@ -342,7 +342,7 @@ TEST_F(SplitInterrupts, FirstCompletionAfterAStartAlwaysInterrupts) {
         rig.driver.want_interrupts(false);
         EXPECT_TRUE(after(rig, 1));
         EXPECT_FALSE(after(rig, 1));
-        EXPECT_TRUE(rig.ring.restart(2));
+        EXPECT_TRUE(rig.ring.restart({.avail = 2}));
         EXPECT_FALSE(rig.ring.should_interrupt()) << "nothing was completed";
         EXPECT_TRUE(after(rig, 1));
     }
