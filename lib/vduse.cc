@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "base/fd.h"
+#include "device/adopt.h"
 #include "device/session.h"
 #include "memory/lost_memory.h"
 #include "vduse/drop.h"
@@ -52,7 +53,7 @@ std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
 }
 
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
-    return device::Session::can_adopt(
+    return device::can_adopt(
         kernel != nullptr ? *kernel : uapi::linux_kernel(), config, memory::default_placer()
     );
 }

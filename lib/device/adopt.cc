@@ -1,29 +1,20 @@
-// The kernel's device outlives the process (persist, survive_crash), and the next one goes on with
-// it.
-//
-// What the driver has told us comes from the journal, ring positions from the rings: between two
-// bursts no chain is in flight, so the used index in the ring is where we were. The driver notices
-// a pause, and one interrupt for each queue and the configuration, in case the last one was lost
-// with the process.
-//
-// Without a journal, and when the device cannot be made anew since it is on the vDPA bus, what the
-// kernel can be asked is taken from it, the rest is guessed so that no frame is held back and no
-// memory touched that is not in the driver's own spaces.
+#include "device/adopt.h"
+
 #include <cerrno>
-#include <cstring>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "device/bounce.h"
-#include "device/session.h"
-#include "device/shape.h"
+#include "device/create.h"
+#include "memory/space.h"
+#include "net/control_queue.h"
+#include "virtio/config_space.h"
 #include "virtio/features.h"
 
 namespace vduse::device {
 namespace {
-
-/// No status of a link: the next one is written in any case.
-constexpr uint16_t kUnknownStatus = 0xffff;
 
 /// What a person can do about a device in use whose journal is not for this program.
 std::string ways_out(const DeviceConfig& config) {
@@ -33,116 +24,60 @@ std::string ways_out(const DeviceConfig& config) {
            "journal then";
 }
 
-}  // namespace
-
-Result<void> Session::open_journal() {
-    if (!outlives_us())
+Result<void> open_journal(Parts& parts) {
+    const DeviceConfig& config = parts.config;
+    if (!parts.outlives_us())
         return {};
-    auto journal = Journal::open(config_.journal_folder, config_.name, config_.hands_over);
-    if (!journal && (config_.persist || journal.error().code == EBUSY))
+    auto journal = Journal::open(config.journal_folder, config.name, config.hands_over);
+    if (!journal && (config.persist || journal.error().code == EBUSY))
         return journal.error();
     if (!journal) {
         log(Severity::info,
             "%s: it will not survive a crash: %s",
-            name(),
+            parts.name(),
             journal.error().text().c_str());
         return {};
     }
-    journal_ = std::move(*journal);
+    parts.journal = std::move(*journal);
     return {};
 }
 
-void Session::remember(const net::ControlState& control) {
-    if (!journal_ || !node_)
-        return;
-    Record record{
-        shape_,
-        config_.queue_size,
-        config_.mtu,
-        config_.speed,
-        state_,
-        config_status_,
-        control,
-        {}};
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        record.positions[i] = queues_[i].started_at;
-    const bool saved = journal_->save(record);
-    if (std::exchange(journal_good_, saved) && !saved)
-        log(Severity::warning,
-            "%s: the journal cannot be written, the next process cannot go on with the device: %s",
-            name(),
-            std::strerror(errno));
-}
-
-std::string Session::differs(const Record& record) const {
+/// Why the options are not those of the device that is there, or "".
+std::string differs(const Parts& parts, const Record& record) {
+    const DeviceConfig& config = parts.config;
     const bool has_control = record.shape.has_control();
-    Shape shape = wanted_shape(has_control);
+    Shape shape = wanted_shape(parts, has_control);
     const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
     // A newer program may offer more. The driver has seen what there was, and that stays.
     if ((record.shape.offered & ~shape.offered) == 0)
         shape.offered = record.shape.offered;
-    const bool same = shape == record.shape && config_.ctrl_vq != unwanted &&
-                      (config_.queue_size == 0 || config_.queue_size == record.queue_size) &&
-                      config_.mtu == record.mtu && config_.speed == record.speed;
+    const bool same = shape == record.shape && config.ctrl_vq != unwanted &&
+                      (config.queue_size == 0 || config.queue_size == record.queue_size) &&
+                      config.mtu == record.mtu && config.speed == record.speed;
     return same ? "" : "its journal is of a device with other options";
 }
 
-Result<void> Session::can_adopt(
-    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer
-) {
-    const auto read = Journal::read(config.journal_folder, config.name);
-    if (!read)
-        return Error{
-            read.error().code, config.name + ": " + read.error().what + ": " + ways_out(config)};
-    const std::optional<Record>& record = *read;
-    if (!record)
-        return Error{ENOENT, config.name + ": it has no journal"};
-    Session session(kernel, config, placer, -1, {});
-    if (auto opened = session.open_control(); !opened)
-        return opened;
-    if (const std::string why = session.differs(*record); !why.empty())
-        return Error{EINVAL, config.name + ": " + why};
-    return {};
+/// As if nobody had driven the device yet.
+net::ControlState initial_control(const Parts& parts, uint64_t features) {
+    net::ControlQueue control(parts.config.queue_pairs);
+    control.reset(features, parts.config.mac.value_or(MacAddress{}));
+    return control.state();
 }
 
-Result<void> Session::adopt_or_make() {
-    auto record = journal_ ? journal_->load() : std::optional<Record>();
-    if (!record)
-        return make_without(record.error());
-    const auto adopted = adopt(*record);
-    if (!adopted)
-        return adopted.error();
-    if (*adopted)
-        return {};
-    auto made = make();
-    if (!made && made.error().code == EBUSY && outlives_us() && !*record && adopt_without_journal())
-        return {};
-    return made;
-}
-
-Result<void> Session::make_without(const Error& journal) {
-    // Of a device in use, the journal knows what the driver was promised. To guess at that while a
-    // program exists that can read it would be wrong.
-    auto made = make();
-    if (made)
-        log(Severity::info, "%s: made anew: %s", name(), journal.what.c_str());
-    else if (made.error().code == EBUSY)
-        return Error{journal.code, "it is in use, and " + journal.what + ": " + ways_out(config_)};
-    return made;
-}
-
-Result<bool> Session::adopt(std::optional<Record>& record) {
-    if (!record || !kernel_.has_device(config_.name))
+/// false: there is none that this process can go on with, as `record` has it. One that says nothing
+/// about the device that is there is taken away.
+Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
+    if (!record || !parts.kernel.has_device(parts.config.name))
         return false;
-    if (const std::string why = differs(*record); !why.empty()) {
-        log(Severity::warning, "%s: %s", name(), why.c_str());
+    if (const std::string why = differs(parts, *record); !why.empty()) {
+        log(Severity::warning, "%s: %s", parts.name(), why.c_str());
         return false;
     }
-    shape_ = record->shape;
-    config_.queue_size = record->queue_size;
-    if (auto opened = open_node(); !opened)
+    parts.shape = record->shape;
+    parts.config.queue_size = record->queue_size;
+    if (auto opened = open_node(parts); !opened)
         return opened.error();
-    const auto features = node_->driver_features();
+    const auto features = parts.node->driver_features();
     // None: the driver's side was killed while no process was there, and its reset is known to the
     // kernel alone.
     const bool was_reset = features && *features == 0 && record->state.features != 0;
@@ -150,142 +85,178 @@ Result<bool> Session::adopt(std::optional<Record>& record) {
         const bool broken = !features && features.error().code == EPERM;
         log(Severity::warning,
             "%s: %s",
-            name(),
+            parts.name(),
             broken ? "the kernel gave it up when no process answered"
                    : "its journal is not of the driver that is there");
-        node_.reset();
+        parts.node.reset();
         record.reset();
         return false;
     }
-    state_ = record->state;
-    control_.restore(state_.features, record->control);
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        queues_[i].started_at = record->positions[i];
     if (was_reset) {
-        state_ = next(shape_, state_, SetStatus{0, 0, false}).state;
-        reset();
+        record->state = next(parts.shape, record->state, SetStatus{0, 0, false}).state;
+        record->control = initial_control(parts, 0);
+        record->positions = {};
     }
-    link_up_ = record->config_status != 0;
-    for (uint32_t space = 0; space < shape_.spaces; ++space)
-        remap(space);
-    go_on();
-    log(Severity::info, "%s: goes on with the device that is there", name());
+    parts.inherited = std::move(record);
+    log(Severity::info, "%s: goes on with the device that is there", parts.name());
     return true;
 }
 
-bool Session::open_as_if(bool has_control) {
+/// Opens the node, if the device that is there has the queues of such a shape.
+bool open_as_if(Parts& parts, bool has_control) {
     const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
-    shape_ = wanted_shape(has_control);
-    if (config_.ctrl_vq == unwanted || shape_.has_control() != has_control || !open_node())
+    parts.shape = wanted_shape(parts, has_control);
+    if (parts.config.ctrl_vq == unwanted || parts.shape.has_control() != has_control ||
+        !open_node(parts))
         return false;
-    const auto features = node_->driver_features();
-    const bool as_many_queues =
-        node_->vq_info(shape_.queues() - 1) && !node_->vq_info(shape_.queues());
-    if (as_many_queues && features && (*features & ~shape_.offered) == 0)
+    const auto features = parts.node->driver_features();
+    const uint32_t queues = parts.shape.queues();
+    const bool as_many_queues = parts.node->vq_info(queues - 1) && !parts.node->vq_info(queues);
+    if (as_many_queues && features && (*features & ~parts.shape.offered) == 0)
         return true;
-    node_.reset();
+    parts.node.reset();
     return false;
 }
 
-bool Session::adopt_without_journal() {
-    if (!open_as_if(true) && !open_as_if(false))
+/// The space in which the ring of a queue is found is its group's.
+void guess_space(
+    const Parts& parts,
+    State& state,
+    uint32_t index,
+    const uapi::abi::VqInfo& info,
+    const std::vector<memory::View>& views
+) {
+    const Shape& shape = parts.shape;
+    const uint32_t group = group_of(shape, state.features, index);
+    const bool control = control_queue(shape, state.features) == index;
+    ring::SplitRing ring;
+    for (uint32_t i = 0; i < shape.spaces; ++i) {
+        // QEMU keeps little else in the control queue's space than its ring, and everything in that
+        // of the data queues, which may well have something at the same addresses.
+        const uint32_t space = control ? shape.spaces - 1 - i : i;
+        if (load_ring(parts, state, index, info, views[space].table(), ring) !=
+            ring::LoadError::none)
+            continue;
+        state = next(shape, state, SetGroupAsid{group, space}).state;
+        return;
+    }
+    state = next(shape, state, SetGroupAsid{group, 0}).state;
+}
+
+State guess_state(const Parts& parts) {
+    State state;
+    // The kernel lets us interrupt a driver that is ready, and no other. One that is not goes on by
+    // messages, of which the first is a reset or has all that we need.
+    const auto features = parts.node->driver_features();
+    if (!features || !parts.node->inject_config_irq())
+        return state;
+    state.status = virtio::kStatusAcknowledge | virtio::kStatusDriver | virtio::kStatusFeaturesOk |
+                   virtio::kStatusDriverOk;
+    state.features = *features;
+    std::vector<memory::View> views(parts.shape.spaces);
+    for (uint32_t space = 0; space < parts.shape.spaces; ++space)
+        if (auto view = memory::build_view(
+                *parts.node, space, memory::View(), parts.placer, memory::any_node()
+            );
+            view)
+            views[space] = std::move(*view);
+    for (uint32_t i = 0; i < parts.shape.queues(); ++i)
+        if (const auto info = parts.node->vq_info(i); info && info->ready != 0) {
+            state = next(parts.shape, state, SetQueueReady{i, true}).state;
+            guess_space(parts, state, i, *info, views);
+        }
+    return state;
+}
+
+bool adopt_without_journal(Parts& parts) {
+    if (!open_as_if(parts, true) && !open_as_if(parts, false))
         return false;
-    const auto bounce = plan_bounce(kernel_, config_, shape_);
-    config_.queue_size = bounce ? bounce->queue_size : kDefaultQueueSize;
-    guess_state();
-    go_on();
+    const auto bounce = plan_bounce(parts.kernel, parts.config, parts.shape);
+    parts.config.queue_size = bounce ? bounce->queue_size : kDefaultQueueSize;
+    const State state = guess_state(parts);
+    net::ControlState control = initial_control(parts, state.features);
+    control.filter.vlan_filtering = false;
+    parts.inherited = Record{
+        parts.shape,
+        parts.config.queue_size,
+        parts.config.mtu,
+        parts.config.speed,
+        state,
+        virtio::kConfigLinkUp,
+        std::move(control),
+        {}};
+    parts.guessed = true;
     log(Severity::warning,
         "%s: goes on with the device that is there, without a journal: what its driver set by "
         "the control queue is not known, and all frames pass until it says so again",
-        name());
+        parts.name());
     return true;
 }
 
-void Session::guess_state() {
-    // The kernel lets us interrupt a driver that is ready, and no other. One that is not goes on by
-    // messages, of which the first is a reset or has all that we need.
-    const auto features = node_->driver_features();
-    const bool running = features && node_->inject_config_irq();
-    if (running) {
-        state_.status = virtio::kStatusAcknowledge | virtio::kStatusDriver |
-                        virtio::kStatusFeaturesOk | virtio::kStatusDriverOk;
-        state_.features = *features;
-    }
-    link_up_ = true;
-    control_.reset(state_.features, mac_);
-    net::ControlState control = control_.state();
-    control.filter.vlan_filtering = false;
-    control_.restore(state_.features, control);
-    for (uint32_t space = 0; space < shape_.spaces; ++space)
-        remap(space);
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        queues_[i].adopted = true;  // its position may be asked for, for it may be suspended
-        if (const auto info = node_->vq_info(i); running && info && info->ready != 0) {
-            state_ = next(shape_, state_, SetQueueReady{i, true}).state;
-            guess_space(i, *info);
-        }
-    }
+/// Where a journal is that is not for this program: `journal` says why.
+Result<void> make_without(Parts& parts, const Error& journal) {
+    // Of a device in use, the journal knows what the driver was promised. To guess at that while a
+    // program exists that can read it would be wrong.
+    auto made = make_anew(parts);
+    if (made)
+        log(Severity::info, "%s: made anew: %s", parts.name(), journal.what.c_str());
+    else if (made.error().code == EBUSY)
+        return Error{
+            journal.code, "it is in use, and " + journal.what + ": " + ways_out(parts.config)};
+    return made;
 }
 
-void Session::guess_space(uint32_t index, const uapi::abi::VqInfo& info) {
-    const uint32_t group = group_of(shape_, state_.features, index);
-    for (uint32_t i = 0; i < shape_.spaces; ++i) {
-        // QEMU keeps little else in the control queue's space than its ring, and everything in that
-        // of the data queues, which may well have something at the same addresses.
-        const uint32_t space = is_control(index) ? shape_.spaces - 1 - i : i;
-        state_ = next(shape_, state_, SetGroupAsid{group, space}).state;
-        if (load(index, info) == ring::LoadError::none)
-            return;
-    }
-    state_ = next(shape_, state_, SetGroupAsid{group, 0}).state;
-}
-
-void Session::go_on() {
-    adopted_ = true;
-    set_rules();
-    config_mac_.reset();
-    publish(control_.state());
-    // A kernel that does not tell which queues are ready is asked as they start.
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        if (state_.ready(i) || !capabilities_.queue_ready())
-            queues_[i].adopted = true;
-        queues_[i].owes_interrupt.store(true, std::memory_order_relaxed);
-    }
-    // The other process may have ended between writing to the configuration space and to the
-    // journal, so what is there is not known: both are written again, and the driver is told.
-    config_status_ = kUnknownStatus;
-    refresh_link();
-    reconcile();
-}
-
-Result<void> Session::prepare_to_let_go() {
-    if (journal_)
-        remember();
-    if (!journal_ || !journal_good_)
-        return Error{ENOTSUP, "it has no journal from which another process could go on"};
-    if (stop_all())
+Result<void> complete(Parts& parts) {
+    if (auto opened = open_control(parts); !opened)
+        return opened;
+    if (auto opened = open_journal(parts); !opened)
+        return opened;
+    auto record = parts.journal ? parts.journal->load() : std::optional<Record>();
+    if (!record)
+        return make_without(parts, record.error());
+    const auto adopted = adopt(parts, *record);
+    if (!adopted)
+        return adopted.error();
+    if (*adopted)
         return {};
-    serve_on();
-    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    auto made = make_anew(parts);
+    if (!made && made.error().code == EBUSY && parts.outlives_us() && !*record &&
+        adopt_without_journal(parts))
+        return {};
+    return made;
 }
 
-void Session::serve_on() {
-    // A queue whose data thread is still inside starts in a later turn of the loop.
-    reconcile();
+}  // namespace
+
+Result<Parts> adopt_or_make(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+) {
+    Parts parts{kernel, placer, wake_fd, config};
+    if (auto done = complete(parts); !done)
+        return Error{done.error().code, "device " + config.name + ": " + done.error().what};
+    if (const std::string missing = describe_missing(parts.capabilities); !missing.empty())
+        log(Severity::info,
+            "%s: VDUSE of Linux %s lacks %s",
+            parts.name(),
+            kernel.release().c_str(),
+            missing.c_str());
+    return parts;
 }
 
-void Session::let_go() {
-    close_node();
-    journal_.reset();
-}
-
-void Session::resume(uint32_t index) {
-    Queue& queue = queues_[index];
-    const auto info = node_->vq_info(index);
-    if (!info || load(index, *info) != ring::LoadError::none)
-        return;
-    queue.ring.resume(queue.started_at);
-    queue.started_with = *info;
+Result<void> can_adopt(uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer) {
+    const auto read = Journal::read(config.journal_folder, config.name);
+    if (!read)
+        return Error{
+            read.error().code, config.name + ": " + read.error().what + ": " + ways_out(config)};
+    const std::optional<Record>& record = *read;
+    if (!record)
+        return Error{ENOENT, config.name + ": it has no journal"};
+    Parts parts{kernel, placer, -1, config};
+    if (auto opened = open_control(parts); !opened)
+        return opened;
+    if (const std::string why = differs(parts, *record); !why.empty())
+        return Error{EINVAL, config.name + ": " + why};
+    return {};
 }
 
 }  // namespace vduse::device

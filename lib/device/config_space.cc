@@ -20,15 +20,16 @@ void Session::set_link(bool up) {
 void Session::refresh_link() {
     // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
     bool up = link_up_;
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        up = up && !queues_[i].quarantined;
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        up = up && !parts_.queues[i].quarantined;
     const uint16_t status = up ? virtio::kConfigLinkUp : uint16_t{0};
     if (status == config_status_)
         return;
     config_status_ = status;
     std::array<uint8_t, sizeof status> bytes{};
     std::memcpy(bytes.data(), &status, sizeof status);
-    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, status), bytes); !set)
+    if (const auto set = parts_.node->set_config(offsetof(virtio::ConfigSpace, status), bytes);
+        !set)
         log(Severity::error, "%s: %s", name(), set.error().text().c_str());
     remember();
     if (state_.driver_ok() && !state_.suspended)
@@ -36,10 +37,10 @@ void Session::refresh_link() {
 }
 
 Result<void> Session::set_mac(const MacAddress& mac) {
-    if ((shape_.offered & virtio::kFeatureMac) == 0)
-        return Error{ENOTSUP, config_.name + ": the device was made without a MAC address"};
+    if ((parts_.shape.offered & virtio::kFeatureMac) == 0)
+        return Error{ENOTSUP, parts_.config.name + ": the device was made without a MAC address"};
     if ((mac[0] & 1) != 0)
-        return Error{EINVAL, config_.name + ": a multicast address is nobody's"};
+        return Error{EINVAL, parts_.config.name + ": a multicast address is nobody's"};
     mac_ = mac;
     // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
     if (state_.status == 0) {
@@ -54,13 +55,13 @@ void Session::set_config_mac(const MacAddress& mac) {
     if (mac == config_mac_)
         return;
     config_mac_ = mac;
-    if (const auto set = node_->set_config(offsetof(virtio::ConfigSpace, mac), mac); !set)
+    if (const auto set = parts_.node->set_config(offsetof(virtio::ConfigSpace, mac), mac); !set)
         log(Severity::error, "%s: %s", name(), set.error().text().c_str());
 }
 
 void Session::config_interrupt() {
     // EINVAL: the kernel has not recorded DRIVER_OK yet, for it still waits for our answer.
-    const auto injected = node_->inject_config_irq();
+    const auto injected = parts_.node->inject_config_irq();
     owes_config_interrupt_ = !injected && injected.error().code == EINVAL;
 }
 

@@ -19,13 +19,14 @@ namespace vduse::device {
 
 bool Session::stop_for(const Step& step) {
     std::vector<uint32_t> indices;
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        const uint32_t space = space_of(shape_, state_, i);
-        const bool moves = space != space_of(shape_, step.state, i);
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        const uint32_t space = space_of(parts_.shape, state_, i);
+        const bool moves = space != space_of(parts_.shape, step.state, i);
         if (moves || step.remap == space)
-            queues_[i].stalled = false;
-        if (queues_[i].running && (moves || step.remap == space || step.reset || step.negotiate ||
-                                   !should_run(shape_, step.state, i)))
+            parts_.queues[i].stalled = false;
+        if (parts_.queues[i].running &&
+            (moves || step.remap == space || step.reset || step.negotiate ||
+             !should_run(parts_.shape, step.state, i)))
             indices.push_back(i);
     }
     return stop(indices);
@@ -33,7 +34,7 @@ bool Session::stop_for(const Step& step) {
 
 bool Session::stop_all() {
     std::vector<uint32_t> indices;
-    for (uint32_t i = 0; queues_ && i < shape_.queues(); ++i)
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
         indices.push_back(i);
     return stop(indices);
 }
@@ -41,8 +42,8 @@ bool Session::stop_all() {
 bool Session::stop(std::span<const uint32_t> indices) {
     std::vector<sched::Gate*> gates;
     for (const uint32_t i : indices) {
-        gates.push_back(&queues_[i].gate);
-        queues_[i].running = false;
+        gates.push_back(&parts_.queues[i].gate);
+        parts_.queues[i].running = false;
     }
     if (sched::Gate::close(gates, patience_))
         return true;
@@ -52,17 +53,17 @@ bool Session::stop(std::span<const uint32_t> indices) {
 
 bool Session::publish(const net::ControlState& state) {
     std::vector<sched::Gate*> gates;
-    for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
-        gates.push_back(&queues_[i].gate);
+    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
+        gates.push_back(&parts_.queues[i].gate);
     const bool idle = sched::Gate::close(gates, patience_);
     if (idle) {
         filter_ = state.filter;
         driver_pairs_ = state.active_pairs;
         show_driver();
     }
-    for (uint32_t i = 0; i < 2U * shape_.pairs; i += 2)
-        if (queues_[i].running && !is_control(i))
-            queues_[i].gate.open();
+    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
+        if (parts_.queues[i].running && !is_control(i))
+            parts_.queues[i].gate.open();
     if (idle)
         set_config_mac(state.filter.mac);
     return idle;
@@ -72,8 +73,8 @@ void Session::show_driver() {
     const bool driver = state_.driver_ok() && !broken_;
     const uint16_t pairs = driver ? driver_pairs_ : uint16_t{0};
     steering_.store(Steering(pairs), std::memory_order_relaxed);
-    for (uint16_t pair = 0; queues_ && pair < shape_.pairs; ++pair)
-        queues_[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
+    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
+        parts_.queues[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
     // A guest that is suspended may be about to be heard elsewhere.
     uint64_t mac = 0;
     if (driver && !state_.suspended)
@@ -97,11 +98,12 @@ std::optional<MacAddress> Session::driver_mac() const noexcept {
 void Session::reconcile() {
     start_pending_ = false;
     show_driver();
-    if (!capabilities_.queue_ready())
+    if (!parts_.capabilities.queue_ready())
         ask_ready();
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        const Queue& queue = queues_[i];
-        if (should_run(shape_, state_, i) && !queue.running && !queue.stalled && !queue.quarantined)
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        const Queue& queue = parts_.queues[i];
+        if (should_run(parts_.shape, state_, i) && !queue.running && !queue.stalled &&
+            !queue.quarantined)
             start(i);
     }
 }
@@ -110,26 +112,26 @@ void Session::ask_ready() {
     unready_ = false;
     if (broken_)
         return;
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        Queue& queue = queues_[i];
-        const State if_ready = next(shape_, state_, SetQueueReady{i, true}).state;
-        if (queue.running || queue.stalled || !should_run(shape_, if_ready, i))
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        Queue& queue = parts_.queues[i];
+        const State if_ready = next(parts_.shape, state_, SetQueueReady{i, true}).state;
+        if (queue.running || queue.stalled || !should_run(parts_.shape, if_ready, i))
             continue;
-        const auto info = node_->vq_info(i);
+        const auto info = parts_.node->vq_info(i);
         const bool ready = info && info->ready != 0;
-        state_ = next(shape_, state_, SetQueueReady{i, ready}).state;
+        state_ = next(parts_.shape, state_, SetQueueReady{i, ready}).state;
         if (ready)
             continue;
         unready_ = true;
         // The kernel keeps a kick that comes between the question and this.
         if (!queue.heard)
-            queue.heard = static_cast<bool>(node_->vq_kickfd(i, kick_.get()));
+            queue.heard = static_cast<bool>(parts_.node->vq_kickfd(i, parts_.kick.get()));
     }
 }
 
 void Session::start(uint32_t index) {
-    Queue& queue = queues_[index];
-    const auto info = node_->vq_info(index);
+    Queue& queue = parts_.queues[index];
+    const auto info = parts_.node->vq_info(index);
     if (!info)
         return stall(index, info.error().text().c_str());
     // The kernel calls a queue ready only after our answer to SET_VQ_READY, and drops interrupts
@@ -143,7 +145,7 @@ void Session::start(uint32_t index) {
         queue.stalled = true;
         return;
     }
-    const uint32_t space = space_of(shape_, state_, index);
+    const uint32_t space = space_of(parts_.shape, state_, index);
     ring::LoadError error = load(index, *info);
     if (error == ring::LoadError::unmapped) {
         // virtio_vdpa allocates the memory of rings without telling us.
@@ -168,9 +170,9 @@ void Session::start(uint32_t index) {
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
     // queue that was not ready is taken back.
     const bool heard = std::exchange(queue.heard, false);
-    const int kick = is_control(index) ? kick_.get() : queue.kick.get();
+    const int kick = is_control(index) ? parts_.kick.get() : queue.kick.get();
     if (kick >= 0 || heard)
-        if (const auto set = node_->vq_kickfd(index, kick); !set && kick >= 0)
+        if (const auto set = parts_.node->vq_kickfd(index, kick); !set && kick >= 0)
             return stall(index, set.error().text().c_str());
     if (!is_control(index))
         queue.ring.refuse_kicks();
@@ -179,32 +181,26 @@ void Session::start(uint32_t index) {
 }
 
 ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
-    // A queue that QEMU shadows and its driver left alone comes without a size.
-    const uint32_t no_size = is_control(index) ? kControlQueueSize : config_.queue_size;
-    const ring::Layout layout{
-        info.num != 0 ? info.num : no_size, info.desc_addr, info.driver_addr, info.device_addr};
-    const ring::Options options{
-        state_.negotiated(virtio::kFeatureEventIdx), state_.negotiated(virtio::kFeatureIndirect)};
-    const uint32_t space = space_of(shape_, state_, index);
-    return queues_[index].ring.load(views_[space].table(), layout, options);
+    const uint32_t space = space_of(parts_.shape, state_, index);
+    return load_ring(parts_, state_, index, info, views_[space].table(), parts_.queues[index].ring);
 }
 
 void Session::open(std::span<const uint32_t> indices) {
     for (const uint32_t i : indices) {
-        queues_[i].running = true;
+        parts_.queues[i].running = true;
         if (is_control(i)) {
             serve_control();  // whatever came before the eventfd was there
             continue;
         }
-        queues_[i].gate.open();
-        if (queues_[i].kick)
-            raise_eventfd(queues_[i].kick.get());
+        parts_.queues[i].gate.open();
+        if (parts_.queues[i].kick)
+            raise_eventfd(parts_.queues[i].kick.get());
     }
 }
 
 void Session::stall(uint32_t index, const char* why) {
-    queues_[index].stalled = true;
-    if (queues_[index].pace.due())
+    parts_.queues[index].stalled = true;
+    if (parts_.queues[index].pace.due())
         log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
 }
 
@@ -214,15 +210,15 @@ bool Session::tick() {
     bool again = false;
     if (lost_seen_ != memory::lost_mappings())
         look_for_lost_memory();
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        Queue& queue = queues_[i];
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        Queue& queue = parts_.queues[i];
         // Looked at first: the lines are others' as well.
         if (queue.wants_control.load(std::memory_order_relaxed) &&
             queue.wants_control.exchange(false, std::memory_order_acquire))
             attend(i);
         if (queue.running && queue.owes_interrupt.load(std::memory_order_relaxed) &&
             queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
-            node_->inject_irq(i) == EINVAL) {
+            parts_.node->inject_irq(i) == EINVAL) {
             queue.owes_interrupt.store(true, std::memory_order_relaxed);
             again = true;
         }
@@ -246,13 +242,13 @@ void Session::look_after_health() {
         return;
     std::vector<PairSample> pairs;
     for (uint32_t i = 0; i < 2U * active_pairs(); i += 2) {
-        const Queue& to_guest = queues_[i];
+        const Queue& to_guest = parts_.queues[i];
         // One that does not run has its own line.
         if (to_guest.running)
             pairs.push_back(
                 {to_guest.counters.frames.read(),
                  to_guest.counters.no_buffer.read(),
-                 queues_[i + 1].counters.frames.read(),
+                 parts_.queues[i + 1].counters.frames.read(),
                  to_guest.ring.offered()}
             );
     }
@@ -261,7 +257,7 @@ void Session::look_after_health() {
 }
 
 void Session::attend(uint32_t index) {
-    Queue& queue = queues_[index];
+    Queue& queue = parts_.queues[index];
     const uint32_t indices[] = {index};
     if (!queue.running)
         return;
@@ -272,8 +268,8 @@ void Session::attend(uint32_t index) {
     if (queue.ring.fault() != ring::RingFault::none)
         return quarantine(index);
     if (const auto iova = queue.ring.miss()) {
-        const uint32_t space = space_of(shape_, state_, index);
-        const auto region = node_->iotlb_region(space, *iova, *iova);
+        const uint32_t space = space_of(parts_.shape, state_, index);
+        const auto region = parts_.node->iotlb_region(space, *iova, *iova);
         queue.counters.misses.add(1);
         if (region && region->first <= *iova) {
             const auto reloaded = look_again(space, indices);
@@ -288,28 +284,28 @@ void Session::attend(uint32_t index) {
 }
 
 void Session::quarantine(uint32_t index) {
-    const bool jump = queues_[index].ring.fault() == ring::RingFault::avail_jump;
-    if (queues_[index].pace.due())
+    const bool jump = parts_.queues[index].ring.fault() == ring::RingFault::avail_jump;
+    if (parts_.queues[index].pace.due())
         log(Severity::warning,
             "%s: queue %u is not served until the driver resets the device: its avail ring %s",
             name(),
             index,
             jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
-    queues_[index].quarantined = true;
+    parts_.queues[index].quarantined = true;
     refresh_link();
 }
 
 void Session::handle_kick() {
     uint64_t kicks = 0;
-    (void)!::read(kick_.get(), &kicks, sizeof kicks);
+    (void)!::read(parts_.kick.get(), &kicks, sizeof kicks);
     serve_control();
 }
 
 void Session::serve_control() {
-    const auto index = control_queue(shape_, state_.features);
-    if (!index || !queues_[*index].running)
+    const auto index = control_queue(parts_.shape, state_.features);
+    if (!index || !parts_.queues[*index].running)
         return;
-    ring::SplitRing& ring = queues_[*index].ring;
+    ring::SplitRing& ring = parts_.queues[*index].ring;
     net::ControlBurst burst(control_, ring);
     while (const net::ControlState* proposed = burst.next()) {
         const bool published = publish(*proposed);
@@ -317,12 +313,12 @@ void Session::serve_control() {
             remember(*proposed);
         burst.finish(published);
     }
-    queues_[*index].finish_burst();
+    parts_.queues[*index].finish_burst();
     if (ring.fault() != ring::RingFault::none || ring.miss())
         return;
     // More already: another turn of the loop, so that messages are answered in between.
     if (ring.request_kick())
-        raise_eventfd(kick_.get());
+        raise_eventfd(parts_.kick.get());
 }
 
 }  // namespace vduse::device

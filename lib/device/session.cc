@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "device/adopt.h"
 #include "device/position.h"
 #include "vduse/info.h"
 #include "vduse/limits.h"
@@ -20,6 +21,8 @@ namespace {
 
 /// Messages answered before control looks at anything else.
 constexpr int kMessagesAtOnce = 32;
+/// No status of a link: the next one is written in any case.
+constexpr uint16_t kUnknownStatus = 0xffff;
 
 const char* describe(Veto veto) {
     switch (veto) {
@@ -37,6 +40,72 @@ const char* describe(Veto veto) {
 
 }  // namespace
 
+Session::Session(Parts parts, std::chrono::milliseconds patience)
+    : parts_(std::move(parts)),
+      patience_(patience),
+      mac_(parts_.config.mac.value_or(MacAddress{})),
+      control_(parts_.config.queue_pairs) {
+    numa_nodes_.fill(memory::any_node());
+    views_ = std::vector<memory::View>(parts_.shape.spaces);
+    view_nodes_.assign(parts_.shape.spaces, memory::any_node());
+}
+
+Session::~Session() {
+    // Data threads may not call any more, but one that does finds its gate closed.
+    stop_all();
+}
+
+Result<std::unique_ptr<Session>> Session::create(
+    uapi::Kernel& kernel,
+    const DeviceConfig& config,
+    memory::Placer& placer,
+    int wake_fd,
+    std::chrono::milliseconds patience
+) {
+    if (auto valid = validate(config); !valid)
+        return valid.error();
+    if (auto prepared = sched::Gate::prepare(); !prepared)
+        return prepared.error();
+    auto parts = adopt_or_make(kernel, config, placer, wake_fd);
+    if (!parts)
+        return parts.error();
+    std::unique_ptr<Session> session(new Session(std::move(*parts), patience));
+    session->begin();
+    return session;
+}
+
+void Session::begin() {
+    if (const auto record = std::exchange(parts_.inherited, std::nullopt))
+        return go_on(*record);
+    config_mac_ = mac_;
+    reset();
+    remember();
+}
+
+void Session::go_on(const Record& record) {
+    adopted_ = true;
+    state_ = record.state;
+    control_.restore(state_.features, record.control);
+    link_up_ = record.config_status != 0;
+    for (uint32_t space = 0; space < parts_.shape.spaces; ++space)
+        remap(space);
+    set_rules();
+    publish(control_.state());
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        Queue& queue = parts_.queues[i];
+        queue.started_at = record.positions[i];
+        // Of one whose driver is suspended the position may be asked for, ready or not. A kernel
+        // that does not tell which queues are ready is asked as they start.
+        queue.adopted = parts_.guessed || state_.ready(i) || !parts_.capabilities.queue_ready();
+        queue.owes_interrupt.store(true, std::memory_order_relaxed);
+    }
+    // The other process may have ended between writing to the configuration space and to the
+    // journal, so what is there is not known: both are written again, and the driver is told.
+    config_status_ = kUnknownStatus;
+    refresh_link();
+    reconcile();
+}
+
 void Session::set_broken(const char* why) {
     if (!broken_)
         log(Severity::error, "%s: out of service: %s", name(), why);
@@ -46,7 +115,7 @@ void Session::set_broken(const char* why) {
 
 void Session::handle_messages() {
     for (int i = 0; i < kMessagesAtOnce && !broken_; ++i) {
-        const auto request = node_->read_request();
+        const auto request = parts_.node->read_request();
         if (request) {
             handle(*request);
             continue;
@@ -68,17 +137,17 @@ Message Session::understand(const uapi::abi::Request& request) {
         case RequestType::get_vq_state:
             return GetQueueState{request.vq_state.index};
         case RequestType::set_status: {
-            const auto features = node_->driver_features();
+            const auto features = parts_.node->driver_features();
             return SetStatus{
                 request.status,
                 features ? *features : 0,
-                kernel_.bus_driver(config_.name) == "virtio_vdpa"};
+                parts_.kernel.bus_driver(parts_.config.name) == "virtio_vdpa"};
         }
         case RequestType::update_iotlb:
             return UpdateIotlb{
                 request.iova.start,
                 request.iova.last,
-                capabilities_.groups() ? request.iova.asid : 0};
+                parts_.capabilities.groups() ? request.iova.asid : 0};
         case RequestType::set_vq_group_asid:
             return SetGroupAsid{request.vq_group_asid.group, request.vq_group_asid.asid};
         case RequestType::set_vq_ready:
@@ -93,7 +162,7 @@ void Session::handle(const uapi::abi::Request& request) {
     const auto begin = std::chrono::steady_clock::now();
     const Message message = understand(request);
     const State before = state_;
-    const Step step = next(shape_, state_, message);
+    const Step step = next(parts_.shape, state_, message);
     if (step.veto != Veto::none)
         log(Severity::warning, "%s: features refused: %s", name(), describe(step.veto));
     const bool stopped = stop_for(step);
@@ -105,8 +174,8 @@ void Session::handle(const uapi::abi::Request& request) {
     }
     const bool done = step.ok && stopped;
     if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && done) {
-        queues_[ready->queue].stalled = false;
-        queues_[ready->queue].adopted = false;  // the driver's side says where it starts
+        parts_.queues[ready->queue].stalled = false;
+        parts_.queues[ready->queue].adopted = false;  // the driver's side says where it starts
     }
     if (before.driver_ok() != state_.driver_ok()) {
         health_.restart();
@@ -143,7 +212,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
         to_vq_state(at.value_or(ring::Position()), response.vq_state);
     }
     response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
-    const auto written = node_->write_response(response);
+    const auto written = parts_.node->write_response(response);
     // ENOENT: the asker was killed meanwhile; its next SET_STATUS 0 brings us in step again.
     if (!written && written.error().code != ENOENT)
         set_broken(written.error().text().c_str());
@@ -151,7 +220,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
 }
 
 std::optional<ring::Position> Session::position(uint32_t index) {
-    Queue& queue = queues_[index];
+    Queue& queue = parts_.queues[index];
     const uint32_t indices[] = {index};
     // Stopped for the moment that it takes to read; `reconcile` lets it go on. Of one that stopped
     // before, a data thread may still be inside, or just finding the gate closed.
@@ -161,13 +230,13 @@ std::optional<ring::Position> Session::position(uint32_t index) {
         resume(index);
     if (queue.started_with)
         return queue.ring.position();
-    const auto info = node_->vq_info(index);
+    const auto info = parts_.node->vq_info(index);
     return info ? from_vq_info(*info) : ring::Position();
 }
 
 void Session::reset() {
-    for (uint32_t i = 0; i < shape_.queues(); ++i) {
-        Queue& queue = queues_[i];
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+        Queue& queue = parts_.queues[i];
         queue.stalled = false;
         queue.quarantined = false;
         queue.heard = false;
@@ -187,9 +256,9 @@ void Session::reset() {
 void Session::negotiate() {
     // Without MQ the control queue is queue 2, and belongs to the control group then; QEMU asks the
     // kernel for that group and moves it.
-    if (shape_.has_control())
-        for (const uint32_t index : {2U, 2U * shape_.pairs})
-            if (const auto done = set_up_queue(index, state_.features); !done)
+    if (parts_.shape.has_control())
+        for (const uint32_t index : {2U, 2U * parts_.shape.pairs})
+            if (const auto done = set_up_queue(parts_, index, state_.features); !done)
                 log(Severity::error, "%s: %s", name(), done.error().text().c_str());
     control_.reset(state_.features, mac_);
     set_rules();
@@ -197,9 +266,9 @@ void Session::negotiate() {
 }
 
 void Session::set_rules() {
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        queues_[i].rules = {
-            max_frame(config_.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        parts_.queues[i].rules = {
+            max_frame(parts_.config.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
 }
 
 Result<void> Session::close() {
@@ -212,16 +281,68 @@ Result<void> Session::close() {
 void Session::close_node() {
     for (auto& view : views_)
         view = memory::View();
-    node_.reset();
+    parts_.node.reset();
 }
 
 Result<void> Session::destroy(bool keep) {
     if (auto closed = close(); !closed || (keep && !broken_))
         return closed;
-    auto destroyed = control_node_->destroy(config_.name);
+    auto destroyed = parts_.control_node->destroy(parts_.config.name);
     if (destroyed)
-        Journal::forget(config_.journal_folder, config_.name);
+        Journal::forget(parts_.config.journal_folder, parts_.config.name);
     return destroyed;
+}
+
+void Session::remember(const net::ControlState& control) {
+    if (!parts_.journal || !parts_.node)
+        return;
+    Record record{
+        parts_.shape,
+        parts_.config.queue_size,
+        parts_.config.mtu,
+        parts_.config.speed,
+        state_,
+        config_status_,
+        control,
+        {}};
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        record.positions[i] = parts_.queues[i].started_at;
+    const bool saved = parts_.journal->save(record);
+    if (std::exchange(journal_good_, saved) && !saved)
+        log(Severity::warning,
+            "%s: the journal cannot be written, the next process cannot go on with the device: %s",
+            name(),
+            std::strerror(errno));
+}
+
+Result<void> Session::prepare_to_let_go() {
+    if (parts_.journal)
+        remember();
+    if (!parts_.journal || !journal_good_)
+        return Error{ENOTSUP, "it has no journal from which another process could go on"};
+    if (stop_all())
+        return {};
+    serve_on();
+    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+}
+
+void Session::serve_on() {
+    // A queue whose data thread is still inside starts in a later turn of the loop.
+    reconcile();
+}
+
+void Session::let_go() {
+    close_node();
+    parts_.journal.reset();
+}
+
+void Session::resume(uint32_t index) {
+    Queue& queue = parts_.queues[index];
+    const auto info = parts_.node->vq_info(index);
+    if (!info || load(index, *info) != ring::LoadError::none)
+        return;
+    queue.ring.resume(queue.started_at);
+    queue.started_with = *info;
 }
 
 }  // namespace vduse::device

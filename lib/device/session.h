@@ -36,14 +36,13 @@
 
 #include "base/fd.h"
 #include "base/log.h"
-#include "device/capabilities.h"
 #include "device/health.h"
+#include "device/parts.h"
 #include "device/queue.h"
 #include "device/requests.h"
 #include "device/state.h"
 #include "memory/space.h"
 #include "net/control_queue.h"
-#include "persist/journal.h"
 #include "sched/gate.h"
 #include "uapi/kernel.h"
 #include "vduse/config.h"
@@ -54,13 +53,10 @@
 
 namespace vduse::device {
 
-using persist::Journal;
-using persist::Record;
-
 class Session {
   public:
-    /// Makes /dev/vduse/NAME. `wake_fd` is an eventfd that data threads write to call control.
-    /// `patience`: how long control waits for a data thread to leave a queue.
+    /// Makes /dev/vduse/NAME, or goes on with it. `wake_fd` is an eventfd that data threads write
+    /// to call control. `patience`: how long control waits for a data thread to leave a queue.
     static Result<std::unique_ptr<Session>> create(
         uapi::Kernel& kernel,
         const DeviceConfig& config,
@@ -68,18 +64,14 @@ class Session {
         int wake_fd,
         std::chrono::milliseconds patience = sched::Gate::kPatience
     );
-    /// Whether another process could go on with the device as its journal says: see Control.
-    static Result<void> can_adopt(
-        uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer
-    );
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
     ~Session();
 
     // Control's loop.
     /// -1 after `destroy`.
-    [[nodiscard]] int message_fd() const { return node_ ? node_->fd() : -1; }
-    [[nodiscard]] int kick_fd() const { return kick_.get(); }
+    [[nodiscard]] int message_fd() const { return parts_.node ? parts_.node->fd() : -1; }
+    [[nodiscard]] int kick_fd() const { return parts_.kick.get(); }
     void handle_messages();
     void handle_kick();
     /// What data threads called for, and what could not be done the first time. Cheap when there is
@@ -112,52 +104,21 @@ class Session {
     }
     [[nodiscard]] uint16_t active_pairs() const noexcept { return steering().queues(); }
     [[nodiscard]] std::optional<MacAddress> driver_mac() const noexcept;
-    [[nodiscard]] const Shape& shape() const noexcept { return shape_; }
-    [[nodiscard]] const DeviceConfig& config() const noexcept { return config_; }
-    [[nodiscard]] Queue& queue(uint32_t index) const noexcept { return queues_[index]; }
+    [[nodiscard]] const Shape& shape() const noexcept { return parts_.shape; }
+    [[nodiscard]] const DeviceConfig& config() const noexcept { return parts_.config; }
+    [[nodiscard]] Queue& queue(uint32_t index) const noexcept { return parts_.queues[index]; }
     [[nodiscard]] bool broken() const noexcept { return broken_; }
 
   private:
-    Session(
-        uapi::Kernel& kernel,
-        const DeviceConfig& config,
-        memory::Placer& placer,
-        int wake_fd,
-        std::chrono::milliseconds patience
-    );
-
-    // create.cc
-    Result<void> open();
-    Result<void> open_control();
-    Result<void> open_node();
-    Result<void> make();
-    /// What the kernel lets us have of what the configuration says.
-    [[nodiscard]] Shape wanted_shape(bool with_control) const;
-    Result<void> create_in_kernel();
-    Result<void> prepare_node();
-    Result<void> create_once(const Shape& shape);
-    Result<void> set_up_queue(uint32_t index, uint64_t features);
-
-    // adopt.cc: a device that is there already
-    Result<void> open_journal();
+    Session(Parts parts, std::chrono::milliseconds patience);
+    /// Where the device is when there is nothing to go on from, or where an earlier process left
+    /// it.
+    void begin();
+    void go_on(const Record& record);
     /// Writes down what a next process must know. Before the driver's side hears of it.
     void remember(const net::ControlState& control);
     void remember() { remember(control_.state()); }
-    [[nodiscard]] bool outlives_us() const { return config_.persist || config_.survive_crash; }
-    /// Why the options are not those of the device that is there, or "".
-    [[nodiscard]] std::string differs(const Record& record) const;
-    Result<void> adopt_or_make();
-    /// Where a journal is that is not for this program: `journal` says why.
-    Result<void> make_without(const Error& journal);
-    /// false: there is none that this one can go on with, as `record` has it. One that says nothing
-    /// about the device that is there is taken away.
-    Result<bool> adopt(std::optional<Record>& record);
-    bool adopt_without_journal();
-    /// Opens the node, if the device that is there has the queues of such a shape.
-    bool open_as_if(bool has_control);
-    void guess_state();
-    void guess_space(uint32_t index, const uapi::abi::VqInfo& info);
-    void go_on();
+    /// Where a queue stands that an earlier process served and that did not start yet.
     void resume(uint32_t index);
 
     // session.cc: messages
@@ -215,26 +176,17 @@ class Session {
     void config_interrupt();
 
     [[nodiscard]] bool is_control(uint32_t index) const {
-        return control_queue(shape_, state_.features) == index;
+        return control_queue(parts_.shape, state_.features) == index;
     }
-    [[nodiscard]] const char* name() const { return config_.name.c_str(); }
+    [[nodiscard]] const char* name() const { return parts_.config.name.c_str(); }
 
-    uapi::Kernel& kernel_;
-    DeviceConfig config_;
-    memory::Placer& placer_;
-    int wake_fd_;
+    Parts parts_;
     std::chrono::milliseconds patience_;
     std::array<int, kMaxPairs> numa_nodes_;  ///< of the threads that serve the pairs; -1: any
-    Shape shape_;
     MacAddress mac_{};
-    std::unique_ptr<uapi::ControlNode> control_node_;
-    std::unique_ptr<uapi::DeviceNode> node_;
-    UniqueFd kick_;
     bool adopted_ = false;  ///< the device was there before
     bool broken_ = false;
-    std::optional<Journal> journal_;
     bool journal_good_ = true;  ///< what it should hold it does
-    Capabilities capabilities_;
     EventLog events_;
     Health health_;
 
@@ -243,7 +195,6 @@ class Session {
     std::vector<int> view_nodes_;          ///< where their tables were put
     std::vector<memory::View> lingering_;  ///< a data thread may still be inside
     uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
-    std::unique_ptr<Queue[]> queues_;
     net::ControlQueue control_;
     uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
     std::optional<MacAddress> config_mac_;

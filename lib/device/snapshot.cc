@@ -33,14 +33,14 @@ void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& reg
 
 DeviceInfo Session::info() const {
     DeviceInfo info;
-    info.api_version = capabilities_.api_version;
-    info.kernel_features = capabilities_.features;
+    info.api_version = parts_.capabilities.api_version;
+    info.kernel_features = parts_.capabilities.features;
     info.adopted = adopted_;
     info.status = state_.status;
     info.features = state_.features;
     info.link_up = config_status_ != 0 && !broken_;
     info.active_pairs = active_pairs();
-    info.queue_pairs = shape_.pairs;
+    info.queue_pairs = parts_.shape.pairs;
     const net::Filter& filter = control_.state().filter;
     info.mac = filter.mac;
     info.promiscuous = filter.promiscuous;
@@ -51,20 +51,21 @@ DeviceInfo Session::info() const {
     info.commands = control_.counters().commands;
     info.refused = control_.counters().refused;
     info.problems = health_.problems();
-    const uint32_t control = control_queue(shape_, state_.features).value_or(2U * shape_.pairs);
-    for (uint32_t group = 0; group < shape_.data_groups(); ++group) {
+    const uint32_t control =
+        control_queue(parts_.shape, state_.features).value_or(2U * parts_.shape.pairs);
+    for (uint32_t group = 0; group < parts_.shape.data_groups(); ++group) {
         uint32_t first = 2 * group;
         uint32_t last = first + 1;
-        if (!shape_.grouped)
-            last = shape_.queues() - 1;
-        else if (!shape_.group_per_pair)
-            last = std::min(control, 2U * shape_.pairs) - 1;
+        if (!parts_.shape.grouped)
+            last = parts_.shape.queues() - 1;
+        else if (!parts_.shape.group_per_pair)
+            last = std::min(control, 2U * parts_.shape.pairs) - 1;
         else if (first == control)
             ++first;
         info.groups.push_back({false, state_.asid[group], first, last});
     }
-    if (shape_.has_control() && shape_.grouped)
-        info.groups.push_back({true, state_.asid[shape_.control_group()], control, control});
+    if (parts_.shape.has_control() && parts_.shape.grouped)
+        info.groups.push_back({true, state_.asid[parts_.shape.control_group()], control, control});
     for (const auto& view : views_) {
         auto& regions = info.spaces.emplace_back();
         for (const memory::Region& region : view.regions())
@@ -80,18 +81,18 @@ DeviceInfo Session::info() const {
 }
 
 std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
-    if (index >= shape_.queues())
+    if (index >= parts_.shape.queues())
         return std::nullopt;
-    const Queue& queue = queues_[index];
+    const Queue& queue = parts_.queues[index];
     QueueInfo info;
     info.use = index % 2 == 0 ? QueueUse::to_guest : QueueUse::from_guest;
     // The last queue is never one of data, whatever was negotiated.
-    if (is_control(index) || index == 2U * shape_.pairs)
+    if (is_control(index) || index == 2U * parts_.shape.pairs)
         info.use = QueueUse::control;
     else
         info.pair = static_cast<uint16_t>(index / 2);
-    info.group = group_of(shape_, state_.features, index);
-    info.asid = space_of(shape_, state_, index);
+    info.group = group_of(parts_.shape, state_.features, index);
+    info.asid = space_of(parts_.shape, state_, index);
     info.ready = state_.ready(index);
     info.running = queue.running;
     info.stalled = queue.stalled;

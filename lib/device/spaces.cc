@@ -8,16 +8,16 @@ namespace vduse::device {
 
 std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
     std::vector<uint32_t> indices(stopped.begin(), stopped.end());
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        if (queues_[i].running && space_of(shape_, state_, i) == space)
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        if (parts_.queues[i].running && space_of(parts_.shape, state_, i) == space)
             indices.push_back(i);
     stop(indices);
     remap(space);
     std::vector<uint32_t> reloaded;
     for (const uint32_t i : indices) {
-        if (!queues_[i].gate.idle())
+        if (!parts_.queues[i].gate.idle())
             start_pending_ = true;
-        else if (const auto error = load(i, *queues_[i].started_with);
+        else if (const auto error = load(i, *parts_.queues[i].started_with);
                  error != ring::LoadError::none)
             stall(i, describe(error));
         else
@@ -27,7 +27,7 @@ std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32
 }
 
 void Session::remap(uint32_t asid) {
-    auto view = memory::build_view(*node_, asid, views_[asid], placer_, node_of(asid));
+    auto view = memory::build_view(*parts_.node, asid, views_[asid], parts_.placer, node_of(asid));
     if (!view)
         log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
     view_nodes_[asid] = node_of(asid);
@@ -36,15 +36,15 @@ void Session::remap(uint32_t asid) {
 
 void Session::set_node(uint16_t pair, int numa_node) {
     numa_nodes_[pair] = numa_node;
-    const uint32_t space = space_of(shape_, state_, 2U * pair);
+    const uint32_t space = space_of(parts_.shape, state_, 2U * pair);
     // An adopted device has its tables before anybody says who will read them.
     if (views_[space].table() != nullptr && view_nodes_[space] != node_of(space))
         open(look_again(space, {}));
 }
 
 int Session::node_of(uint32_t space) const {
-    for (uint16_t pair = 0; pair < shape_.pairs; ++pair)
-        if (space_of(shape_, state_, 2U * pair) == space)
+    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
+        if (space_of(parts_.shape, state_, 2U * pair) == space)
             return numa_nodes_[pair];
     return numa_nodes_[0];
 }
@@ -65,11 +65,11 @@ void Session::look_for_lost_memory() {
             name(),
             space);
         std::vector<uint32_t> running;
-        for (uint32_t i = 0; i < shape_.queues(); ++i) {
-            if (space_of(shape_, state_, i) != space)
+        for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+            if (space_of(parts_.shape, state_, i) != space)
                 continue;
-            queues_[i].quarantined = true;
-            if (queues_[i].running)
+            parts_.queues[i].quarantined = true;
+            if (parts_.queues[i].running)
                 running.push_back(i);
         }
         stop(running);
@@ -79,8 +79,8 @@ void Session::look_for_lost_memory() {
 }
 
 bool Session::gates_quiet() const {
-    for (uint32_t i = 0; i < shape_.queues(); ++i)
-        if (!queues_[i].gate.is_open() && !queues_[i].gate.idle())
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        if (!parts_.queues[i].gate.is_open() && !parts_.queues[i].gate.idle())
             return false;
     return true;
 }
