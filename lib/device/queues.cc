@@ -65,7 +65,7 @@ bool Session::publish(const net::ControlState& state) {
         if (parts_.queues[i].running && !is_control(i))
             parts_.queues[i].gate.open();
     if (idle)
-        set_config_mac(state.filter.mac);
+        config_space_.set_mac(state.filter.mac);
     return idle;
 }
 
@@ -223,19 +223,19 @@ bool Session::tick() {
             again = true;
         }
     }
-    if (owes_config_interrupt_ && state_.driver_ok() && !state_.suspended)
-        config_interrupt();
+    if (config_space_.owes_interrupt() && state_.driver_ok() && !state_.suspended)
+        config_space_.interrupt();
     look_after_health();
     if (start_pending_ || unready_)
         reconcile();
     if (!lingering_.empty() && gates_quiet())
         lingering_.clear();
-    const bool config = owes_config_interrupt_ && !state_.suspended;
+    const bool config = config_space_.owes_interrupt() && !state_.suspended;
     return again || config || start_pending_ || !lingering_.empty();
 }
 
 void Session::look_after_health() {
-    if (active_pairs() == 0 || state_.suspended || config_status_ == 0)
+    if (active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
         return health_.restart();
     const auto now = Health::Clock::now();
     if (!health_.due(now))

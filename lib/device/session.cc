@@ -21,8 +21,6 @@ namespace {
 
 /// Messages answered before control looks at anything else.
 constexpr int kMessagesAtOnce = 32;
-/// No status of a link: the next one is written in any case.
-constexpr uint16_t kUnknownStatus = 0xffff;
 
 const char* describe(Veto veto) {
     switch (veto) {
@@ -44,7 +42,8 @@ Session::Session(Parts parts, std::chrono::milliseconds patience)
     : parts_(std::move(parts)),
       patience_(patience),
       mac_(parts_.config.mac.value_or(MacAddress{})),
-      control_(parts_.config.queue_pairs) {
+      control_(parts_.config.queue_pairs),
+      config_space_(parts_.config.name, *parts_.node, mac_) {
     numa_nodes_.fill(memory::any_node());
     views_ = std::vector<memory::View>(parts_.shape.spaces);
     view_nodes_.assign(parts_.shape.spaces, memory::any_node());
@@ -77,7 +76,6 @@ Result<std::unique_ptr<Session>> Session::create(
 void Session::begin() {
     if (const auto record = std::exchange(parts_.inherited, std::nullopt))
         return go_on(*record);
-    config_mac_ = mac_;
     reset();
     remember();
 }
@@ -90,6 +88,9 @@ void Session::go_on(const Record& record) {
     for (uint32_t space = 0; space < parts_.shape.spaces; ++space)
         remap(space);
     set_rules();
+    // The other process may have ended between writing to the configuration space and to the
+    // journal, so what is there is not known: both are written again, and the driver is told.
+    config_space_.forget();
     publish(control_.state());
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
@@ -99,9 +100,6 @@ void Session::go_on(const Record& record) {
         queue.adopted = parts_.guessed || state_.ready(i) || !parts_.capabilities.queue_ready();
         queue.owes_interrupt.store(true, std::memory_order_relaxed);
     }
-    // The other process may have ended between writing to the configuration space and to the
-    // journal, so what is there is not known: both are written again, and the driver is told.
-    config_status_ = kUnknownStatus;
     refresh_link();
     reconcile();
 }
@@ -247,7 +245,7 @@ void Session::reset() {
     }
     for (auto& view : views_)
         retire(std::exchange(view, memory::View()));
-    owes_config_interrupt_ = false;
+    config_space_.drop_interrupt();
     control_.reset(0, mac_);
     publish(control_.state());
     refresh_link();
@@ -263,6 +261,38 @@ void Session::negotiate() {
     control_.reset(state_.features, mac_);
     set_rules();
     publish(control_.state());
+}
+
+void Session::set_link(bool up) {
+    link_up_ = up;
+    refresh_link();
+}
+
+void Session::refresh_link() {
+    // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
+    bool up = link_up_;
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        up = up && !parts_.queues[i].quarantined;
+    if (!config_space_.set_link(up))
+        return;
+    remember();
+    if (state_.driver_ok() && !state_.suspended)
+        config_space_.interrupt();
+}
+
+Result<void> Session::set_mac(const MacAddress& mac) {
+    if ((parts_.shape.offered & virtio::kFeatureMac) == 0)
+        return Error{ENOTSUP, parts_.config.name + ": the device was made without a MAC address"};
+    if ((mac[0] & 1) != 0)
+        return Error{EINVAL, parts_.config.name + ": a multicast address is nobody's"};
+    mac_ = mac;
+    // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
+    if (state_.status == 0) {
+        control_.reset(state_.features, mac_);
+        publish(control_.state());
+        remember();
+    }
+    return {};
 }
 
 void Session::set_rules() {
@@ -302,7 +332,7 @@ void Session::remember(const net::ControlState& control) {
         parts_.config.mtu,
         parts_.config.speed,
         state_,
-        config_status_,
+        config_space_.status(),
         control,
         {}};
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i)

@@ -36,6 +36,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "device/config_space.h"
 #include "device/health.h"
 #include "device/parts.h"
 #include "device/queue.h"
@@ -130,6 +131,8 @@ class Session {
     void reset();
     void negotiate();
     void set_rules();
+    /// The link as the driver is to see it. It is told, if that is news.
+    void refresh_link();
     /// Nothing while a data thread is inside that does not leave.
     std::optional<ring::Position> position(uint32_t index);
     /// Stops all queues, and leaves the kernel's device.
@@ -170,11 +173,6 @@ class Session {
     void look_for_lost_memory();
     [[nodiscard]] bool gates_quiet() const;
 
-    // config_space.cc
-    void refresh_link();
-    void set_config_mac(const MacAddress& mac);
-    void config_interrupt();
-
     [[nodiscard]] bool is_control(uint32_t index) const {
         return control_queue(parts_.shape, state_.features) == index;
     }
@@ -196,10 +194,8 @@ class Session {
     std::vector<memory::View> lingering_;  ///< a data thread may still be inside
     uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
     net::ControlQueue control_;
-    uint16_t config_status_ = 0;  ///< as the kernel's copy of the configuration space has it
-    std::optional<MacAddress> config_mac_;
+    ConfigSpace config_space_;
     bool link_up_ = false;
-    bool owes_config_interrupt_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready
     bool unready_ = false;        ///< a queue may become ready, and nobody will tell
     uint16_t driver_pairs_ = 1;   ///< as the control queue says
