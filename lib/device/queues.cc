@@ -182,7 +182,7 @@ void Session::start(uint32_t index) {
 
 ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
     const uint32_t space = space_of(parts_.shape, state_, index);
-    return load_ring(parts_, state_, index, info, views_[space].table(), parts_.queues[index].ring);
+    return load_ring(parts_, state_, index, info, spaces_.table(space), parts_.queues[index].ring);
 }
 
 void Session::open(std::span<const uint32_t> indices) {
@@ -204,12 +204,56 @@ void Session::stall(uint32_t index, const char* why) {
         log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
 }
 
+// --- looked at anew
+
+std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
+    std::vector<uint32_t> indices(stopped.begin(), stopped.end());
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        if (parts_.queues[i].running && space_of(parts_.shape, state_, i) == space)
+            indices.push_back(i);
+    stop(indices);
+    spaces_.remap(space);
+    std::vector<uint32_t> reloaded;
+    for (const uint32_t i : indices) {
+        if (!parts_.queues[i].gate.idle())
+            start_pending_ = true;
+        else if (const auto error = load(i, *parts_.queues[i].started_with);
+                 error != ring::LoadError::none)
+            stall(i, describe(error));
+        else
+            reloaded.push_back(i);
+    }
+    return reloaded;
+}
+
+void Session::look_for_lost_memory() {
+    const auto lost = spaces_.lost();
+    for (const uint32_t space : lost) {
+        log(Severity::error,
+            "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
+            "served until the driver resets the device",
+            name(),
+            space);
+        std::vector<uint32_t> running;
+        for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
+            if (space_of(parts_.shape, state_, i) != space)
+                continue;
+            parts_.queues[i].quarantined = true;
+            if (parts_.queues[i].running)
+                running.push_back(i);
+        }
+        stop(running);
+        spaces_.drop(space);
+    }
+    if (!lost.empty())
+        refresh_link();
+}
+
 // --- what data threads call control for
 
 bool Session::tick() {
     bool again = false;
-    if (lost_seen_ != memory::lost_mappings())
-        look_for_lost_memory();
+    look_for_lost_memory();
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
         // Looked at first: the lines are others' as well.
@@ -228,10 +272,9 @@ bool Session::tick() {
     look_after_health();
     if (start_pending_ || unready_)
         reconcile();
-    if (!lingering_.empty() && gates_quiet())
-        lingering_.clear();
+    const bool lingers = spaces_.collect();
     const bool config = config_space_.owes_interrupt() && !state_.suspended;
-    return again || config || start_pending_ || !lingering_.empty();
+    return again || config || start_pending_ || lingers;
 }
 
 void Session::look_after_health() {
@@ -273,7 +316,7 @@ void Session::attend(uint32_t index) {
         queue.counters.misses.add(1);
         if (region && region->first <= *iova) {
             const auto reloaded = look_again(space, indices);
-            const memory::Table* table = views_[space].table();
+            const memory::Table* table = spaces_.table(space);
             if (table == nullptr || table->find(*iova) == nullptr)
                 queue.ring.deny(*iova);
             return open(reloaded);

@@ -42,11 +42,9 @@ Session::Session(Parts parts, std::chrono::milliseconds patience)
     : parts_(std::move(parts)),
       patience_(patience),
       mac_(parts_.config.mac.value_or(MacAddress{})),
+      spaces_(parts_, state_),
       control_(parts_.config.queue_pairs),
       config_space_(parts_.config.name, *parts_.node, mac_) {
-    numa_nodes_.fill(memory::any_node());
-    views_ = std::vector<memory::View>(parts_.shape.spaces);
-    view_nodes_.assign(parts_.shape.spaces, memory::any_node());
 }
 
 Session::~Session() {
@@ -85,8 +83,8 @@ void Session::go_on(const Record& record) {
     state_ = record.state;
     control_.restore(state_.features, record.control);
     link_up_ = record.config_status != 0;
-    for (uint32_t space = 0; space < parts_.shape.spaces; ++space)
-        remap(space);
+    for (uint32_t space = 0; space < spaces_.count(); ++space)
+        spaces_.remap(space);
     set_rules();
     // The other process may have ended between writing to the configuration space and to the
     // journal, so what is there is not known: both are written again, and the driver is told.
@@ -197,7 +195,7 @@ void Session::act(const Step& step) {
     // Without memory for a table nothing is mapped and the queues of that space wait for the next
     // update. That is our trouble; FAILED would take the driver's mappings away.
     if (step.remap)
-        remap(*step.remap);
+        spaces_.remap(*step.remap);
 }
 
 bool Session::answer(const uapi::abi::Request& request, bool ok) {
@@ -243,8 +241,7 @@ void Session::reset() {
         queue.started_with.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }
-    for (auto& view : views_)
-        retire(std::exchange(view, memory::View()));
+    spaces_.drop_all();
     config_space_.drop_interrupt();
     control_.reset(0, mac_);
     publish(control_.state());
@@ -295,6 +292,11 @@ Result<void> Session::set_mac(const MacAddress& mac) {
     return {};
 }
 
+void Session::set_node(uint16_t pair, int numa_node) {
+    if (spaces_.set_node(pair, numa_node))
+        open(look_again(space_of(parts_.shape, state_, 2U * pair), {}));
+}
+
 void Session::set_rules() {
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
         parts_.queues[i].rules = {
@@ -309,8 +311,7 @@ Result<void> Session::close() {
 }
 
 void Session::close_node() {
-    for (auto& view : views_)
-        view = memory::View();
+    spaces_.close();
     parts_.node.reset();
 }
 

@@ -41,8 +41,8 @@
 #include "device/parts.h"
 #include "device/queue.h"
 #include "device/requests.h"
+#include "device/spaces.h"
 #include "device/state.h"
-#include "memory/space.h"
 #include "net/control_queue.h"
 #include "sched/gate.h"
 #include "uapi/kernel.h"
@@ -79,7 +79,7 @@ class Session {
     /// nothing. Returns whether to be called again in about a millisecond.
     bool tick();
     /// A piece of work for an idle moment; false when there is none.
-    bool idle_work();
+    bool idle_work() { return spaces_.prefault_step(); }
     void set_broken(const char* why);
 
     // Control's callers.
@@ -161,17 +161,11 @@ class Session {
     void show_driver();
     void look_after_health();
 
-    // spaces.cc
     /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
     /// open.
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
-    /// The queues of the space are stopped. Without memory for a table the space is empty.
-    void remap(uint32_t asid);
-    [[nodiscard]] int node_of(uint32_t space) const;
-    void retire(memory::View view);
     /// Takes the queues out of service whose driver cut its memory off.
     void look_for_lost_memory();
-    [[nodiscard]] bool gates_quiet() const;
 
     [[nodiscard]] bool is_control(uint32_t index) const {
         return control_queue(parts_.shape, state_.features) == index;
@@ -180,7 +174,6 @@ class Session {
 
     Parts parts_;
     std::chrono::milliseconds patience_;
-    std::array<int, kMaxPairs> numa_nodes_;  ///< of the threads that serve the pairs; -1: any
     MacAddress mac_{};
     bool adopted_ = false;  ///< the device was there before
     bool broken_ = false;
@@ -189,10 +182,7 @@ class Session {
     Health health_;
 
     State state_;
-    std::vector<memory::View> views_;      ///< of each space
-    std::vector<int> view_nodes_;          ///< where their tables were put
-    std::vector<memory::View> lingering_;  ///< a data thread may still be inside
-    uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
+    Spaces spaces_;
     net::ControlQueue control_;
     ConfigSpace config_space_;
     bool link_up_ = false;

@@ -66,16 +66,16 @@ DeviceInfo Session::info() const {
     }
     if (parts_.shape.has_control() && parts_.shape.grouped)
         info.groups.push_back({true, state_.asid[parts_.shape.control_group()], control, control});
-    for (const auto& view : views_) {
+    for (uint32_t space = 0; space < spaces_.count(); ++space) {
         auto& regions = info.spaces.emplace_back();
-        for (const memory::Region& region : view.regions())
+        for (const memory::Region& region : spaces_.regions(space))
             regions.push_back(
                 {region.first,
                  region.last,
                  region.allows(memory::Access::read),
                  region.allows(memory::Access::write)}
             );
-        locate(view.regions(), regions);
+        locate(spaces_.regions(space), regions);
     }
     return info;
 }

@@ -1,95 +1,87 @@
-// Address spaces: looked up anew, put near their readers, kept until nobody is inside, and lost.
+#include "device/spaces.h"
+
+#include <algorithm>
 #include <utility>
 
 #include "base/log.h"
-#include "device/session.h"
+#include "memory/lost_memory.h"
 
 namespace vduse::device {
 
-std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
-    std::vector<uint32_t> indices(stopped.begin(), stopped.end());
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
-        if (parts_.queues[i].running && space_of(parts_.shape, state_, i) == space)
-            indices.push_back(i);
-    stop(indices);
-    remap(space);
-    std::vector<uint32_t> reloaded;
-    for (const uint32_t i : indices) {
-        if (!parts_.queues[i].gate.idle())
-            start_pending_ = true;
-        else if (const auto error = load(i, *parts_.queues[i].started_with);
-                 error != ring::LoadError::none)
-            stall(i, describe(error));
-        else
-            reloaded.push_back(i);
-    }
-    return reloaded;
+Spaces::Spaces(const Parts& parts, const State& state)
+    : parts_(parts),
+      state_(state),
+      views_(parts.shape.spaces),
+      view_nodes_(parts.shape.spaces, memory::any_node()) {
+    pair_nodes_.fill(memory::any_node());
 }
 
-void Session::remap(uint32_t asid) {
+void Spaces::remap(uint32_t asid) {
     auto view = memory::build_view(*parts_.node, asid, views_[asid], parts_.placer, node_of(asid));
     if (!view)
-        log(Severity::error, "%s: space %u: %s", name(), asid, view.error().text().c_str());
+        log(Severity::error, "%s: space %u: %s", parts_.name(), asid, view.error().text().c_str());
     view_nodes_[asid] = node_of(asid);
     retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
 }
 
-void Session::set_node(uint16_t pair, int numa_node) {
-    numa_nodes_[pair] = numa_node;
-    const uint32_t space = space_of(parts_.shape, state_, 2U * pair);
-    // An adopted device has its tables before anybody says who will read them.
-    if (views_[space].table() != nullptr && view_nodes_[space] != node_of(space))
-        open(look_again(space, {}));
+void Spaces::drop(uint32_t asid) {
+    retire(std::exchange(views_[asid], memory::View()));
 }
 
-int Session::node_of(uint32_t space) const {
-    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
-        if (space_of(parts_.shape, state_, 2U * pair) == space)
-            return numa_nodes_[pair];
-    return numa_nodes_[0];
+void Spaces::drop_all() {
+    for (uint32_t asid = 0; asid < count(); ++asid)
+        drop(asid);
 }
 
-void Session::retire(memory::View view) {
+void Spaces::close() {
+    for (auto& view : views_)
+        view = memory::View();
+}
+
+void Spaces::retire(memory::View view) {
     if (!gates_quiet())
         lingering_.push_back(std::move(view));
 }
 
-void Session::look_for_lost_memory() {
-    lost_seen_ = memory::lost_mappings();
-    for (uint32_t space = 0; space < views_.size(); ++space) {
-        if (!views_[space].lost())
-            continue;
-        log(Severity::error,
-            "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
-            "served until the driver resets the device",
-            name(),
-            space);
-        std::vector<uint32_t> running;
-        for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
-            if (space_of(parts_.shape, state_, i) != space)
-                continue;
-            parts_.queues[i].quarantined = true;
-            if (parts_.queues[i].running)
-                running.push_back(i);
-        }
-        stop(running);
-        retire(std::exchange(views_[space], memory::View()));
-    }
-    refresh_link();
+bool Spaces::collect() {
+    if (!lingering_.empty() && gates_quiet())
+        lingering_.clear();
+    return !lingering_.empty();
 }
 
-bool Session::gates_quiet() const {
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
-        if (!parts_.queues[i].gate.is_open() && !parts_.queues[i].gate.idle())
-            return false;
-    return true;
+bool Spaces::gates_quiet() const {
+    return std::ranges::all_of(parts_.all_queues(), [](const Queue& queue) {
+        return queue.gate.is_open() || queue.gate.idle();
+    });
 }
 
-bool Session::idle_work() {
-    for (auto& view : views_)
-        if (view.prefault_step())
-            return true;
-    return false;
+bool Spaces::set_node(uint16_t pair, int numa_node) {
+    pair_nodes_[pair] = numa_node;
+    const uint32_t asid = space_of(parts_.shape, state_, 2U * pair);
+    // An adopted device has its tables before anybody says who will read them.
+    return table(asid) != nullptr && view_nodes_[asid] != node_of(asid);
+}
+
+int Spaces::node_of(uint32_t asid) const {
+    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
+        if (space_of(parts_.shape, state_, 2U * pair) == asid)
+            return pair_nodes_[pair];
+    return pair_nodes_[0];
+}
+
+std::vector<uint32_t> Spaces::lost() {
+    std::vector<uint32_t> spaces;
+    const uint64_t mappings = memory::lost_mappings();
+    if (std::exchange(lost_seen_, mappings) == mappings)
+        return spaces;
+    for (uint32_t asid = 0; asid < count(); ++asid)
+        if (views_[asid].lost())
+            spaces.push_back(asid);
+    return spaces;
+}
+
+bool Spaces::prefault_step() {
+    return std::ranges::any_of(views_, &memory::View::prefault_step);
 }
 
 }  // namespace vduse::device
