@@ -104,7 +104,7 @@ struct Control::Loop {
         } else {
             source->session->set_broken("the kernel gave the device up (an answer came too late)");
         }
-        if (source != nullptr && source->session->broken())
+        if (source != nullptr && source->session->driver().broken())
             ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, source->session->message_fd(), nullptr);
     }
 };
@@ -231,11 +231,11 @@ Traffic QueuePair::to_guest_traffic() const noexcept {
 }
 
 Steering Device::steering() const noexcept {
-    return session_->steering();
+    return session_->driver().steering();
 }
 
 std::optional<MacAddress> Device::mac() const noexcept {
-    return session_->driver_mac();
+    return session_->driver().mac();
 }
 
 uint16_t Device::queue_pairs() const noexcept {
@@ -281,7 +281,7 @@ std::vector<ControlEvent> Device::events() const {
 }
 
 bool Device::broken() const noexcept {
-    return session_->broken();
+    return session_->driver().broken();
 }
 
 Result<void> Device::let_go() {

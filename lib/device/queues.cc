@@ -58,7 +58,7 @@ bool Session::publish(const net::ControlState& state) {
     const bool idle = sched::Gate::close(gates, patience_);
     if (idle) {
         filter_ = state.filter;
-        driver_pairs_ = state.active_pairs;
+        driver_.publish(state.active_pairs, state.filter.mac);
         show_driver();
     }
     for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
@@ -70,27 +70,10 @@ bool Session::publish(const net::ControlState& state) {
 }
 
 void Session::show_driver() {
-    const bool driver = state_.driver_ok() && !broken_;
-    const uint16_t pairs = driver ? driver_pairs_ : uint16_t{0};
-    steering_.store(Steering(pairs), std::memory_order_relaxed);
+    driver_.refresh();
+    const uint16_t pairs = driver_.active_pairs();
     for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
         parts_.queues[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
-    // A guest that is suspended may be about to be heard elsewhere.
-    uint64_t mac = 0;
-    if (driver && !state_.suspended)
-        for (size_t i = 0; i < filter_.mac.size(); ++i)
-            mac |= uint64_t{filter_.mac[i]} << 8 * i;
-    driver_mac_.store(mac, std::memory_order_relaxed);
-}
-
-std::optional<MacAddress> Session::driver_mac() const noexcept {
-    const uint64_t word = driver_mac_.load(std::memory_order_relaxed);
-    if (word == 0)
-        return std::nullopt;
-    MacAddress mac;
-    for (size_t i = 0; i < mac.size(); ++i)
-        mac[i] = static_cast<uint8_t>(word >> 8 * i);
-    return mac;
 }
 
 // --- starting
@@ -110,7 +93,7 @@ void Session::reconcile() {
 
 void Session::ask_ready() {
     unready_ = false;
-    if (broken_)
+    if (driver_.broken())
         return;
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
@@ -164,7 +147,7 @@ void Session::start(uint32_t index) {
         // Before any chain is returned, after which the used index alone would tell less.
         const ring::Position before = std::exchange(queue.started_at, queue.ring.position());
         if (before.inherited_in_flight() != queue.started_at.inherited_in_flight())
-            remember();
+            memo_.save();
     }
     queue.adopted = false;
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
@@ -278,13 +261,13 @@ bool Session::tick() {
 }
 
 void Session::look_after_health() {
-    if (active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
+    if (driver_.active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
         return health_.restart();
     const auto now = Health::Clock::now();
     if (!health_.due(now))
         return;
     std::vector<PairSample> pairs;
-    for (uint32_t i = 0; i < 2U * active_pairs(); i += 2) {
+    for (uint32_t i = 0; i < 2U * driver_.active_pairs(); i += 2) {
         const Queue& to_guest = parts_.queues[i];
         // One that does not run has its own line.
         if (to_guest.running)
@@ -353,7 +336,7 @@ void Session::serve_control() {
     while (const net::ControlState* proposed = burst.next()) {
         const bool published = publish(*proposed);
         if (published)
-            remember(*proposed);
+            memo_.save(*proposed);
         burst.finish(published);
     }
     parts_.queues[*index].finish_burst();

@@ -44,7 +44,9 @@ Session::Session(Parts parts, std::chrono::milliseconds patience)
       mac_(parts_.config.mac.value_or(MacAddress{})),
       spaces_(parts_, state_),
       control_(parts_.config.queue_pairs),
-      config_space_(parts_.config.name, *parts_.node, mac_) {
+      config_space_(parts_.config.name, *parts_.node, mac_),
+      memo_(std::move(parts_.journal), parts_, state_, config_space_, control_),
+      driver_(state_) {
 }
 
 Session::~Session() {
@@ -75,7 +77,7 @@ void Session::begin() {
     if (const auto record = std::exchange(parts_.inherited, std::nullopt))
         return go_on(*record);
     reset();
-    remember();
+    memo_.save();
 }
 
 void Session::go_on(const Record& record) {
@@ -103,14 +105,14 @@ void Session::go_on(const Record& record) {
 }
 
 void Session::set_broken(const char* why) {
-    if (!broken_)
+    if (!driver_.broken())
         log(Severity::error, "%s: out of service: %s", name(), why);
-    broken_ = true;
+    driver_.set_broken();
     show_driver();
 }
 
 void Session::handle_messages() {
-    for (int i = 0; i < kMessagesAtOnce && !broken_; ++i) {
+    for (int i = 0; i < kMessagesAtOnce && !driver_.broken(); ++i) {
         const auto request = parts_.node->read_request();
         if (request) {
             handle(*request);
@@ -181,7 +183,7 @@ void Session::handle(const uapi::abi::Request& request) {
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
     }
-    remember();
+    memo_.save();
     const bool ok = answer(request, done);
     events_.record(request, ok, begin, std::chrono::steady_clock::now() - begin);
     reconcile();
@@ -272,7 +274,7 @@ void Session::refresh_link() {
         up = up && !parts_.queues[i].quarantined;
     if (!config_space_.set_link(up))
         return;
-    remember();
+    memo_.save();
     if (state_.driver_ok() && !state_.suspended)
         config_space_.interrupt();
 }
@@ -287,7 +289,7 @@ Result<void> Session::set_mac(const MacAddress& mac) {
     if (state_.status == 0) {
         control_.reset(state_.features, mac_);
         publish(control_.state());
-        remember();
+        memo_.save();
     }
     return {};
 }
@@ -316,7 +318,7 @@ void Session::close_node() {
 }
 
 Result<void> Session::destroy(bool keep) {
-    if (auto closed = close(); !closed || (keep && !broken_))
+    if (auto closed = close(); !closed || (keep && !driver_.broken()))
         return closed;
     auto destroyed = parts_.control_node->destroy(parts_.config.name);
     if (destroyed)
@@ -324,32 +326,9 @@ Result<void> Session::destroy(bool keep) {
     return destroyed;
 }
 
-void Session::remember(const net::ControlState& control) {
-    if (!parts_.journal || !parts_.node)
-        return;
-    Record record{
-        parts_.shape,
-        parts_.config.queue_size,
-        parts_.config.mtu,
-        parts_.config.speed,
-        state_,
-        config_space_.status(),
-        control,
-        {}};
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
-        record.positions[i] = parts_.queues[i].started_at;
-    const bool saved = parts_.journal->save(record);
-    if (std::exchange(journal_good_, saved) && !saved)
-        log(Severity::warning,
-            "%s: the journal cannot be written, the next process cannot go on with the device: %s",
-            name(),
-            std::strerror(errno));
-}
-
 Result<void> Session::prepare_to_let_go() {
-    if (parts_.journal)
-        remember();
-    if (!parts_.journal || !journal_good_)
+    memo_.save();
+    if (!memo_.good())
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
     if (stop_all())
         return {};
@@ -364,7 +343,7 @@ void Session::serve_on() {
 
 void Session::let_go() {
     close_node();
-    parts_.journal.reset();
+    memo_.close();
 }
 
 void Session::resume(uint32_t index) {

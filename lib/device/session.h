@@ -27,7 +27,6 @@
 // Threads: all on control, but for what says "data threads" or "any thread".
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -37,7 +36,9 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "device/config_space.h"
+#include "device/driver_view.h"
 #include "device/health.h"
+#include "device/memo.h"
 #include "device/parts.h"
 #include "device/queue.h"
 #include "device/requests.h"
@@ -50,7 +51,6 @@
 #include "vduse/info.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
-#include "vduse/steering.h"
 
 namespace vduse::device {
 
@@ -100,15 +100,10 @@ class Session {
     void let_go();
 
     // Any thread.
-    [[nodiscard]] Steering steering() const noexcept {
-        return steering_.load(std::memory_order_relaxed);
-    }
-    [[nodiscard]] uint16_t active_pairs() const noexcept { return steering().queues(); }
-    [[nodiscard]] std::optional<MacAddress> driver_mac() const noexcept;
+    [[nodiscard]] const DriverView& driver() const noexcept { return driver_; }
     [[nodiscard]] const Shape& shape() const noexcept { return parts_.shape; }
     [[nodiscard]] const DeviceConfig& config() const noexcept { return parts_.config; }
     [[nodiscard]] Queue& queue(uint32_t index) const noexcept { return parts_.queues[index]; }
-    [[nodiscard]] bool broken() const noexcept { return broken_; }
 
   private:
     Session(Parts parts, std::chrono::milliseconds patience);
@@ -116,9 +111,6 @@ class Session {
     /// it.
     void begin();
     void go_on(const Record& record);
-    /// Writes down what a next process must know. Before the driver's side hears of it.
-    void remember(const net::ControlState& control);
-    void remember() { remember(control_.state()); }
     /// Where a queue stands that an earlier process served and that did not start yet.
     void resume(uint32_t index);
 
@@ -176,8 +168,6 @@ class Session {
     std::chrono::milliseconds patience_;
     MacAddress mac_{};
     bool adopted_ = false;  ///< the device was there before
-    bool broken_ = false;
-    bool journal_good_ = true;  ///< what it should hold it does
     EventLog events_;
     Health health_;
 
@@ -185,15 +175,14 @@ class Session {
     Spaces spaces_;
     net::ControlQueue control_;
     ConfigSpace config_space_;
+    Memo memo_;
+    DriverView driver_;
     bool link_up_ = false;
     bool start_pending_ = false;  ///< a queue waits for the kernel to call it ready
     bool unready_ = false;        ///< a queue may become ready, and nobody will tell
-    uint16_t driver_pairs_ = 1;   ///< as the control queue says
 
     // Read by data threads inside a gate, changed while all gates are closed.
     net::Filter filter_;
-    std::atomic<Steering> steering_{Steering()};  ///< over the pairs that the driver uses
-    std::atomic<uint64_t> driver_mac_ = 0;        ///< its six bytes, the first the lowest; 0: none
 };
 
 }  // namespace vduse::device

@@ -38,8 +38,8 @@ DeviceInfo Session::info() const {
     info.adopted = adopted_;
     info.status = state_.status;
     info.features = state_.features;
-    info.link_up = config_space_.status() != 0 && !broken_;
-    info.active_pairs = active_pairs();
+    info.link_up = config_space_.status() != 0 && !driver_.broken();
+    info.active_pairs = driver_.active_pairs();
     info.queue_pairs = parts_.shape.pairs;
     const net::Filter& filter = control_.state().filter;
     info.mac = filter.mac;

@@ -626,7 +626,7 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
     EXPECT_TRUE(burst().empty()) << "the gate stays closed";
     settle();
     EXPECT_EQ(mappings_of(fd).size(), 1U) << "unmapped when it has left";
-    EXPECT_FALSE(session->broken());
+    EXPECT_FALSE(session->driver().broken());
     plain_start();
     EXPECT_EQ(burst().size(), 0U);
     offer_from_guest(0);
