@@ -80,7 +80,7 @@ struct Control::Loop {
         auto sources = std::make_unique<Sources>(Sources{
             &session, {&session, Event::message}, {&session, Event::kick}});
         if (!watch(session.message_fd(), &sources->messages) ||
-            !watch(session.kick_fd(), &sources->kick))
+            !watch(session.parts().kick.get(), &sources->kick))
             return Error{errno, "epoll"};
         sessions.push_back(std::move(sources));
         return {};
@@ -88,7 +88,7 @@ struct Control::Loop {
 
     void forget(const device::Session& session) {
         ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.message_fd(), nullptr);
-        ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.kick_fd(), nullptr);
+        ::epoll_ctl(epoll.get(), EPOLL_CTL_DEL, session.parts().kick.get(), nullptr);
         std::erase_if(sessions, [&](const auto& sources) { return sources->session == &session; });
     }
 
@@ -173,7 +173,7 @@ Device::~Device() {
 }
 
 QueuePair Device::queue_pair(uint16_t number) const noexcept {
-    return {session_->queue(2U * number), session_->queue(2U * number + 1)};
+    return {session_->parts().queues[2U * number], session_->parts().queues[2U * number + 1]};
 }
 
 uint16_t QueuePair::from_guest(
@@ -239,11 +239,11 @@ std::optional<MacAddress> Device::mac() const noexcept {
 }
 
 uint16_t Device::queue_pairs() const noexcept {
-    return session_->shape().pairs;
+    return session_->parts().shape.pairs;
 }
 
 const std::string& Device::name() const noexcept {
-    return session_->config().name;
+    return session_->parts().config.name;
 }
 
 void Device::set_link(bool up) {
@@ -272,7 +272,7 @@ DeviceInfo Device::info() const {
 std::optional<QueueInfo> Device::queue_info(uint32_t index) const {
     auto info = session_->queue_info(index);
     if (info)
-        add_to(session_->queue(index).counters, info->stats);
+        add_to(session_->parts().queues[index].counters, info->stats);
     return info;
 }
 
@@ -295,7 +295,7 @@ Result<void> Control::let_go(std::span<Device* const> devices) {
         if (ready)
             continue;
         for (Device* const device : devices.first(i))
-            device->session_->serve_on();
+            device->session_->reconcile();
         return Error{ready.error().code, devices[i]->name() + ": " + ready.error().what};
     }
     for (Device* const device : devices) {
@@ -307,7 +307,7 @@ Result<void> Control::let_go(std::span<Device* const> devices) {
 
 Result<void> Device::destroy() {
     control_.loop_->forget(*session_);
-    return session_->destroy(session_->config().persist);
+    return session_->destroy(session_->parts().config.persist);
 }
 
 Result<void> Device::remove() {

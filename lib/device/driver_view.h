@@ -26,16 +26,12 @@ class DriverView {
 
     // Control.
     /// What the control queue says.
-    void publish(uint16_t pairs, const MacAddress& mac) noexcept {
+    void set(uint16_t pairs, const MacAddress& mac) noexcept {
         pairs_ = pairs;
         mac_ = mac;
-        refresh();
     }
-    void set_broken() noexcept {
-        broken_.store(true, std::memory_order_relaxed);
-        refresh();
-    }
-    /// The state has changed.
+    void set_broken() noexcept { broken_.store(true, std::memory_order_relaxed); }
+    /// Behind either, and when the state has changed.
     void refresh() noexcept {
         const bool ready = state_.driver_ok() && !broken();
         steering_.store(Steering(ready ? pairs_ : uint16_t{0}), std::memory_order_relaxed);

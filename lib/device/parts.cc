@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "base/log.h"
 #include "device/shape.h"
 #include "virtio/features.h"
 
@@ -64,6 +65,14 @@ Result<void> set_up_queue(const Parts& parts, uint32_t index, uint64_t features)
     return parts.node->vq_setup(
         index, last ? kControlQueueSize : parts.config.queue_size, group_of(shape, features, index)
     );
+}
+
+void regroup(const Parts& parts, uint64_t features) {
+    if (!parts.shape.has_control())
+        return;
+    for (const uint32_t index : {2U, 2U * parts.shape.pairs})
+        if (const auto done = set_up_queue(parts, index, features); !done)
+            log(Severity::error, "%s: %s", parts.name(), done.error().text().c_str());
 }
 
 ring::LoadError load_ring(

@@ -62,6 +62,10 @@ Result<void> open_node(Parts& parts);
 /// Tells the kernel the size and, with `features`, the group of a queue.
 Result<void> set_up_queue(const Parts& parts, uint32_t index, uint64_t features);
 
+/// The features are negotiated: without MQ the control queue is queue 2, and belongs to the control
+/// group then; QEMU asks the kernel for that group and moves it.
+void regroup(const Parts& parts, uint64_t features);
+
 /// Finds the ring of a queue through `table`.
 ring::LoadError load_ring(
     const Parts& parts,

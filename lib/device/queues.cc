@@ -1,5 +1,4 @@
-// Queues: started, stopped, served.
-#include <unistd.h>
+#include "device/queues.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,16 +7,22 @@
 
 #include "base/log.h"
 #include "device/position.h"
-#include "device/session.h"
 #include "device/shape.h"
 #include "vduse/mac.h"
 #include "virtio/features.h"
 
 namespace vduse::device {
+namespace {
+
+bool is_control(const Parts& parts, const State& state, uint32_t index) {
+    return control_queue(parts.shape, state.features) == index;
+}
+
+}  // namespace
 
 // --- stopping
 
-bool Session::stop_for(const Step& step) {
+bool Queues::stop_for(const Step& step) {
     std::vector<uint32_t> indices;
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         const uint32_t space = space_of(parts_.shape, state_, i);
@@ -32,14 +37,14 @@ bool Session::stop_for(const Step& step) {
     return stop(indices);
 }
 
-bool Session::stop_all() {
+bool Queues::stop_all() {
     std::vector<uint32_t> indices;
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
         indices.push_back(i);
     return stop(indices);
 }
 
-bool Session::stop(std::span<const uint32_t> indices) {
+bool Queues::stop(std::span<const uint32_t> indices) {
     std::vector<sched::Gate*> gates;
     for (const uint32_t i : indices) {
         gates.push_back(&parts_.queues[i].gate);
@@ -47,42 +52,13 @@ bool Session::stop(std::span<const uint32_t> indices) {
     }
     if (sched::Gate::close(gates, patience_))
         return true;
-    log(Severity::error, "%s: a data thread does not leave a queue that must stop", name());
+    log(Severity::error, "%s: a data thread does not leave a queue that must stop", parts_.name());
     return false;
-}
-
-bool Session::publish(const net::ControlState& state) {
-    std::vector<sched::Gate*> gates;
-    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
-        gates.push_back(&parts_.queues[i].gate);
-    const bool idle = sched::Gate::close(gates, patience_);
-    if (idle) {
-        filter_ = state.filter;
-        driver_.publish(state.active_pairs, state.filter.mac);
-        show_driver();
-    }
-    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
-        if (parts_.queues[i].running && !is_control(i))
-            parts_.queues[i].gate.open();
-    if (idle)
-        config_space_.set_mac(state.filter.mac);
-    return idle;
-}
-
-void Session::show_driver() {
-    driver_.refresh();
-    const uint16_t pairs = driver_.active_pairs();
-    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
-        parts_.queues[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
 }
 
 // --- starting
 
-void Session::reconcile() {
-    start_pending_ = false;
-    show_driver();
-    if (!parts_.capabilities.queue_ready())
-        ask_ready();
+void Queues::start_all() {
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         const Queue& queue = parts_.queues[i];
         if (should_run(parts_.shape, state_, i) && !queue.running && !queue.stalled &&
@@ -91,10 +67,8 @@ void Session::reconcile() {
     }
 }
 
-void Session::ask_ready() {
-    unready_ = false;
-    if (driver_.broken())
-        return;
+std::vector<SetQueueReady> Queues::ask_ready() {
+    std::vector<SetQueueReady> messages;
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
         const State if_ready = next(parts_.shape, state_, SetQueueReady{i, true}).state;
@@ -102,17 +76,18 @@ void Session::ask_ready() {
             continue;
         const auto info = parts_.node->vq_info(i);
         const bool ready = info && info->ready != 0;
-        state_ = next(parts_.shape, state_, SetQueueReady{i, ready}).state;
+        messages.push_back({i, ready});
         if (ready)
             continue;
-        unready_ = true;
+        pending_ = Pending::message;
         // The kernel keeps a kick that comes between the question and this.
         if (!queue.heard)
             queue.heard = static_cast<bool>(parts_.node->vq_kickfd(i, parts_.kick.get()));
     }
+    return messages;
 }
 
-void Session::start(uint32_t index) {
+void Queues::start(uint32_t index) {
     Queue& queue = parts_.queues[index];
     const auto info = parts_.node->vq_info(index);
     if (!info)
@@ -120,7 +95,7 @@ void Session::start(uint32_t index) {
     // The kernel calls a queue ready only after our answer to SET_VQ_READY, and drops interrupts
     // until then; a stuck data thread must be out before the ring may change.
     if (info->ready == 0 || !queue.gate.idle()) {
-        start_pending_ = true;
+        pending_ = Pending::start;
         return;
     }
     // QEMU makes queues ready that the driver never set up.
@@ -132,7 +107,7 @@ void Session::start(uint32_t index) {
     ring::LoadError error = load(index, *info);
     if (error == ring::LoadError::unmapped) {
         // virtio_vdpa allocates the memory of rings without telling us.
-        open(look_again(space, {}));
+        remap(space);
         error = load(index, *info);
     }
     if (error != ring::LoadError::none)
@@ -153,26 +128,27 @@ void Session::start(uint32_t index) {
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
     // queue that was not ready is taken back.
     const bool heard = std::exchange(queue.heard, false);
-    const int kick = is_control(index) ? parts_.kick.get() : queue.kick.get();
+    const bool control = is_control(parts_, state_, index);
+    const int kick = control ? parts_.kick.get() : queue.kick.get();
     if (kick >= 0 || heard)
         if (const auto set = parts_.node->vq_kickfd(index, kick); !set && kick >= 0)
             return stall(index, set.error().text().c_str());
-    if (!is_control(index))
+    if (!control)
         queue.ring.refuse_kicks();
     const uint32_t indices[] = {index};
     open(indices);
 }
 
-ring::LoadError Session::load(uint32_t index, const uapi::abi::VqInfo& info) {
+ring::LoadError Queues::load(uint32_t index, const uapi::abi::VqInfo& info) {
     const uint32_t space = space_of(parts_.shape, state_, index);
     return load_ring(parts_, state_, index, info, spaces_.table(space), parts_.queues[index].ring);
 }
 
-void Session::open(std::span<const uint32_t> indices) {
+void Queues::open(std::span<const uint32_t> indices) {
     for (const uint32_t i : indices) {
         parts_.queues[i].running = true;
-        if (is_control(i)) {
-            serve_control();  // whatever came before the eventfd was there
+        if (is_control(parts_, state_, i)) {
+            control_started_ = true;  // whatever came before the eventfd was there is to be served
             continue;
         }
         parts_.queues[i].gate.open();
@@ -181,15 +157,105 @@ void Session::open(std::span<const uint32_t> indices) {
     }
 }
 
-void Session::stall(uint32_t index, const char* why) {
+void Queues::stall(uint32_t index, const char* why) {
     parts_.queues[index].stalled = true;
     if (parts_.queues[index].pace.due())
-        log(Severity::warning, "%s: queue %u not started: %s", name(), index, why);
+        log(Severity::warning, "%s: queue %u not started: %s", parts_.name(), index, why);
 }
 
-// --- looked at anew
+// --- where they are
 
-std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32_t> stopped) {
+Queue* Queues::control() const {
+    const auto index = control_queue(parts_.shape, state_.features);
+    return index && parts_.queues[*index].running ? &parts_.queues[*index] : nullptr;
+}
+
+std::optional<ring::Position> Queues::position(uint32_t index) {
+    Queue& queue = parts_.queues[index];
+    const uint32_t indices[] = {index};
+    // Stopped for the moment that it takes to read; `start_all` lets it go on. Of one that stopped
+    // before, a data thread may still be inside, or just finding the gate closed.
+    if (!stop(indices))
+        return std::nullopt;
+    if (queue.started_with)
+        return queue.ring.position();
+    const auto info = parts_.node->vq_info(index);
+    if (info && queue.adopted && load(index, *info) == ring::LoadError::none) {
+        // It is where an earlier process left it.
+        queue.ring.resume(queue.started_at);
+        queue.started_with = *info;
+        return queue.ring.position();
+    }
+    return info ? from_vq_info(*info) : ring::Position();
+}
+
+// --- what changes them
+
+void Queues::reset() {
+    for (Queue& queue : parts_.all_queues()) {
+        queue.stalled = false;
+        queue.quarantined = false;
+        queue.heard = false;
+        queue.adopted = false;
+        queue.started_at = {};
+        queue.started_with.reset();
+        queue.owes_interrupt.store(false, std::memory_order_relaxed);
+    }
+    quarantined_ = false;
+}
+
+void Queues::adopt(std::span<const ring::Position> positions) {
+    for (Queue& queue : parts_.all_queues()) {
+        queue.started_at = positions[queue.index];
+        // Of one whose driver is suspended the position may be asked for, ready or not. A kernel
+        // that does not tell which queues are ready is asked as they start.
+        queue.adopted =
+            parts_.guessed || state_.ready(queue.index) || !parts_.capabilities.queue_ready();
+        queue.owes_interrupt.store(true, std::memory_order_relaxed);
+    }
+}
+
+void Queues::made_ready(uint32_t index) {
+    parts_.queues[index].stalled = false;
+    parts_.queues[index].adopted = false;
+}
+
+void Queues::set_rules() {
+    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
+        parts_.queues[i].rules = {
+            max_frame(parts_.config.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
+}
+
+bool Queues::publish(const net::ControlState& state) {
+    std::vector<sched::Gate*> gates;
+    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
+        gates.push_back(&parts_.queues[i].gate);
+    const bool idle = sched::Gate::close(gates, patience_);
+    if (idle) {
+        filter_ = state.filter;
+        driver_.set(state.active_pairs, state.filter.mac);
+        show_driver();
+    }
+    for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
+        if (parts_.queues[i].running && !is_control(parts_, state_, i))
+            parts_.queues[i].gate.open();
+    return idle;
+}
+
+void Queues::show_driver() {
+    driver_.refresh();
+    const uint16_t pairs = driver_.active_pairs();
+    for (uint16_t pair = 0; pair < parts_.shape.pairs; ++pair)
+        parts_.queues[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
+}
+
+// --- looked up anew
+
+void Queues::remap(uint32_t space) {
+    open(look_again(space, {}));
+}
+
+std::vector<uint32_t> Queues::look_again(uint32_t space, std::span<const uint32_t> stopped) {
     std::vector<uint32_t> indices(stopped.begin(), stopped.end());
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
         if (parts_.queues[i].running && space_of(parts_.shape, state_, i) == space)
@@ -199,7 +265,7 @@ std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32
     std::vector<uint32_t> reloaded;
     for (const uint32_t i : indices) {
         if (!parts_.queues[i].gate.idle())
-            start_pending_ = true;
+            pending_ = Pending::start;
         else if (const auto error = load(i, *parts_.queues[i].started_with);
                  error != ring::LoadError::none)
             stall(i, describe(error));
@@ -209,13 +275,12 @@ std::vector<uint32_t> Session::look_again(uint32_t space, std::span<const uint32
     return reloaded;
 }
 
-void Session::look_for_lost_memory() {
-    const auto lost = spaces_.lost();
-    for (const uint32_t space : lost) {
+void Queues::look_for_lost_memory() {
+    for (const uint32_t space : spaces_.lost()) {
         log(Severity::error,
             "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
             "served until the driver resets the device",
-            name(),
+            parts_.name(),
             space);
         std::vector<uint32_t> running;
         for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
@@ -225,16 +290,15 @@ void Session::look_for_lost_memory() {
             if (parts_.queues[i].running)
                 running.push_back(i);
         }
+        quarantined_ = true;
         stop(running);
         spaces_.drop(space);
     }
-    if (!lost.empty())
-        refresh_link();
 }
 
 // --- what data threads call control for
 
-bool Session::tick() {
+bool Queues::service() {
     bool again = false;
     look_for_lost_memory();
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
@@ -250,45 +314,16 @@ bool Session::tick() {
             again = true;
         }
     }
-    if (config_space_.owes_interrupt() && state_.driver_ok() && !state_.suspended)
-        config_space_.interrupt();
-    look_after_health();
-    if (start_pending_ || unready_)
-        reconcile();
-    const bool lingers = spaces_.collect();
-    const bool config = config_space_.owes_interrupt() && !state_.suspended;
-    return again || config || start_pending_ || lingers;
+    return again;
 }
 
-void Session::look_after_health() {
-    if (driver_.active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
-        return health_.restart();
-    const auto now = Health::Clock::now();
-    if (!health_.due(now))
-        return;
-    std::vector<PairSample> pairs;
-    for (uint32_t i = 0; i < 2U * driver_.active_pairs(); i += 2) {
-        const Queue& to_guest = parts_.queues[i];
-        // One that does not run has its own line.
-        if (to_guest.running)
-            pairs.push_back(
-                {to_guest.counters.frames.read(),
-                 to_guest.counters.no_buffer.read(),
-                 parts_.queues[i + 1].counters.frames.read(),
-                 to_guest.ring.offered()}
-            );
-    }
-    for (const std::string& line : health_.look(now, pairs))
-        log(Severity::notice, "%s: %s", name(), line.c_str());
-}
-
-void Session::attend(uint32_t index) {
+void Queues::attend(uint32_t index) {
     Queue& queue = parts_.queues[index];
     const uint32_t indices[] = {index};
     if (!queue.running)
         return;
     if (!stop(indices)) {
-        start_pending_ = true;  // when the data thread is out
+        pending_ = Pending::start;  // when the data thread is out
         return;
     }
     if (queue.ring.fault() != ring::RingFault::none)
@@ -309,42 +344,16 @@ void Session::attend(uint32_t index) {
     open(indices);
 }
 
-void Session::quarantine(uint32_t index) {
+void Queues::quarantine(uint32_t index) {
     const bool jump = parts_.queues[index].ring.fault() == ring::RingFault::avail_jump;
     if (parts_.queues[index].pace.due())
         log(Severity::warning,
             "%s: queue %u is not served until the driver resets the device: its avail ring %s",
-            name(),
+            parts_.name(),
             index,
             jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
     parts_.queues[index].quarantined = true;
-    refresh_link();
-}
-
-void Session::handle_kick() {
-    uint64_t kicks = 0;
-    (void)!::read(parts_.kick.get(), &kicks, sizeof kicks);
-    serve_control();
-}
-
-void Session::serve_control() {
-    const auto index = control_queue(parts_.shape, state_.features);
-    if (!index || !parts_.queues[*index].running)
-        return;
-    ring::SplitRing& ring = parts_.queues[*index].ring;
-    net::ControlBurst burst(control_, ring);
-    while (const net::ControlState* proposed = burst.next()) {
-        const bool published = publish(*proposed);
-        if (published)
-            memo_.save(*proposed);
-        burst.finish(published);
-    }
-    parts_.queues[*index].finish_burst();
-    if (ring.fault() != ring::RingFault::none || ring.miss())
-        return;
-    // More already: another turn of the loop, so that messages are answered in between.
-    if (ring.request_kick())
-        raise_eventfd(parts_.kick.get());
+    quarantined_ = true;
 }
 
 }  // namespace vduse::device

@@ -4,6 +4,7 @@
 #include <cinttypes>
 
 #include "base/text.h"
+#include "uapi/kernel.h"
 #include "vduse/info.h"
 
 namespace vduse::device {
@@ -42,6 +43,35 @@ std::string describe(const uapi::abi::Request& request) {
 }
 
 }  // namespace
+
+Message understand(const Parts& parts, const uapi::abi::Request& request) {
+    using uapi::abi::RequestType;
+    if (std::any_of(request.reserved.begin(), request.reserved.end(), [](auto r) { return r; }))
+        return Unknown{};
+    switch (static_cast<RequestType>(request.type)) {
+        case RequestType::get_vq_state:
+            return GetQueueState{request.vq_state.index};
+        case RequestType::set_status: {
+            const auto features = parts.node->driver_features();
+            return SetStatus{
+                request.status,
+                features ? *features : 0,
+                parts.kernel.bus_driver(parts.config.name) == "virtio_vdpa"};
+        }
+        case RequestType::update_iotlb:
+            return UpdateIotlb{
+                request.iova.start,
+                request.iova.last,
+                parts.capabilities.groups() ? request.iova.asid : 0};
+        case RequestType::set_vq_group_asid:
+            return SetGroupAsid{request.vq_group_asid.group, request.vq_group_asid.asid};
+        case RequestType::set_vq_ready:
+            return SetQueueReady{request.vq_ready.num, request.vq_ready.ready != 0};
+        case RequestType::suspend:
+            return Suspend{};
+    }
+    return Unknown{};
+}
 
 void EventLog::record(
     const uapi::abi::Request& request,

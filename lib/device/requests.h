@@ -1,8 +1,13 @@
-// The last messages of the kernel to one device, for people who ask what happened.
+// Requests of the kernel: what one means to the state machine, and the last ones to one device, for
+// people who ask what happened.
 //
-// A ring of fixed size that control writes; nothing is made of a message before somebody asks.
+// The latter is a ring of fixed size that control writes; nothing is made of a request before
+// somebody asks.
 //
-// Control thread only.
+// The kernel passes on what the driver's side said, so numbers are the state machine's to check.
+// What the kernel itself reserved must be 0, or the request is from a newer one and unknown.
+//
+// Threads: control.
 #pragma once
 
 #include <array>
@@ -10,11 +15,16 @@
 #include <cstddef>
 #include <vector>
 
+#include "device/parts.h"
+#include "device/state.h"
 #include "uapi/abi.h"
 #include "vduse/config.h"
 #include "vduse/info.h"
 
 namespace vduse::device {
+
+/// What the driver's side has negotiated by now is looked up for SET_STATUS.
+Message understand(const Parts& parts, const uapi::abi::Request& request);
 
 class EventLog {
   public:

@@ -1,6 +1,8 @@
 // Messages: what the kernel asks, and the answer.
 #include "device/session.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,6 +12,7 @@
 #include "base/log.h"
 #include "device/adopt.h"
 #include "device/position.h"
+#include "device/snapshot.h"
 #include "vduse/info.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
@@ -21,6 +24,10 @@ namespace {
 
 /// Messages answered before control looks at anything else.
 constexpr int kMessagesAtOnce = 32;
+
+MacAddress mac_of(const DeviceConfig& config) {
+    return config.mac.value_or(MacAddress{});
+}
 
 const char* describe(Veto veto) {
     switch (veto) {
@@ -36,22 +43,39 @@ const char* describe(Veto veto) {
     return "unknown";
 }
 
+/// Of the pairs that the driver uses.
+std::vector<PairSample> samples(const Parts& parts, uint16_t active_pairs) {
+    std::vector<PairSample> pairs;
+    for (uint32_t i = 0; i < 2U * active_pairs; i += 2) {
+        const Queue& to_guest = parts.queues[i];
+        // One that does not run has its own line.
+        if (to_guest.running)
+            pairs.push_back(
+                {to_guest.counters.frames.read(),
+                 to_guest.counters.no_buffer.read(),
+                 parts.queues[i + 1].counters.frames.read(),
+                 to_guest.ring.offered()}
+            );
+    }
+    return pairs;
+}
+
 }  // namespace
 
 Session::Session(Parts parts, std::chrono::milliseconds patience)
     : parts_(std::move(parts)),
-      patience_(patience),
-      mac_(parts_.config.mac.value_or(MacAddress{})),
       spaces_(parts_, state_),
       control_(parts_.config.queue_pairs),
-      config_space_(parts_.config.name, *parts_.node, mac_),
+      config_space_(parts_.config.name, *parts_.node, mac_of(parts_.config)),
       memo_(std::move(parts_.journal), parts_, state_, config_space_, control_),
-      driver_(state_) {
+      driver_(state_),
+      queues_(parts_, state_, spaces_, memo_, driver_, patience),
+      commands_(control_, queues_, config_space_, memo_, parts_.kick.get(), mac_of(parts_.config)) {
 }
 
 Session::~Session() {
     // Data threads may not call any more, but one that does finds its gate closed.
-    stop_all();
+    queues_.stop_all();
 }
 
 Result<std::unique_ptr<Session>> Session::create(
@@ -74,41 +98,72 @@ Result<std::unique_ptr<Session>> Session::create(
 }
 
 void Session::begin() {
-    if (const auto record = std::exchange(parts_.inherited, std::nullopt))
-        return go_on(*record);
-    reset();
-    memo_.save();
-}
-
-void Session::go_on(const Record& record) {
+    const auto inherited = std::exchange(parts_.inherited, std::nullopt);
+    if (!inherited) {
+        reset();
+        memo_.save();
+        return;
+    }
     adopted_ = true;
-    state_ = record.state;
-    control_.restore(state_.features, record.control);
-    link_up_ = record.config_status != 0;
+    state_ = inherited->state;
+    link_up_ = inherited->config_status != 0;
     for (uint32_t space = 0; space < spaces_.count(); ++space)
         spaces_.remap(space);
-    set_rules();
+    queues_.set_rules();
     // The other process may have ended between writing to the configuration space and to the
     // journal, so what is there is not known: both are written again, and the driver is told.
     config_space_.forget();
-    publish(control_.state());
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
-        Queue& queue = parts_.queues[i];
-        queue.started_at = record.positions[i];
-        // Of one whose driver is suspended the position may be asked for, ready or not. A kernel
-        // that does not tell which queues are ready is asked as they start.
-        queue.adopted = parts_.guessed || state_.ready(i) || !parts_.capabilities.queue_ready();
-        queue.owes_interrupt.store(true, std::memory_order_relaxed);
-    }
+    commands_.restore(state_.features, inherited->control);
+    queues_.adopt(inherited->positions);
     refresh_link();
     reconcile();
 }
 
 void Session::set_broken(const char* why) {
     if (!driver_.broken())
-        log(Severity::error, "%s: out of service: %s", name(), why);
+        log(Severity::error, "%s: out of service: %s", parts_.name(), why);
     driver_.set_broken();
-    show_driver();
+    queues_.show_driver();
+}
+
+void Session::reconcile() {
+    queues_.clear_pending();
+    queues_.show_driver();
+    if (!parts_.capabilities.queue_ready() && !driver_.broken())
+        for (const SetQueueReady& message : queues_.ask_ready())
+            state_ = next(parts_.shape, state_, message).state;
+    queues_.start_all();
+    commands_.serve_if_started();
+}
+
+bool Session::tick() {
+    const bool again = queues_.service();
+    commands_.serve_if_started();
+    refresh_link();
+    if (config_space_.owes_interrupt() && state_.driver_ok() && !state_.suspended)
+        config_space_.interrupt();
+    look_after_health();
+    if (queues_.pending() != Pending::nothing)
+        reconcile();
+    const bool lingers = spaces_.collect();
+    const bool config = config_space_.owes_interrupt() && !state_.suspended;
+    return again || config || queues_.pending() == Pending::start || lingers;
+}
+
+void Session::look_after_health() {
+    if (driver_.active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
+        return health_.restart();
+    const auto now = Health::Clock::now();
+    if (!health_.due(now))
+        return;
+    for (const std::string& line : health_.look(now, samples(parts_, driver_.active_pairs())))
+        log(Severity::notice, "%s: %s", parts_.name(), line.c_str());
+}
+
+void Session::handle_kick() {
+    uint64_t kicks = 0;
+    (void)!::read(parts_.kick.get(), &kicks, sizeof kicks);
+    commands_.serve();
 }
 
 void Session::handle_messages() {
@@ -127,43 +182,14 @@ void Session::handle_messages() {
     }
 }
 
-Message Session::understand(const uapi::abi::Request& request) {
-    using uapi::abi::RequestType;
-    if (std::any_of(request.reserved.begin(), request.reserved.end(), [](auto r) { return r; }))
-        return Unknown{};
-    switch (static_cast<RequestType>(request.type)) {
-        case RequestType::get_vq_state:
-            return GetQueueState{request.vq_state.index};
-        case RequestType::set_status: {
-            const auto features = parts_.node->driver_features();
-            return SetStatus{
-                request.status,
-                features ? *features : 0,
-                parts_.kernel.bus_driver(parts_.config.name) == "virtio_vdpa"};
-        }
-        case RequestType::update_iotlb:
-            return UpdateIotlb{
-                request.iova.start,
-                request.iova.last,
-                parts_.capabilities.groups() ? request.iova.asid : 0};
-        case RequestType::set_vq_group_asid:
-            return SetGroupAsid{request.vq_group_asid.group, request.vq_group_asid.asid};
-        case RequestType::set_vq_ready:
-            return SetQueueReady{request.vq_ready.num, request.vq_ready.ready != 0};
-        case RequestType::suspend:
-            return Suspend{};
-    }
-    return Unknown{};
-}
-
 void Session::handle(const uapi::abi::Request& request) {
     const auto begin = std::chrono::steady_clock::now();
-    const Message message = understand(request);
+    const Message message = understand(parts_, request);
     const State before = state_;
     const Step step = next(parts_.shape, state_, message);
     if (step.veto != Veto::none)
-        log(Severity::warning, "%s: features refused: %s", name(), describe(step.veto));
-    const bool stopped = stop_for(step);
+        log(Severity::warning, "%s: features refused: %s", parts_.name(), describe(step.veto));
+    const bool stopped = queues_.stop_for(step);
     // What is answered FAILED did not happen, as the kernel sees it. It resets the device and takes
     // memory away all the same.
     if (stopped || step.reset || step.remap) {
@@ -171,15 +197,13 @@ void Session::handle(const uapi::abi::Request& request) {
         act(step);
     }
     const bool done = step.ok && stopped;
-    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && done) {
-        parts_.queues[ready->queue].stalled = false;
-        parts_.queues[ready->queue].adopted = false;  // the driver's side says where it starts
-    }
+    if (const auto* ready = std::get_if<SetQueueReady>(&message); ready != nullptr && done)
+        queues_.made_ready(ready->queue);
     if (before.driver_ok() != state_.driver_ok()) {
         health_.restart();
         log(Severity::info,
             "%s: driver %s, features 0x%llx",
-            name(),
+            parts_.name(),
             state_.driver_ok() ? "ready" : "gone",
             static_cast<unsigned long long>(state_.features));
     }
@@ -192,8 +216,11 @@ void Session::handle(const uapi::abi::Request& request) {
 void Session::act(const Step& step) {
     if (step.reset)
         reset();
-    if (step.negotiate)
-        negotiate();
+    if (step.negotiate) {
+        regroup(parts_, state_.features);
+        queues_.set_rules();
+        commands_.reset(state_.features);
+    }
     // Without memory for a table nothing is mapped and the queues of that space wait for the next
     // update. That is our trouble; FAILED would take the driver's mappings away.
     if (step.remap)
@@ -204,7 +231,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
     uapi::abi::Response response{};
     response.request_id = request.request_id;
     if (ok && request.type == static_cast<uint32_t>(uapi::abi::RequestType::get_vq_state)) {
-        const auto at = position(request.vq_state.index);
+        const auto at = queues_.position(request.vq_state.index);
         ok = at.has_value();
         response.vq_state.index = request.vq_state.index;
         to_vq_state(at.value_or(ring::Position()), response.vq_state);
@@ -217,49 +244,12 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
     return ok;
 }
 
-std::optional<ring::Position> Session::position(uint32_t index) {
-    Queue& queue = parts_.queues[index];
-    const uint32_t indices[] = {index};
-    // Stopped for the moment that it takes to read; `reconcile` lets it go on. Of one that stopped
-    // before, a data thread may still be inside, or just finding the gate closed.
-    if (!stop(indices))
-        return std::nullopt;
-    if (queue.adopted && !queue.started_with)
-        resume(index);
-    if (queue.started_with)
-        return queue.ring.position();
-    const auto info = parts_.node->vq_info(index);
-    return info ? from_vq_info(*info) : ring::Position();
-}
-
 void Session::reset() {
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
-        Queue& queue = parts_.queues[i];
-        queue.stalled = false;
-        queue.quarantined = false;
-        queue.heard = false;
-        queue.adopted = false;
-        queue.started_at = {};
-        queue.started_with.reset();
-        queue.owes_interrupt.store(false, std::memory_order_relaxed);
-    }
+    queues_.reset();
     spaces_.drop_all();
     config_space_.drop_interrupt();
-    control_.reset(0, mac_);
-    publish(control_.state());
+    commands_.reset(0);
     refresh_link();
-}
-
-void Session::negotiate() {
-    // Without MQ the control queue is queue 2, and belongs to the control group then; QEMU asks the
-    // kernel for that group and moves it.
-    if (parts_.shape.has_control())
-        for (const uint32_t index : {2U, 2U * parts_.shape.pairs})
-            if (const auto done = set_up_queue(parts_, index, state_.features); !done)
-                log(Severity::error, "%s: %s", name(), done.error().text().c_str());
-    control_.reset(state_.features, mac_);
-    set_rules();
-    publish(control_.state());
 }
 
 void Session::set_link(bool up) {
@@ -269,10 +259,7 @@ void Session::set_link(bool up) {
 
 void Session::refresh_link() {
     // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
-    bool up = link_up_;
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
-        up = up && !parts_.queues[i].quarantined;
-    if (!config_space_.set_link(up))
+    if (!config_space_.set_link(link_up_ && !queues_.any_quarantined()))
         return;
     memo_.save();
     if (state_.driver_ok() && !state_.suspended)
@@ -284,11 +271,10 @@ Result<void> Session::set_mac(const MacAddress& mac) {
         return Error{ENOTSUP, parts_.config.name + ": the device was made without a MAC address"};
     if ((mac[0] & 1) != 0)
         return Error{EINVAL, parts_.config.name + ": a multicast address is nobody's"};
-    mac_ = mac;
+    commands_.set_mac(mac);
     // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
     if (state_.status == 0) {
-        control_.reset(state_.features, mac_);
-        publish(control_.state());
+        commands_.reset(state_.features);
         memo_.save();
     }
     return {};
@@ -296,20 +282,8 @@ Result<void> Session::set_mac(const MacAddress& mac) {
 
 void Session::set_node(uint16_t pair, int numa_node) {
     if (spaces_.set_node(pair, numa_node))
-        open(look_again(space_of(parts_.shape, state_, 2U * pair), {}));
-}
-
-void Session::set_rules() {
-    for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
-        parts_.queues[i].rules = {
-            max_frame(parts_.config.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
-}
-
-Result<void> Session::close() {
-    if (!stop_all())
-        return Error{ETIMEDOUT, "a data thread does not leave a queue"};
-    close_node();
-    return {};
+        queues_.remap(space_of(parts_.shape, state_, 2U * pair));
+    commands_.serve_if_started();
 }
 
 void Session::close_node() {
@@ -318,41 +292,54 @@ void Session::close_node() {
 }
 
 Result<void> Session::destroy(bool keep) {
-    if (auto closed = close(); !closed || (keep && !driver_.broken()))
-        return closed;
+    if (!queues_.stop_all())
+        return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    close_node();
+    if (keep && !driver_.broken())
+        return {};
     auto destroyed = parts_.control_node->destroy(parts_.config.name);
     if (destroyed)
         Journal::forget(parts_.config.journal_folder, parts_.config.name);
     return destroyed;
 }
 
+DeviceInfo Session::info() const {
+    DeviceInfo info;
+    info.api_version = parts_.capabilities.api_version;
+    info.kernel_features = parts_.capabilities.features;
+    info.adopted = adopted_;
+    info.status = state_.status;
+    info.features = state_.features;
+    info.link_up = config_space_.status() != 0 && !driver_.broken();
+    info.active_pairs = driver_.active_pairs();
+    info.queue_pairs = parts_.shape.pairs;
+    info.problems = health_.problems();
+    info.groups = groups_of(parts_.shape, state_);
+    info.spaces = regions_of(spaces_);
+    add_control(control_, info);
+    return info;
+}
+
+std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
+    if (index >= parts_.shape.queues())
+        return std::nullopt;
+    return device::queue_info(parts_, state_, index);
+}
+
 Result<void> Session::prepare_to_let_go() {
     memo_.save();
     if (!memo_.good())
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
-    if (stop_all())
+    if (queues_.stop_all())
         return {};
-    serve_on();
-    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
-}
-
-void Session::serve_on() {
     // A queue whose data thread is still inside starts in a later turn of the loop.
     reconcile();
+    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
 }
 
 void Session::let_go() {
     close_node();
     memo_.close();
-}
-
-void Session::resume(uint32_t index) {
-    Queue& queue = parts_.queues[index];
-    const auto info = parts_.node->vq_info(index);
-    if (!info || load(index, *info) != ring::LoadError::none)
-        return;
-    queue.ring.resume(queue.started_at);
-    queue.started_with = *info;
 }
 
 }  // namespace vduse::device

@@ -1,4 +1,5 @@
-// Snapshots of a device and its queues, for people.
+#include "device/snapshot.h"
+
 #include <numaif.h>
 #include <unistd.h>
 
@@ -6,8 +7,6 @@
 #include <array>
 #include <span>
 #include <vector>
-
-#include "device/session.h"
 
 namespace vduse::device {
 namespace {
@@ -31,69 +30,66 @@ void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& reg
 
 }  // namespace
 
-DeviceInfo Session::info() const {
-    DeviceInfo info;
-    info.api_version = parts_.capabilities.api_version;
-    info.kernel_features = parts_.capabilities.features;
-    info.adopted = adopted_;
-    info.status = state_.status;
-    info.features = state_.features;
-    info.link_up = config_space_.status() != 0 && !driver_.broken();
-    info.active_pairs = driver_.active_pairs();
-    info.queue_pairs = parts_.shape.pairs;
-    const net::Filter& filter = control_.state().filter;
-    info.mac = filter.mac;
-    info.promiscuous = filter.promiscuous;
-    info.all_multicast = filter.all_multicast;
-    info.unicast = filter.unicast.addresses.size();
-    info.multicast = filter.multicast.addresses.size();
-    info.vlans = filter.vlans.count();
-    info.commands = control_.counters().commands;
-    info.refused = control_.counters().refused;
-    info.problems = health_.problems();
-    const uint32_t control =
-        control_queue(parts_.shape, state_.features).value_or(2U * parts_.shape.pairs);
-    for (uint32_t group = 0; group < parts_.shape.data_groups(); ++group) {
+std::vector<GroupInfo> groups_of(const Shape& shape, const State& state) {
+    std::vector<GroupInfo> groups;
+    const uint32_t control = control_queue(shape, state.features).value_or(2U * shape.pairs);
+    for (uint32_t group = 0; group < shape.data_groups(); ++group) {
         uint32_t first = 2 * group;
         uint32_t last = first + 1;
-        if (!parts_.shape.grouped)
-            last = parts_.shape.queues() - 1;
-        else if (!parts_.shape.group_per_pair)
-            last = std::min(control, 2U * parts_.shape.pairs) - 1;
+        if (!shape.grouped)
+            last = shape.queues() - 1;
+        else if (!shape.group_per_pair)
+            last = std::min(control, 2U * shape.pairs) - 1;
         else if (first == control)
             ++first;
-        info.groups.push_back({false, state_.asid[group], first, last});
+        groups.push_back({false, state.asid[group], first, last});
     }
-    if (parts_.shape.has_control() && parts_.shape.grouped)
-        info.groups.push_back({true, state_.asid[parts_.shape.control_group()], control, control});
-    for (uint32_t space = 0; space < spaces_.count(); ++space) {
-        auto& regions = info.spaces.emplace_back();
-        for (const memory::Region& region : spaces_.regions(space))
+    if (shape.has_control() && shape.grouped)
+        groups.push_back({true, state.asid[shape.control_group()], control, control});
+    return groups;
+}
+
+std::vector<std::vector<RegionInfo>> regions_of(const Spaces& spaces) {
+    std::vector<std::vector<RegionInfo>> all;
+    for (uint32_t space = 0; space < spaces.count(); ++space) {
+        auto& regions = all.emplace_back();
+        for (const memory::Region& region : spaces.regions(space))
             regions.push_back(
                 {region.first,
                  region.last,
                  region.allows(memory::Access::read),
                  region.allows(memory::Access::write)}
             );
-        locate(spaces_.regions(space), regions);
+        locate(spaces.regions(space), regions);
     }
-    return info;
+    return all;
 }
 
-std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
-    if (index >= parts_.shape.queues())
-        return std::nullopt;
-    const Queue& queue = parts_.queues[index];
+void add_control(const net::ControlQueue& control, DeviceInfo& info) {
+    const net::Filter& filter = control.state().filter;
+    info.mac = filter.mac;
+    info.promiscuous = filter.promiscuous;
+    info.all_multicast = filter.all_multicast;
+    info.unicast = filter.unicast.addresses.size();
+    info.multicast = filter.multicast.addresses.size();
+    info.vlans = filter.vlans.count();
+    info.commands = control.counters().commands;
+    info.refused = control.counters().refused;
+}
+
+QueueInfo queue_info(const Parts& parts, const State& state, uint32_t index) {
+    const Shape& shape = parts.shape;
+    const Queue& queue = parts.queues[index];
     QueueInfo info;
     info.use = index % 2 == 0 ? QueueUse::to_guest : QueueUse::from_guest;
     // The last queue is never one of data, whatever was negotiated.
-    if (is_control(index) || index == 2U * parts_.shape.pairs)
+    if (control_queue(shape, state.features) == index || index == 2U * shape.pairs)
         info.use = QueueUse::control;
     else
         info.pair = static_cast<uint16_t>(index / 2);
-    info.group = group_of(parts_.shape, state_.features, index);
-    info.asid = space_of(parts_.shape, state_, index);
-    info.ready = state_.ready(index);
+    info.group = group_of(shape, state.features, index);
+    info.asid = space_of(shape, state, index);
+    info.ready = state.ready(index);
     info.running = queue.running;
     info.stalled = queue.stalled;
     info.quarantined = queue.quarantined;

@@ -528,7 +528,7 @@ class BareSession : public SessionTest {
     /// What a burst of pair 0 brings.
     Frames burst() {
         std::array<rte_mbuf*, 8> mbufs;
-        const uint16_t count = session->queue(1).from_guest(pool.get(), mbufs, {});
+        const uint16_t count = session->parts().queues[1].from_guest(pool.get(), mbufs, {});
         Frames frames;
         for (rte_mbuf* mbuf : std::span(mbufs).first(count)) {
             frames.push_back(content(mbuf));
@@ -565,7 +565,7 @@ TEST_F(BareSession, Case115_126_MessagesInTheMiddleOfABurst) {
         // 1 index, 2 heads, 3 and 4 descriptors, 5 the first header
         ledger.after(5, [&] {
             inside = true;
-            while (session->queue(1).gate.is_open())
+            while (session->parts().queues[1].gate.is_open())
                 std::this_thread::yield();
             std::this_thread::sleep_for(std::chrono::milliseconds(5));
             left = true;
@@ -668,7 +668,7 @@ TEST_F(LastingSession, HandOverThatIsCalledOff) {
     ASSERT_TRUE(session->prepare_to_let_go());
     offer_from_guest(0);
     EXPECT_TRUE(burst().empty());
-    session->serve_on();
+    session->reconcile();
     EXPECT_EQ(burst().size(), 1U);
 }
 
