@@ -173,7 +173,8 @@ Device::~Device() {
 }
 
 QueuePair Device::queue_pair(uint16_t number) const noexcept {
-    return {session_->parts().queues[2U * number], session_->parts().queues[2U * number + 1]};
+    device::Queue* const queues = &session_->parts().queues[size_t{2} * number];
+    return {queues[0], queues[1]};
 }
 
 uint16_t QueuePair::from_guest(

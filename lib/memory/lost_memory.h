@@ -4,7 +4,7 @@
 // behind the new end raises SIGBUS. No check can come before it. So every mapping of guest memory
 // is watched: the handler replaces the whole mapping in which the fault lies by anonymous memory of
 // zeros, marks it lost, and lets the thread go on. Control, which is woken, takes the queues of
-// that space out of service until the driver resets the device (Session::tick).
+// that space out of service until the driver resets the device (Queues::service).
 //
 // A SIGBUS anywhere else goes to the handler that was there before ours, or kills as it always did.
 //
