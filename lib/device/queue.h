@@ -48,10 +48,10 @@ struct alignas(64) Queue {
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
-    bool adopted = false;       ///< its position is in its ring, and `started_at`
-    ring::Position started_at;  ///< where its ring was when it started
-    bool heard = false;         ///< not ready yet, and its kicks wake control
-    LinePace pace;              ///< of lines about this queue
+    bool adopted = false;           ///< its position is in its ring, and `started_at`
+    ring::Position started_at;      ///< where its ring was when it started
+    bool kick_armed_early = false;  ///< not ready yet, and its kicks wake control
+    LinePace pace;                  ///< of lines about this queue
     std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
 
     /// Data threads, of a from_guest queue.

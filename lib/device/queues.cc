@@ -81,8 +81,9 @@ std::vector<SetQueueReady> Queues::ask_ready() {
             continue;
         pending_ = Pending::message;
         // The kernel keeps a kick that comes between the question and this.
-        if (!queue.heard)
-            queue.heard = static_cast<bool>(parts_.node->vq_kickfd(i, parts_.kick.get()));
+        if (!queue.kick_armed_early)
+            queue.kick_armed_early =
+                static_cast<bool>(parts_.node->vq_kickfd(i, parts_.kick.get()));
     }
     return messages;
 }
@@ -127,10 +128,10 @@ void Queues::start(uint32_t index) {
     queue.adopted = false;
     // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
     // queue that was not ready is taken back.
-    const bool heard = std::exchange(queue.heard, false);
+    const bool kick_armed_early = std::exchange(queue.kick_armed_early, false);
     const bool control = is_control(parts_, state_, index);
     const int kick = control ? parts_.kick.get() : queue.kick.get();
-    if (kick >= 0 || heard)
+    if (kick >= 0 || kick_armed_early)
         if (const auto set = parts_.node->vq_kickfd(index, kick); !set && kick >= 0)
             return stall(index, set.error().text().c_str());
     if (!control)
@@ -195,7 +196,7 @@ void Queues::reset() {
     for (Queue& queue : parts_.all_queues()) {
         queue.stalled = false;
         queue.quarantined = false;
-        queue.heard = false;
+        queue.kick_armed_early = false;
         queue.adopted = false;
         queue.started_at = {};
         queue.started_with.reset();
