@@ -52,7 +52,7 @@ struct alignas(64) Queue {
     ring::Position started_at;      ///< where its ring was when it started
     bool kick_armed_early = false;  ///< not ready yet, and its kicks wake control
     LinePace pace;                  ///< of lines about this queue
-    std::optional<uapi::abi::VqInfo> started_with;  ///< the ring's position belongs to this
+    std::optional<uapi::abi::VqInfo> layout_at_start;  ///< the ring's position belongs to this
 
     /// Data threads, of a from_guest queue.
     uint16_t from_guest(

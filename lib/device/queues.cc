@@ -114,12 +114,12 @@ void Queues::start(uint32_t index) {
     if (error != ring::LoadError::none)
         return stall(index, describe(error));
     // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
-    if (!queue.started_with || std::memcmp(&*queue.started_with, &*info, sizeof *info) != 0) {
-        if (queue.adopted && !queue.started_with)
+    if (!queue.layout_at_start || std::memcmp(&*queue.layout_at_start, &*info, sizeof *info) != 0) {
+        if (queue.adopted && !queue.layout_at_start)
             queue.ring.resume(queue.started_at);
         else if (!queue.ring.restart(from_vq_info(*info)))
             return stall(index, "its avail and used indexes do not belong together");
-        queue.started_with = *info;
+        queue.layout_at_start = *info;
         // Before any chain is returned, after which the used index alone would tell less.
         const ring::Position before = std::exchange(queue.started_at, queue.ring.position());
         if (before.inherited_in_flight() != queue.started_at.inherited_in_flight())
@@ -178,13 +178,13 @@ std::optional<ring::Position> Queues::position(uint32_t index) {
     // before, a data thread may still be inside, or just finding the gate closed.
     if (!stop(indices))
         return std::nullopt;
-    if (queue.started_with)
+    if (queue.layout_at_start)
         return queue.ring.position();
     const auto info = parts_.node->vq_info(index);
     if (info && queue.adopted && load(index, *info) == ring::LoadError::none) {
         // It is where an earlier process left it.
         queue.ring.resume(queue.started_at);
-        queue.started_with = *info;
+        queue.layout_at_start = *info;
         return queue.ring.position();
     }
     return info ? from_vq_info(*info) : ring::Position();
@@ -199,7 +199,7 @@ void Queues::reset() {
         queue.kick_armed_early = false;
         queue.adopted = false;
         queue.started_at = {};
-        queue.started_with.reset();
+        queue.layout_at_start.reset();
         queue.owes_interrupt.store(false, std::memory_order_relaxed);
     }
     quarantined_ = false;
@@ -267,7 +267,7 @@ std::vector<uint32_t> Queues::look_again(uint32_t space, std::span<const uint32_
     for (const uint32_t i : indices) {
         if (!parts_.queues[i].gate.idle())
             pending_ = Pending::start;
-        else if (const auto error = load(i, *parts_.queues[i].started_with);
+        else if (const auto error = load(i, *parts_.queues[i].layout_at_start);
                  error != ring::LoadError::none)
             stall(i, describe(error));
         else

@@ -93,11 +93,11 @@ QueueInfo queue_info(const Parts& parts, const State& state, uint32_t index) {
     info.running = queue.running;
     info.stalled = queue.stalled;
     info.quarantined = queue.quarantined;
-    if (queue.started_with) {
+    if (queue.layout_at_start) {
         info.size = queue.ring.size();
-        info.desc = queue.started_with->desc_addr;
-        info.driver = queue.started_with->driver_addr;
-        info.device = queue.started_with->device_addr;
+        info.desc = queue.layout_at_start->desc_addr;
+        info.driver = queue.layout_at_start->driver_addr;
+        info.device = queue.layout_at_start->device_addr;
     }
     return info;
 }
