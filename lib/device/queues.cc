@@ -307,7 +307,7 @@ bool Queues::service() {
         // Looked at first: the lines are others' as well.
         if (queue.wants_control.load(std::memory_order_relaxed) &&
             queue.wants_control.exchange(false, std::memory_order_acquire))
-            attend(i);
+            service_queue(i);
         if (queue.running && queue.owes_interrupt.load(std::memory_order_relaxed) &&
             queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
             parts_.node->inject_irq(i) == EINVAL) {
@@ -318,7 +318,7 @@ bool Queues::service() {
     return again;
 }
 
-void Queues::attend(uint32_t index) {
+void Queues::service_queue(uint32_t index) {
     Queue& queue = parts_.queues[index];
     const uint32_t indices[] = {index};
     if (!queue.running)

@@ -111,7 +111,7 @@ class Queues {
     void open(std::span<const uint32_t> indices);
     ring::LoadError load(uint32_t index, const uapi::abi::VqInfo& info);
     void stall(uint32_t index, const char* why);
-    void attend(uint32_t index);
+    void service_queue(uint32_t index);
     void quarantine(uint32_t index);
     /// Takes the queues out of service whose driver cut its memory off.
     void look_for_lost_memory();
