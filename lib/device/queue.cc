@@ -57,14 +57,14 @@ void Queue::finish_burst() noexcept {
         // EINVAL: the kernel has not recorded DRIVER_OK yet. Control tries again.
         if (node->inject_irq(index) == EINVAL) {
             owes_interrupt.store(true, std::memory_order_relaxed);
-            call_control();
+            notify_control();
         }
     }
     if (ring.needs_control())
-        call_control();
+        notify_control();
 }
 
-void Queue::call_control() noexcept {
+void Queue::notify_control() noexcept {
     if (wants_control.exchange(true, std::memory_order_release))
         return;
     raise_eventfd(wake_fd);

@@ -67,7 +67,7 @@ struct alignas(64) Queue {
 
     /// After chains were completed, by the thread that did: the driver's interrupt, control's help.
     void finish_burst() noexcept;
-    void call_control() noexcept;
+    void notify_control() noexcept;
 };
 
 }  // namespace vduse::device
