@@ -65,7 +65,7 @@ void Queue::finish_burst() noexcept {
 }
 
 void Queue::notify_control() noexcept {
-    if (wants_control.exchange(true, std::memory_order_release))
+    if (needs_service.exchange(true, std::memory_order_release))
         return;
     raise_eventfd(wake_fd);
 }

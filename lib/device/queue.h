@@ -39,7 +39,7 @@ struct alignas(64) Queue {
     alignas(64) net::QueueCounters counters;
 
     /// Between the two sides, and rarely written.
-    alignas(64) std::atomic<bool> wants_control = false;  ///< the ring has a miss or a fault
+    alignas(64) std::atomic<bool> needs_service = false;  ///< the ring has a miss or a fault
     /// The kernel could not interrupt the driver just then.
     std::atomic<bool> owes_interrupt = false;
     UniqueFd kick;  ///< of a from_guest queue: its data thread may sleep on it

@@ -305,8 +305,8 @@ bool Queues::service() {
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
         // Looked at first: the lines are others' as well.
-        if (queue.wants_control.load(std::memory_order_relaxed) &&
-            queue.wants_control.exchange(false, std::memory_order_acquire))
+        if (queue.needs_service.load(std::memory_order_relaxed) &&
+            queue.needs_service.exchange(false, std::memory_order_acquire))
             service_queue(i);
         if (queue.running && queue.owes_interrupt.load(std::memory_order_relaxed) &&
             queue.owes_interrupt.exchange(false, std::memory_order_relaxed) &&
