@@ -254,7 +254,7 @@ void Service::hand_over() {
     std::vector<Device*> all;
     for (const auto& device : owned_)
         all.push_back(device.get());
-    if (const auto gone = control_->let_go(all); !gone)
+    if (const auto gone = control_->release(all); !gone)
         return print_note("does not hand over: " + gone.error().text());
     given_away_ = true;
     stop_ = true;
@@ -385,7 +385,7 @@ void Service::destroy_devices() {
     for (size_t i = 0; i < owned_.size(); ++i) {
         auto& device = owned_[i];
         const std::string name = device->name();
-        auto done = left_alone(*devices_[i]) ? device->let_go()
+        auto done = left_alone(*devices_[i]) ? device->release()
                     : devices_[i]->persist   ? device->destroy()
                                              : device->remove();
         device.reset();

@@ -285,14 +285,14 @@ bool Device::broken() const noexcept {
     return session_->driver().broken();
 }
 
-Result<void> Device::let_go() {
+Result<void> Device::release() {
     Device* const self = this;
-    return control_.let_go({&self, 1});
+    return control_.release({&self, 1});
 }
 
-Result<void> Control::let_go(std::span<Device* const> devices) {
+Result<void> Control::release(std::span<Device* const> devices) {
     for (size_t i = 0; i < devices.size(); ++i) {
-        auto ready = devices[i]->session_->prepare_to_let_go();
+        auto ready = devices[i]->session_->prepare_to_release();
         if (ready)
             continue;
         for (Device* const device : devices.first(i))
@@ -301,7 +301,7 @@ Result<void> Control::let_go(std::span<Device* const> devices) {
     }
     for (Device* const device : devices) {
         loop_->forget(*device->session_);
-        device->session_->let_go();
+        device->session_->release();
     }
     return {};
 }

@@ -326,7 +326,7 @@ std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
     return device::queue_info(parts_, state_, index);
 }
 
-Result<void> Session::prepare_to_let_go() {
+Result<void> Session::prepare_to_release() {
     memo_.save();
     if (!memo_.good())
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
@@ -337,7 +337,7 @@ Result<void> Session::prepare_to_let_go() {
     return Error{ETIMEDOUT, "a data thread does not leave a queue"};
 }
 
-void Session::let_go() {
+void Session::release() {
     close_node();
     memo_.close();
 }

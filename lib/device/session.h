@@ -91,9 +91,9 @@ class Session {
     Result<void> destroy(bool keep);
     /// Stops all queues, if another process can go on from the journal; else goes on. `reconcile`
     /// goes on after this.
-    Result<void> prepare_to_let_go();
+    Result<void> prepare_to_release();
     /// Closes the node. All queues are stopped.
-    void let_go();
+    void release();
 
     // Any thread.
     [[nodiscard]] const DriverView& driver() const noexcept { return driver_; }

@@ -68,8 +68,8 @@ struct DeviceConfig {
     /// The same if this process ends without `Device::destroy`, which takes the device away. Where
     /// `journal_folder` cannot be used, nothing is kept.
     bool survive_crash = false;
-    /// This process gives its devices away (`Device::let_go`) when it gets SIGUSR2, and `holder_of`
-    /// tells others so.
+    /// This process gives its devices away (`Device::release`) when it gets SIGUSR2, and
+    /// `holder_of` tells others so.
     bool hands_over = false;
     /// Where these two keep what they must know; made if need be. A tmpfs: it is to be gone after a
     /// reboot.

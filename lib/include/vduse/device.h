@@ -147,8 +147,8 @@ class Device {
     /// Control thread: the same for good, with `persist`, too.
     Result<void> remove();
 
-    /// Control thread: Control::let_go of this one alone.
-    Result<void> let_go();
+    /// Control thread: Control::release of this one alone.
+    Result<void> release();
 
   private:
     friend class Control;
@@ -176,7 +176,7 @@ class Control {
     /// else may be called for them afterwards. Code ENOTSUP: nothing was written down for such a
     /// process (neither `persist` nor `survive_crash`, or the journal cannot be written). Code
     /// ETIMEDOUT: a data thread does not leave a queue.
-    Result<void> let_go(std::span<Device* const> devices);
+    Result<void> release(std::span<Device* const> devices);
 
     /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
     /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after

@@ -651,7 +651,7 @@ TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
     offer_from_guest(0);
     FetchLedger ledger;
     ledger.after(4, [&] {
-        const auto ready = session->prepare_to_let_go();
+        const auto ready = session->prepare_to_release();
         ASSERT_FALSE(ready);
         EXPECT_EQ(ready.error().code, ETIMEDOUT);
     });
@@ -659,13 +659,13 @@ TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
     session->tick();
     offer_from_guest(0);
     EXPECT_EQ(burst().size(), 1U) << "served again, without a word from the kernel";
-    EXPECT_TRUE(session->prepare_to_let_go());
+    EXPECT_TRUE(session->prepare_to_release());
 }
 
 // Of several devices one cannot be left: those that were stopped already go on.
 TEST_F(LastingSession, HandOverThatIsCalledOff) {
     plain_start();
-    ASSERT_TRUE(session->prepare_to_let_go());
+    ASSERT_TRUE(session->prepare_to_release());
     offer_from_guest(0);
     EXPECT_TRUE(burst().empty());
     session->reconcile();

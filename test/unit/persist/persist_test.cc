@@ -562,7 +562,7 @@ TEST_F(PersistTest, LetGo) {
     start(config);
     ASSERT_EQ(command(4, {0, 0, 0}), 0U);
     EXPECT_FALSE(control->add(config)) << "as long as we have it";
-    ASSERT_TRUE(device->let_go());
+    ASSERT_TRUE(device->release());
     EXPECT_FALSE(vd0->open);
     control->run_once(0);
     device.reset();
@@ -580,7 +580,7 @@ TEST_F(PersistTest, AllAreLetGoOrNone) {
     auto second = control->add(passing);
     ASSERT_TRUE(second);
     const std::array<Device*, 2> both = {device.get(), second->get()};
-    const auto gone = control->let_go(both);
+    const auto gone = control->release(both);
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().code, ENOTSUP);
     EXPECT_TRUE(gone.error().what.starts_with("vd1: ")) << gone.error().what;
@@ -588,13 +588,13 @@ TEST_F(PersistTest, AllAreLetGoOrNone) {
     EXPECT_TRUE(traffic(0)) << "the first one goes on";
     ASSERT_TRUE((*second)->destroy());
     second->reset();
-    ASSERT_TRUE(control->let_go({both.data(), 1}));
+    ASSERT_TRUE(control->release({both.data(), 1}));
     EXPECT_FALSE(vd0->open);
 }
 
 TEST_F(PersistTest, NotLetGoWithoutAJournal) {
     ASSERT_EQ(create(two_pairs()), "");
-    const auto gone = device->let_go();
+    const auto gone = device->release();
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().code, ENOTSUP);
     plain_start();
