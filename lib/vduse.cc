@@ -54,7 +54,9 @@ std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
 
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
     return device::can_adopt(
-        kernel != nullptr ? *kernel : uapi::linux_kernel(), config, memory::default_placer()
+        kernel != nullptr ? *kernel : uapi::linux_kernel(),
+        config,
+        memory::default_table_allocator()
     );
 }
 
@@ -128,8 +130,9 @@ Result<std::unique_ptr<Control>> Control::create(uapi::Kernel* kernel) {
 }
 
 Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
-    auto session =
-        device::Session::create(loop_->kernel, config, memory::default_placer(), loop_->wake.get());
+    auto session = device::Session::create(
+        loop_->kernel, config, memory::default_table_allocator(), loop_->wake.get()
+    );
     if (!session)
         return session.error();
     if (auto added = loop_->add(**session); !added) {

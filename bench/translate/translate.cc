@@ -28,7 +28,7 @@ constexpr uint64_t kRegionBytes = uint64_t{2} << 20;
 constexpr size_t kLookups = 4096;
 constexpr uint32_t kBytes = 1530;
 
-class Heap final : public memory::Placer {
+class Heap final : public memory::TableAllocator {
   public:
     void* allocate(size_t bytes, int /*node*/) override {
         return ::operator new(bytes, std::align_val_t(64));

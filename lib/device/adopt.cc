@@ -156,7 +156,7 @@ State guess_state(const Parts& parts) {
     std::vector<memory::View> views(parts.shape.spaces);
     for (uint32_t space = 0; space < parts.shape.spaces; ++space)
         if (auto view = memory::build_view(
-                *parts.node, space, memory::View(), parts.placer, memory::any_node()
+                *parts.node, space, memory::View(), parts.allocator, memory::any_node()
             );
             view)
             views[space] = std::move(*view);
@@ -229,9 +229,9 @@ Result<void> complete(Parts& parts) {
 }  // namespace
 
 Result<Parts> adopt_or_make(
-    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::TableAllocator& allocator, int wake_fd
 ) {
-    Parts parts{kernel, placer, wake_fd, config};
+    Parts parts{kernel, allocator, wake_fd, config};
     if (auto done = complete(parts); !done)
         return Error{done.error().code, "device " + config.name + ": " + done.error().what};
     if (const std::string missing = describe_missing(parts.capabilities); !missing.empty())
@@ -243,7 +243,9 @@ Result<Parts> adopt_or_make(
     return parts;
 }
 
-Result<void> can_adopt(uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer) {
+Result<void> can_adopt(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::TableAllocator& allocator
+) {
     const auto read = Journal::read(config.journal_folder, config.name);
     if (!read)
         return Error{
@@ -251,7 +253,7 @@ Result<void> can_adopt(uapi::Kernel& kernel, const DeviceConfig& config, memory:
     const std::optional<Record>& record = *read;
     if (!record)
         return Error{ENOENT, config.name + ": it has no journal"};
-    Parts parts{kernel, placer, -1, config};
+    Parts parts{kernel, allocator, -1, config};
     if (auto opened = open_control(parts); !opened)
         return opened;
     if (const std::string why = differs(parts, *record); !why.empty())

@@ -23,10 +23,12 @@ namespace vduse::device {
 /// The device that is there, if it is to be gone on with, or else a new one. `wake_fd`: an eventfd
 /// that data threads write to call control.
 Result<Parts> adopt_or_make(
-    uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer, int wake_fd
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::TableAllocator& allocator, int wake_fd
 );
 
 /// Whether another process could go on with the device as its journal says: see Control.
-Result<void> can_adopt(uapi::Kernel& kernel, const DeviceConfig& config, memory::Placer& placer);
+Result<void> can_adopt(
+    uapi::Kernel& kernel, const DeviceConfig& config, memory::TableAllocator& allocator
+);
 
 }  // namespace vduse::device

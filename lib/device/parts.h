@@ -31,7 +31,7 @@ using persist::Record;
 
 struct Parts {
     uapi::Kernel& kernel;
-    memory::Placer& placer;
+    memory::TableAllocator& allocator;
     int wake_fd;          ///< an eventfd that data threads write to call control
     DeviceConfig config;  ///< with the ring size that was decided
     Capabilities capabilities{};

@@ -81,7 +81,7 @@ Session::~Session() {
 Result<std::unique_ptr<Session>> Session::create(
     uapi::Kernel& kernel,
     const DeviceConfig& config,
-    memory::Placer& placer,
+    memory::TableAllocator& allocator,
     int wake_fd,
     std::chrono::milliseconds patience
 ) {
@@ -89,7 +89,7 @@ Result<std::unique_ptr<Session>> Session::create(
         return valid.error();
     if (auto prepared = sched::Gate::prepare(); !prepared)
         return prepared.error();
-    auto parts = adopt_or_make(kernel, config, placer, wake_fd);
+    auto parts = adopt_or_make(kernel, config, allocator, wake_fd);
     if (!parts)
         return parts.error();
     std::unique_ptr<Session> session(new Session(std::move(*parts), patience));

@@ -57,7 +57,7 @@ class Session {
     static Result<std::unique_ptr<Session>> create(
         uapi::Kernel& kernel,
         const DeviceConfig& config,
-        memory::Placer& placer,
+        memory::TableAllocator& allocator,
         int wake_fd,
         std::chrono::milliseconds patience = sched::Gate::kPatience
     );

@@ -17,7 +17,8 @@ Spaces::Spaces(const Parts& parts, const State& state)
 }
 
 void Spaces::remap(uint32_t asid) {
-    auto view = memory::build_view(*parts_.node, asid, views_[asid], parts_.placer, node_of(asid));
+    auto view =
+        memory::build_view(*parts_.node, asid, views_[asid], parts_.allocator, node_of(asid));
     if (!view)
         log(Severity::error, "%s: space %u: %s", parts_.name(), asid, view.error().text().c_str());
     view_nodes_[asid] = node_of(asid);

@@ -100,7 +100,11 @@ Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, c
 }  // namespace
 
 Result<View> build_view(
-    uapi::DeviceNode& device, uint32_t asid, const View& previous, Placer& placer, int node
+    uapi::DeviceNode& device,
+    uint32_t asid,
+    const View& previous,
+    TableAllocator& allocator,
+    int node
 ) {
     View view;
     std::vector<Region> regions;
@@ -142,7 +146,7 @@ Result<View> build_view(
             break;
         next = found->last + 1;
     }
-    view.table_ = Table::build(regions, placer, node);
+    view.table_ = Table::build(regions, allocator, node);
     if (!view.table_)
         return Error{ENOMEM, "lookup table"};
     return view;

@@ -63,7 +63,11 @@ class View {
 
   private:
     friend Result<View> build_view(
-        uapi::DeviceNode& device, uint32_t asid, const View& previous, Placer& placer, int node
+        uapi::DeviceNode& device,
+        uint32_t asid,
+        const View& previous,
+        TableAllocator& allocator,
+        int node
     );
     std::vector<std::shared_ptr<FileMapping>> files_;
     Table::Pointer table_;
@@ -73,7 +77,11 @@ class View {
 /// Everything that space `asid` maps now. Files that `previous` has mapped are not mapped again.
 /// The table is placed on NUMA `node`. Fails only for want of memory for the table.
 Result<View> build_view(
-    uapi::DeviceNode& device, uint32_t asid, const View& previous, Placer& placer, int node
+    uapi::DeviceNode& device,
+    uint32_t asid,
+    const View& previous,
+    TableAllocator& allocator,
+    int node
 );
 
 }  // namespace vduse::memory

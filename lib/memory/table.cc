@@ -12,20 +12,20 @@ size_t bytes_of(size_t regions) {
 }  // namespace
 
 void Table::Deleter::operator()(Table* table) const noexcept {
-    placer->release(table, bytes_of(table->count_));
+    allocator->release(table, bytes_of(table->count_));
 }
 
-Table::Pointer Table::build(std::span<const Region> regions, Placer& placer, int node) {
+Table::Pointer Table::build(std::span<const Region> regions, TableAllocator& allocator, int node) {
     static_assert(sizeof(Table) % alignof(Region) == 0);
-    void* memory = placer.allocate(bytes_of(regions.size()), node);
+    void* memory = allocator.allocate(bytes_of(regions.size()), node);
     if (memory == nullptr)
-        return {nullptr, Deleter{&placer}};
+        return {nullptr, Deleter{&allocator}};
     auto* copy = reinterpret_cast<Region*>(static_cast<std::byte*>(memory) + sizeof(Table));
     std::uninitialized_copy(regions.begin(), regions.end(), copy);
     std::sort(copy, copy + regions.size(), [](const Region& a, const Region& b) {
         return a.first < b.first;
     });
-    return {new (memory) Table(copy, static_cast<uint32_t>(regions.size())), Deleter{&placer}};
+    return {new (memory) Table(copy, static_cast<uint32_t>(regions.size())), Deleter{&allocator}};
 }
 
 std::byte* Translator::contiguous(Iova iova, uint32_t bytes, Access access) noexcept {

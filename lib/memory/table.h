@@ -24,13 +24,13 @@ namespace vduse::memory {
 class Table {
   public:
     struct Deleter {
-        Placer* placer;
+        TableAllocator* allocator;
         void operator()(Table* table) const noexcept;
     };
     using Pointer = std::unique_ptr<Table, Deleter>;
 
     /// A table of `regions`, sorted here, on NUMA `node`. nullptr when there is no memory.
-    static Pointer build(std::span<const Region> regions, Placer& placer, int node);
+    static Pointer build(std::span<const Region> regions, TableAllocator& allocator, int node);
 
     [[nodiscard]] std::span<const Region> regions() const noexcept { return {regions_, count_}; }
 

@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kCacheLine = 64;
 
-class HugepagePlacer final : public Placer {
+class HugepagePlacer final : public TableAllocator {
   public:
     void* allocate(size_t bytes, int node) override {
         void* memory = rte_malloc_socket("vduse_table", bytes, kCacheLine, node);
@@ -26,7 +26,7 @@ class HugepagePlacer final : public Placer {
     void release(void* memory, size_t /*bytes*/) override { rte_free(memory); }
 };
 
-class PlainPlacer final : public Placer {
+class PlainPlacer final : public TableAllocator {
   public:
     PlainPlacer() { log(Severity::notice, "lookup tables are in plain pages: no hugepages"); }
 
@@ -45,7 +45,7 @@ class PlainPlacer final : public Placer {
 
 }  // namespace
 
-Placer& default_placer() {
+TableAllocator& default_table_allocator() {
     if (rte_eal_has_hugepages() != 0) {
         static HugepagePlacer hugepages;
         return hugepages;

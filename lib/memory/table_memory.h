@@ -8,16 +8,16 @@
 
 namespace vduse::memory {
 
-class Placer {
+class TableAllocator {
   public:
-    virtual ~Placer() = default;
+    virtual ~TableAllocator() = default;
     /// `bytes` of memory, aligned to a cache line, on NUMA `node` (-1: any); nullptr: none left.
     virtual void* allocate(size_t bytes, int node) = 0;
     virtual void release(void* memory, size_t bytes) = 0;
 };
 
 /// Hugepages when the EAL has them; otherwise plain pages bound by libnuma, which is said once.
-Placer& default_placer();
+TableAllocator& default_table_allocator();
 
 /// The node of memory that may be on any: -1, or the only one that there is.
 int any_node();

@@ -106,11 +106,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
     using namespace vduse;
     using namespace vduse::test;
     Input input(data, bytes);
-    HeapPlacer placer;
+    HeapAllocator allocator;
     memory::Translator translator;
     while (!input.empty()) {
         const auto regions = regions_of(input);
-        const auto table = memory::Table::build(regions, placer, -1);
+        const auto table = memory::Table::build(regions, allocator, -1);
         translator.set(table.get());
         check(table->regions().size() == regions.size(), "a table holds all regions");
         for (uint32_t questions = input.below(32); questions != 0; --questions) {
@@ -128,6 +128,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
         }
         translator.set(nullptr);
     }
-    check(placer.live == 0, "tables are released");
+    check(allocator.live == 0, "tables are released");
     return 0;
 }

@@ -63,7 +63,7 @@ const memory::Table* GuestMemory::table() {
     std::vector<memory::Region> regions;
     for (const Entry& entry : entries_)
         regions.push_back(entry.region);
-    table_ = memory::Table::build(regions, placer, -1);
+    table_ = memory::Table::build(regions, allocator, -1);
     removed_.clear();
     return table_.get();
 }

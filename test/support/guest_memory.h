@@ -30,7 +30,7 @@ inline constexpr uint8_t kWrite = static_cast<uint8_t>(memory::Access::write);
 inline constexpr uint8_t kReadWrite = kRead | kWrite;
 
 /// Tables on the heap, where AddressSanitizer watches them. Counts what is not released yet.
-class HeapPlacer final : public memory::Placer {
+class HeapAllocator final : public memory::TableAllocator {
   public:
     void* allocate(size_t bytes, int node) override {
         last_node = node;
@@ -120,7 +120,7 @@ class GuestMemory {
         return value;
     }
 
-    HeapPlacer placer;
+    HeapAllocator allocator;
 
   private:
     std::vector<Entry> entries_;

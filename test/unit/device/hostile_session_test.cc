@@ -498,13 +498,13 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
     EXPECT_EQ(mappings_of(fd).size(), 2U);
 }
 
-/// A Session without Control around it: with its own placer, and with little patience.
+/// A Session without Control around it: with its own allocator, and with little patience.
 class BareSession : public SessionTest {
   protected:
     using Frames = std::vector<std::vector<uint8_t>>;
     static constexpr std::chrono::milliseconds kPatience{50};
 
-    HeapPlacer placer;
+    HeapAllocator allocator;
     UniqueFd wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
     std::unique_ptr<device::Session> session;
 
@@ -512,7 +512,7 @@ class BareSession : public SessionTest {
 
     void SetUp() override { make(); }
     void make() {
-        auto made = device::Session::create(kernel, config, placer, wake.get(), kPatience);
+        auto made = device::Session::create(kernel, config, allocator, wake.get(), kPatience);
         ASSERT_TRUE(made);
         session = std::move(*made);
         vd0 = kernel.device("vd0");
@@ -523,7 +523,7 @@ class BareSession : public SessionTest {
     }
     void TearDown() override {
         session.reset();
-        EXPECT_EQ(placer.live, 0);
+        EXPECT_EQ(allocator.live, 0);
     }
     /// What a burst of pair 0 brings.
     Frames burst() {
@@ -680,13 +680,13 @@ TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
     session.reset();
     make();
     const int node = memory::any_node() + 1;
-    EXPECT_NE(placer.last_node, node);
+    EXPECT_NE(allocator.last_node, node);
     session->set_node(0, node);
-    EXPECT_EQ(placer.last_node, node);
-    placer.last_node = -2;
+    EXPECT_EQ(allocator.last_node, node);
+    allocator.last_node = -2;
     session->set_node(1, node);
     session->set_node(0, node);
-    EXPECT_EQ(placer.last_node, -2) << "it is there already";
+    EXPECT_EQ(allocator.last_node, -2) << "it is there already";
     offer_from_guest(0);
     EXPECT_EQ(burst().size(), 1U);
 }
@@ -723,11 +723,11 @@ TEST_F(BareSession, Case142_NoTableForAMiss) {
     const AddressPair at = more.add_bytes(0x5000'0000, 0x1000);
     vd0->map(0, more);
     offer_from_guest(0, at.iova);
-    placer.exhausted = true;
+    allocator.exhausted = true;
     EXPECT_TRUE(burst().empty());
     settle();
     EXPECT_TRUE(burst().empty());
-    placer.exhausted = false;
+    allocator.exhausted = false;
     EXPECT_TRUE(vd0->update_iotlb(0));
     settle();
     EXPECT_EQ(burst().size(), 1U);
@@ -744,12 +744,12 @@ TEST_F(BareSession, Case142_NoTableForAnUpdate) {
     qemu_start();
     const int fd = guest.entries()[0].memory->fd();
     offer_from_guest(0);
-    placer.exhausted = true;
+    allocator.exhausted = true;
     EXPECT_TRUE(vd0->update_iotlb(0));
     EXPECT_TRUE(burst().empty());
     EXPECT_EQ(mappings_of(fd).size(), 1U) << "the answer let the kernel have the memory";
     EXPECT_EQ(command(4, {0, 1, 1}), 0U) << "the other space";
-    placer.exhausted = false;
+    allocator.exhausted = false;
     EXPECT_TRUE(vd0->update_iotlb(0));
     settle();
     EXPECT_EQ(burst().size(), 1U);

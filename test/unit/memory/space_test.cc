@@ -35,7 +35,7 @@ class AddressSpaceTest : public testing::Test {
         device = kernel.device("vd0");
     }
     View build(const View& previous = View()) {
-        auto view = build_view(*node, 0, previous, placer, -1);
+        auto view = build_view(*node, 0, previous, allocator, -1);
         EXPECT_TRUE(view);
         return view ? std::move(*view) : View();
     }
@@ -46,7 +46,7 @@ class AddressSpaceTest : public testing::Test {
     }
 
     FakeKernel kernel;
-    HeapPlacer placer;
+    HeapAllocator allocator;
     std::unique_ptr<uapi::DeviceNode> node;
     FakeDevice* device = nullptr;
 };
@@ -86,7 +86,7 @@ TEST_F(AddressSpaceTest, EachSpaceHasItsOwn) {
     first.store<uint8_t>(0x1000, 1);
     second.store<uint8_t>(0x1000, 2);
     const View view_0 = build();
-    auto view_1 = build_view(*node, 1, View(), placer, -1);
+    auto view_1 = build_view(*node, 1, View(), allocator, -1);
     ASSERT_TRUE(view_1);
     EXPECT_EQ(*host(view_0, 0x1000), std::byte{1});
     EXPECT_EQ(*host(*view_1, 0x1000), std::byte{2});
@@ -245,7 +245,7 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
     const int file = memory.entries()[0].memory->fd();
     const auto count = [&](uint64_t regions) {
         ManyRegions many(file, regions);
-        auto view = build_view(many, 0, View(), placer, -1);
+        auto view = build_view(many, 0, View(), allocator, -1);
         EXPECT_TRUE(view);
         EXPECT_EQ(view->unusable(), regions > memory::kMaxRegions ? 1U : 0U);
         const Iova last = (regions - 1) * 0x2000;
@@ -260,17 +260,17 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
 }
 
 TEST_F(AddressSpaceTest, NoMemoryForTheTable) {
-    placer.exhausted = true;
-    EXPECT_FALSE(build_view(*node, 0, View(), placer, -1));
-    EXPECT_EQ(placer.live, 0);
+    allocator.exhausted = true;
+    EXPECT_FALSE(build_view(*node, 0, View(), allocator, -1));
+    EXPECT_EQ(allocator.live, 0);
 }
 
-TEST_F(AddressSpaceTest, TablesGoBackToThePlacer) {
+TEST_F(AddressSpaceTest, TablesGoBackToTheAllocator) {
     {
         const View view = build();
-        EXPECT_EQ(placer.live, 1);
+        EXPECT_EQ(allocator.live, 1);
     }
-    EXPECT_EQ(placer.live, 0);
+    EXPECT_EQ(allocator.live, 0);
 }
 
 TEST_F(AddressSpaceTest, PrefaultingComesToAnEnd) {

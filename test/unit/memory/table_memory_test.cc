@@ -13,19 +13,19 @@ namespace vduse::test {
 namespace {
 
 // Case 154: said once; tables are in plain pages then, on a node or on any.
-TEST(Placer, Case154_NoHugepages) {
+TEST(TableAllocator, Case154_NoHugepages) {
     testing::internal::CaptureStderr();
-    memory::Placer& placer = memory::default_placer();
+    memory::TableAllocator& allocator = memory::default_table_allocator();
     for (const int node : {-1, 0}) {
         for (const size_t bytes : {size_t{1}, size_t{64}, size_t{100000}}) {
-            void* memory = placer.allocate(bytes, node);
+            void* memory = allocator.allocate(bytes, node);
             ASSERT_NE(memory, nullptr);
             EXPECT_EQ(reinterpret_cast<uintptr_t>(memory) % 64, 0U);
             std::memset(memory, 0xff, bytes);
-            placer.release(memory, bytes);
+            allocator.release(memory, bytes);
         }
     }
-    EXPECT_EQ(&memory::default_placer(), &placer);
+    EXPECT_EQ(&memory::default_table_allocator(), &allocator);
     const std::string log = testing::internal::GetCapturedStderr();
     const size_t said = log.find("no hugepages");
     EXPECT_NE(said, std::string::npos);

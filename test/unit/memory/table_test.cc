@@ -29,7 +29,7 @@ std::byte* host(uintptr_t address) {
 class TableTest : public testing::Test {
   protected:
     Translator& with(std::vector<Region> regions) {
-        table_ = Table::build(regions, placer_, -1);
+        table_ = Table::build(regions, allocator_, -1);
         translator_.set(table_.get());
         return translator_;
     }
@@ -45,8 +45,8 @@ class TableTest : public testing::Test {
         return translator_.translate(iova, bytes, access, segment);
     }
 
-    HeapPlacer placer_;
-    Table::Pointer table_{nullptr, Table::Deleter{&placer_}};
+    HeapAllocator allocator_;
+    Table::Pointer table_{nullptr, Table::Deleter{&allocator_}};
     Translator translator_;
 };
 
@@ -166,12 +166,12 @@ TEST_F(TableTest, AnotherTableForgetsTheLastHit) {
     expect(0x2000, 1, 0x200000, 1);
 }
 
-TEST_F(TableTest, MemoryComesFromThePlacerAndGoesBack) {
+TEST_F(TableTest, MemoryComesFromTheAllocatorAndGoesBack) {
     with({{0x1000, 0x1fff, host(0x100000), kReadWrite}});
-    EXPECT_EQ(placer_.live, 1);
+    EXPECT_EQ(allocator_.live, 1);
     table_.reset();
-    EXPECT_EQ(placer_.live, 0);
-    placer_.exhausted = true;
+    EXPECT_EQ(allocator_.live, 0);
+    allocator_.exhausted = true;
     with({{0x1000, 0x1fff, host(0x100000), kReadWrite}});
     EXPECT_EQ(table_, nullptr);
 }

@@ -603,7 +603,7 @@ TEST_F(HostileRing, Case35_ManyRegions) {
             const Iova first = 0x1'0000'0000 + i * 0x2000;
             regions.push_back({first, first + 0xfff, rig.memory.host(kBuffers), kReadWrite});
         }
-        const auto table = memory::Table::build(regions, rig.memory.placer, -1);
+        const auto table = memory::Table::build(regions, rig.memory.allocator, -1);
         ASSERT_EQ(rig.ring.load(table.get(), rig.driver.layout(), rig.options), LoadError::none);
         push({{0x1'0000'0000 + (count - 1) * Iova{0x2000} + 0xfff, 1, 0, 0}});
         expect_ok();
