@@ -50,7 +50,7 @@ bool Queues::stop(std::span<const uint32_t> indices) {
         gates.push_back(&parts_.queues[i].gate);
         parts_.queues[i].running = false;
     }
-    if (sched::Gate::close(gates, patience_))
+    if (sched::Gate::close(gates, timeout_))
         return true;
     log(Severity::error, "%s: a data thread does not leave a queue that must stop", parts_.name());
     return false;
@@ -231,7 +231,7 @@ bool Queues::publish(const net::ControlState& state) {
     std::vector<sched::Gate*> gates;
     for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
         gates.push_back(&parts_.queues[i].gate);
-    const bool idle = sched::Gate::close(gates, patience_);
+    const bool idle = sched::Gate::close(gates, timeout_);
     if (idle) {
         filter_ = state.filter;
         driver_.set(state.active_pairs, state.filter.mac);

@@ -45,21 +45,21 @@ enum class Pending : uint8_t {
 
 class Queues {
   public:
-    /// All must outlive this. `patience`: how long control waits for a data thread to leave.
+    /// All must outlive this. `timeout`: how long control waits for a data thread to leave.
     Queues(
         const Parts& parts,
         const State& state,
         Spaces& spaces,
         Memo& memo,
         DriverView& driver,
-        std::chrono::milliseconds patience
+        std::chrono::milliseconds timeout
     )
         : parts_(parts),
           state_(state),
           spaces_(spaces),
           memo_(memo),
           driver_(driver),
-          patience_(patience) {}
+          timeout_(timeout) {}
 
     // Stopping. false: a data thread did not leave in time; its gate is closed, its memory must
     // stay.
@@ -124,7 +124,7 @@ class Queues {
     Spaces& spaces_;
     Memo& memo_;
     DriverView& driver_;
-    std::chrono::milliseconds patience_;
+    std::chrono::milliseconds timeout_;
     /// Read by data threads inside a gate, changed while all gates are closed.
     net::Filter filter_;
     Pending pending_ = Pending::nothing;

@@ -62,14 +62,14 @@ std::vector<PairSample> samples(const Parts& parts, uint16_t active_pairs) {
 
 }  // namespace
 
-Session::Session(Parts parts, std::chrono::milliseconds patience)
+Session::Session(Parts parts, std::chrono::milliseconds timeout)
     : parts_(std::move(parts)),
       spaces_(parts_, state_),
       control_(parts_.config.queue_pairs),
       config_space_(parts_.config.name, *parts_.node, mac_of(parts_.config)),
       memo_(std::move(parts_.journal), parts_, state_, config_space_, control_),
       driver_(state_),
-      queues_(parts_, state_, spaces_, memo_, driver_, patience),
+      queues_(parts_, state_, spaces_, memo_, driver_, timeout),
       commands_(control_, queues_, config_space_, memo_, parts_.kick.get(), mac_of(parts_.config)) {
 }
 
@@ -83,7 +83,7 @@ Result<std::unique_ptr<Session>> Session::create(
     const DeviceConfig& config,
     memory::TableAllocator& allocator,
     int wake_fd,
-    std::chrono::milliseconds patience
+    std::chrono::milliseconds timeout
 ) {
     if (auto valid = validate(config); !valid)
         return valid.error();
@@ -92,7 +92,7 @@ Result<std::unique_ptr<Session>> Session::create(
     auto parts = adopt_or_make(kernel, config, allocator, wake_fd);
     if (!parts)
         return parts.error();
-    std::unique_ptr<Session> session(new Session(std::move(*parts), patience));
+    std::unique_ptr<Session> session(new Session(std::move(*parts), timeout));
     session->begin();
     return session;
 }

@@ -53,13 +53,13 @@ namespace vduse::device {
 class Session {
   public:
     /// Makes /dev/vduse/NAME, or goes on with it. `wake_fd` is an eventfd that data threads write
-    /// to call control. `patience`: how long control waits for a data thread to leave a queue.
+    /// to call control. `timeout`: how long control waits for a data thread to leave a queue.
     static Result<std::unique_ptr<Session>> create(
         uapi::Kernel& kernel,
         const DeviceConfig& config,
         memory::TableAllocator& allocator,
         int wake_fd,
-        std::chrono::milliseconds patience = sched::Gate::kPatience
+        std::chrono::milliseconds timeout = sched::Gate::kTimeout
     );
     Session(const Session&) = delete;
     Session& operator=(const Session&) = delete;
@@ -101,7 +101,7 @@ class Session {
     [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
 
   private:
-    Session(Parts parts, std::chrono::milliseconds patience);
+    Session(Parts parts, std::chrono::milliseconds timeout);
     /// Anew, or where an earlier process left the device.
     void begin();
 

@@ -31,7 +31,7 @@ namespace vduse::sched {
 class Gate {
   public:
     /// A burst takes microseconds. Several times this is still less than the kernel's 30 s.
-    static constexpr std::chrono::milliseconds kPatience = std::chrono::seconds(5);
+    static constexpr std::chrono::milliseconds kTimeout = std::chrono::seconds(5);
 
     /// Registers the process for membarrier(2). Once, before the first `close`; cheap to repeat.
     static Result<void> prepare();
@@ -58,7 +58,7 @@ class Gate {
     /// gates stay closed, but a data thread is still inside: nothing that it reads may change or go
     /// away.
     [[nodiscard]] static bool close(
-        std::span<Gate* const> gates, std::chrono::milliseconds limit = kPatience
+        std::span<Gate* const> gates, std::chrono::milliseconds limit = kTimeout
     );
 
   private:

@@ -498,11 +498,11 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
     EXPECT_EQ(mappings_of(fd).size(), 2U);
 }
 
-/// A Session without Control around it: with its own allocator, and with little patience.
+/// A Session without Control around it: with its own allocator, and with a short timeout.
 class BareSession : public SessionTest {
   protected:
     using Frames = std::vector<std::vector<uint8_t>>;
-    static constexpr std::chrono::milliseconds kPatience{50};
+    static constexpr std::chrono::milliseconds kTimeout{50};
 
     HeapAllocator allocator;
     UniqueFd wake{::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
@@ -512,7 +512,7 @@ class BareSession : public SessionTest {
 
     void SetUp() override { make(); }
     void make() {
-        auto made = device::Session::create(kernel, config, allocator, wake.get(), kPatience);
+        auto made = device::Session::create(kernel, config, allocator, wake.get(), kTimeout);
         ASSERT_TRUE(made);
         session = std::move(*made);
         vd0 = kernel.device("vd0");
@@ -615,8 +615,8 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
         const auto start = std::chrono::steady_clock::now();
         EXPECT_FALSE(vd0->update_iotlb(0));
         const auto took = std::chrono::steady_clock::now() - start;
-        EXPECT_GE(took, kPatience);
-        EXPECT_LT(took, sched::Gate::kPatience);
+        EXPECT_GE(took, kTimeout);
+        EXPECT_LT(took, sched::Gate::kTimeout);
         EXPECT_EQ(mappings_of(fd).size(), 2U) << "the driver's and ours";
         EXPECT_TRUE(vd0->update_iotlb(1)) << "what does not need that thread is answered";
         EXPECT_EQ(vd0->get_vq_state(0), 0);
