@@ -48,8 +48,8 @@ Traffic traffic_of(const net::QueueCounters& counters) {
 
 }  // namespace
 
-std::optional<DeviceHolder> holder_of(const DeviceConfig& config) {
-    return persist::Journal::holder(config.journal_folder, config.name);
+std::optional<DeviceOwner> owner_of(const DeviceConfig& config) {
+    return persist::Journal::owner(config.journal_folder, config.name);
 }
 
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {

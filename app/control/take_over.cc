@@ -39,80 +39,79 @@ struct Other {
 
 /// Another device that `pid` has, or "".
 std::string another_device(
-    int pid, const std::string& folder, const Options& options, const HolderOf& holder_of
+    int pid, const std::string& folder, const Options& options, const OwnerOf& owner_of
 ) {
     std::error_code none;
     for (const auto& entry : std::filesystem::directory_iterator(folder, none)) {
         DeviceConfig config;
         config.name = entry.path().stem();
         config.journal_folder = folder;
-        const auto holder = holder_of(config);
+        const auto owner = owner_of(config);
         const bool ours = std::ranges::any_of(options.devices, [&](const DeviceOptions& device) {
             return device.config.name == config.name;
         });
-        if (holder && holder->pid == pid && !ours)
+        if (owner && owner->pid == pid && !ours)
             return config.name;
     }
     return {};
 }
 
-/// The process behind `holder`. The lock that names it is looked at once more when the descriptor
+/// The process behind `owner`. The lock that names it is looked at once more when the descriptor
 /// is there: before that the process may have ended, and a stranger may have got its number.
 Result<UniqueFd> open_process(
-    const DeviceHolder& holder, const DeviceConfig& config, const HolderOf& holder_of
+    const DeviceOwner& owner, const DeviceConfig& config, const OwnerOf& owner_of
 ) {
-    UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, holder.pid, 0)));
+    UniqueFd process(static_cast<int>(::syscall(SYS_pidfd_open, owner.pid, 0)));
     if (!process)
-        return Error{errno, named(holder.pid)};
-    const auto now = holder_of(config);
-    if (!now || now->pid != holder.pid || !now->hands_over)
-        return Error{EAGAIN, config.name + ": " + named(holder.pid) + " has just ended"};
+        return Error{errno, named(owner.pid)};
+    const auto now = owner_of(config);
+    if (!now || now->pid != owner.pid || !now->hands_over)
+        return Error{EAGAIN, config.name + ": " + named(owner.pid) + " has just ended"};
     return process;
 }
 
-Result<std::map<int, Other>> find_others(const Options& options, const HolderOf& holder_of) {
+Result<std::map<int, Other>> find_others(const Options& options, const OwnerOf& owner_of) {
     std::map<int, Other> others;
     for (const DeviceOptions& device : options.devices) {
         const DeviceConfig& config = device.config;
-        const auto holder = holder_of(config);
-        if (!holder) {
+        const auto owner = owner_of(config);
+        if (!owner) {
             print_note(config.name + ": nobody has it, there is nothing to take over");
             continue;
         }
-        if (!holder->hands_over)
+        if (!owner->hands_over)
             return Error{
                 ENOTSUP,
-                config.name + ": " + named(holder->pid) +
+                config.name + ": " + named(owner->pid) +
                     " has it, which is no vduse-dp that hands over"};
-        auto process = open_process(*holder, config, holder_of);
+        auto process = open_process(*owner, config, owner_of);
         if (!process)
             return process.error();
         if (auto able = can_adopt(config); !able)
             return able.error();
-        if (const auto more =
-                another_device(holder->pid, config.journal_folder, options, holder_of);
+        if (const auto more = another_device(owner->pid, config.journal_folder, options, owner_of);
             !more.empty())
             return Error{
                 EINVAL,
-                named(holder->pid) + " has " + more + " too, which is not among the devices here"};
-        Other& other = others[holder->pid];
+                named(owner->pid) + " has " + more + " too, which is not among the devices here"};
+        Other& other = others[owner->pid];
         other.devices.push_back(&config);
         other.process = std::move(*process);
     }
     return others;
 }
 
-bool has_any(int pid, const Other& other, const HolderOf& holder_of) {
+bool has_any(int pid, const Other& other, const OwnerOf& owner_of) {
     return std::ranges::any_of(other.devices, [&](const DeviceConfig* config) {
-        const auto holder = holder_of(*config);
-        return holder && holder->pid == pid;
+        const auto owner = owner_of(*config);
+        return owner && owner->pid == pid;
     });
 }
 
 }  // namespace
 
-Result<std::vector<Predecessor>> take_over(const Options& options, const HolderOf& holder_of) {
-    auto others = find_others(options, holder_of);
+Result<std::vector<Predecessor>> take_over(const Options& options, const OwnerOf& owner_of) {
+    auto others = find_others(options, owner_of);
     if (!others)
         return others.error();
     for (const auto& [pid, other] : *others)
@@ -121,7 +120,7 @@ Result<std::vector<Predecessor>> take_over(const Options& options, const HolderO
     const auto end = Clock::now() + kHandOverTimeout;
     std::vector<Predecessor> predecessors;
     for (auto& [pid, other] : *others) {
-        while (has_any(pid, other, holder_of)) {
+        while (has_any(pid, other, owner_of)) {
             if (signalled())
                 return Error{ECANCELED, "interrupted"};
             if (Clock::now() > end)

@@ -33,13 +33,13 @@ struct Predecessor {
     UniqueFd process;
 };
 
-/// As vduse::holder_of.
-using HolderOf = std::function<std::optional<DeviceHolder>(const DeviceConfig&)>;
+/// As vduse::owner_of.
+using OwnerOf = std::function<std::optional<DeviceOwner>(const DeviceConfig&)>;
 
 /// Returns when the devices are free. An error leaves them where they are. Code ECANCELED: a signal
 /// came that wants this process to end.
 Result<std::vector<Predecessor>> take_over(
-    const Options& options, const HolderOf& holder_of = vduse::holder_of
+    const Options& options, const OwnerOf& owner_of = vduse::owner_of
 );
 
 /// What one process has, a second one cannot probe: returns when the ports are free.

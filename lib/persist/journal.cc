@@ -151,7 +151,7 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
         return Error{errno, "journal: open " + path};
     file = let_go_of_early(std::move(file));  // before the locks: closing one descriptor ends them
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        const auto other = holder(folder, name);
+        const auto other = owner(folder, name);
         return Error{
             EBUSY,
             "another process has it" +
@@ -166,14 +166,14 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
     return Journal(std::move(file), std::move(path));
 }
 
-std::optional<DeviceHolder> Journal::holder(const std::string& folder, const std::string& name) {
+std::optional<DeviceOwner> Journal::owner(const std::string& folder, const std::string& name) {
     const UniqueFd file(::open(path_of(folder, name).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
     struct flock first = mark(0);
     struct flock second = mark(1);
     if (!file || ::fcntl(file.get(), F_GETLK, &first) != 0 || first.l_type == F_UNLCK ||
         ::fcntl(file.get(), F_GETLK, &second) != 0)
         return std::nullopt;
-    return DeviceHolder{first.l_pid, second.l_type != F_UNLCK};
+    return DeviceOwner{first.l_pid, second.l_type != F_UNLCK};
 }
 
 void Journal::forget(const std::string& folder, const std::string& name) {

@@ -12,7 +12,7 @@
 //
 // A journal has one process at a time, by flock(2). fcntl(2) locks beside that serve for the
 // question who that is, which the kernel answers and no file can lie about: byte 0 is locked by
-// every holder, byte 1 by those that hand over.
+// every owner, byte 1 by those that hand over.
 //
 // What comes out of the file is checked like any other input: a slot that is not one of ours, or
 // damaged, counts as absent. One of another version does not: somebody's device is in it.
@@ -40,14 +40,14 @@ class Journal {
     using Reading = Result<std::optional<Record>>;
 
     /// Opens or makes `folder`/`name`.journal, with room for all that will be saved. Code EBUSY:
-    /// another process has it, and the text says which. `hands_over`: see `holder`.
+    /// another process has it, and the text says which. `hands_over`: see `owner`.
     static Result<Journal> open(
         const std::string& folder, const std::string& name, bool hands_over = false
     );
     /// What was saved last, whoever has it open.
     static Reading read(const std::string& folder, const std::string& name);
     /// The process that has it open, if another one has.
-    static std::optional<DeviceHolder> holder(const std::string& folder, const std::string& name);
+    static std::optional<DeviceOwner> owner(const std::string& folder, const std::string& name);
     /// Removes it, if it is there.
     static void forget(const std::string& folder, const std::string& name);
 

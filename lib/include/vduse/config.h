@@ -69,7 +69,7 @@ struct DeviceConfig {
     /// `journal_folder` cannot be used, nothing is kept.
     bool survive_crash = false;
     /// This process gives its devices away (`Device::release`) when it gets SIGUSR2, and
-    /// `holder_of` tells others so.
+    /// `owner_of` tells others so.
     bool hands_over = false;
     /// Where these two keep what they must know; made if need be. A tmpfs: it is to be gone after a
     /// reboot.

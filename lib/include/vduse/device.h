@@ -47,8 +47,8 @@ class Kernel;
 }
 
 /// Any process: who serves the device of that name now, if another process than this one does.
-std::optional<DeviceHolder> holder_of(const DeviceConfig& config);
-/// Any process: whether `Control::add` would go on with the device of that name as its holder has
+std::optional<DeviceOwner> owner_of(const DeviceConfig& config);
+/// Any process: whether `Control::add` would go on with the device of that name as its owner has
 /// written it down. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
 /// Code EPROTONOSUPPORT: its journal is of another version, and the text says what can be done.
 /// `kernel`: nullptr for the running one.

@@ -14,7 +14,7 @@
 namespace vduse {
 
 /// A process that serves a device which `persist` or `survive_crash` lets outlive it.
-struct DeviceHolder {
+struct DeviceOwner {
     int pid = 0;
     bool hands_over = false;
 };

@@ -33,9 +33,9 @@ class TakeOverTest : public testing::Test {
 };
 
 /// A process that has the journal of vd0, until it is let go. SIGUSR2 would end it.
-class Holder {
+class Owner {
   public:
-    Holder(const std::string& folder, bool hands_over) {
+    Owner(const std::string& folder, bool hands_over) {
         std::array<int, 2> ready{};
         std::array<int, 2> end{};
         EXPECT_TRUE(::pipe(ready.data()) == 0 && ::pipe(end.data()) == 0);
@@ -54,14 +54,14 @@ class Holder {
         EXPECT_EQ(::read(ready[0], &byte, 1), 1);
         ::close(ready[0]);
     }
-    ~Holder() {
+    ~Owner() {
         end_ = UniqueFd();
         int status = -1;
         ::waitpid(pid_, &status, 0);
         EXPECT_EQ(status, 0) << "nobody sent it a signal";
     }
-    Holder(const Holder&) = delete;
-    Holder& operator=(const Holder&) = delete;
+    Owner(const Owner&) = delete;
+    Owner& operator=(const Owner&) = delete;
 
     [[nodiscard]] int number() const { return pid_; }
     [[nodiscard]] std::string pid() const { return "pid " + std::to_string(pid_); }
@@ -76,15 +76,15 @@ TEST_F(TakeOverTest, WhereNobodyHasTheDevice) {
 }
 
 TEST_F(TakeOverTest, AProgramThatDoesNotHandOverIsNotAsked) {
-    const Holder holder(folder.path(), false);
+    const Owner owner(folder.path(), false);
     const auto done = app::take_over(options());
     ASSERT_FALSE(done);
-    EXPECT_NE(done.error().what.find("vd0: " + holder.pid()), std::string::npos);
+    EXPECT_NE(done.error().what.find("vd0: " + owner.pid()), std::string::npos);
 }
 
 // Its journal is empty: it could give us the device, and we could not go on with it.
 TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
-    const Holder holder(folder.path(), true);
+    const Owner owner(folder.path(), true);
     const auto done = app::take_over(options());
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, ENOENT);
@@ -93,14 +93,14 @@ TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
 // Between the question who holds the device and the descriptor of that process it ended, and its
 // number went to another one, which SIGUSR2 would end.
 TEST_F(TakeOverTest, AStrangerWithThePidIsNotSignalled) {
-    const Holder stranger(folder.path(), true);
+    const Owner stranger(folder.path(), true);
     int asked = 0;
-    const auto holder = [&](const DeviceConfig&) -> std::optional<DeviceHolder> {
+    const auto owner = [&](const DeviceConfig&) -> std::optional<DeviceOwner> {
         if (++asked > 1)
             return std::nullopt;
-        return DeviceHolder{stranger.number(), true};
+        return DeviceOwner{stranger.number(), true};
     };
-    const auto done = app::take_over(options(), holder);
+    const auto done = app::take_over(options(), owner);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, EAGAIN) << done.error().text();
     EXPECT_EQ(asked, 2);
@@ -112,7 +112,7 @@ TEST_F(TakeOverTest, NorOneWhoseJournalIsOfAnotherVersion) {
         .write(
             reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())
         );
-    const Holder holder(folder.path(), true);
+    const Owner owner(folder.path(), true);
     const auto done = app::take_over(options());
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().code, EPROTONOSUPPORT);

@@ -609,11 +609,10 @@ TEST_F(PersistTest, TheHolderIsKnownByItsPid) {
         ASSERT_EQ(create(config), "");
         const pid_t other = ::fork();
         if (other == 0) {
-            const auto holder = holder_of(config);
+            const auto owner = owner_of(config);
             const auto journal = persist::Journal::open(folder.path(), "vd0");
             const bool right =
-                holder && holder->pid == ::getppid() && holder->hands_over == hands_over &&
-                !journal &&
+                owner && owner->pid == ::getppid() && owner->hands_over == hands_over && !journal &&
                 journal.error().what.find(std::to_string(::getppid())) != std::string::npos;
             ::_exit(right ? 0 : 1);
         }
@@ -622,9 +621,9 @@ TEST_F(PersistTest, TheHolderIsKnownByItsPid) {
         EXPECT_EQ(status, 0);
         ASSERT_TRUE(device->destroy());
         device.reset();
-        EXPECT_FALSE(holder_of(config));
+        EXPECT_FALSE(owner_of(config));
     }
-    EXPECT_FALSE(holder_of(two_pairs())) << "no journal";
+    EXPECT_FALSE(owner_of(two_pairs())) << "no journal";
 }
 
 TEST_F(PersistTest, WithoutItTheJournalIsForgotten) {
