@@ -65,7 +65,7 @@ Result<UniqueFd> open_process(
     if (!process)
         return Error{errno, named(owner.pid)};
     const auto now = owner_of(config);
-    if (!now || now->pid != owner.pid || !now->hands_over)
+    if (!now || now->pid != owner.pid || !now->supports_handover)
         return Error{EAGAIN, config.name + ": " + named(owner.pid) + " has just ended"};
     return process;
 }
@@ -79,7 +79,7 @@ Result<std::map<int, Other>> find_others(const Options& options, const OwnerOf& 
             print_note(config.name + ": nobody has it, there is nothing to take over");
             continue;
         }
-        if (!owner->hands_over)
+        if (!owner->supports_handover)
             return Error{
                 ENOTSUP,
                 config.name + ": " + named(owner->pid) +

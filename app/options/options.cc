@@ -108,7 +108,7 @@ Complaint read_device(Reader& reader, Text text) {
     device.config.name = name;
     // The next vduse-dp goes on, whatever becomes of this one.
     device.config.survive_crash = true;
-    device.config.hands_over = true;
+    device.config.supports_handover = true;
     if (has_keys)
         if (const auto complaint = set_keys(kDeviceKeys, device, text))
             return "--device " + std::string(name) + ": " + *complaint;

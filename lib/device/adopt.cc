@@ -28,7 +28,7 @@ Result<void> open_journal(Parts& parts) {
     const DeviceConfig& config = parts.config;
     if (!parts.outlives_us())
         return {};
-    auto journal = Journal::open(config.journal_folder, config.name, config.hands_over);
+    auto journal = Journal::open(config.journal_folder, config.name, config.supports_handover);
     if (!journal && (config.persist || journal.error().code == EBUSY))
         return journal.error();
     if (!journal) {

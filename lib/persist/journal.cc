@@ -141,7 +141,9 @@ std::string path_of(const std::string& folder, const std::string& name) {
 
 }  // namespace
 
-Result<Journal> Journal::open(const std::string& folder, const std::string& name, bool hands_over) {
+Result<Journal> Journal::open(
+    const std::string& folder, const std::string& name, bool supports_handover
+) {
     std::string path = path_of(folder, name);
     if (::mkdir(folder.c_str(), S_IRWXU) != 0 && errno != EEXIST)
         return Error{errno, "journal: mkdir " + folder};
@@ -157,7 +159,7 @@ Result<Journal> Journal::open(const std::string& folder, const std::string& name
             "another process has it" +
                 (other ? ": pid " + std::to_string(other->pid) : std::string())};
     }
-    for (off_t byte = 0; byte < (hands_over ? 2 : 1); ++byte) {
+    for (off_t byte = 0; byte < (supports_handover ? 2 : 1); ++byte) {
         struct flock lock = mark(byte);
         (void)::fcntl(file.get(), F_SETLK, &lock);
     }

@@ -40,9 +40,9 @@ class Journal {
     using Reading = Result<std::optional<Record>>;
 
     /// Opens or makes `folder`/`name`.journal, with room for all that will be saved. Code EBUSY:
-    /// another process has it, and the text says which. `hands_over`: see `owner`.
+    /// another process has it, and the text says which. `supports_handover`: see `owner`.
     static Result<Journal> open(
-        const std::string& folder, const std::string& name, bool hands_over = false
+        const std::string& folder, const std::string& name, bool supports_handover = false
     );
     /// What was saved last, whoever has it open.
     static Reading read(const std::string& folder, const std::string& name);

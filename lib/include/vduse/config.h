@@ -70,7 +70,7 @@ struct DeviceConfig {
     bool survive_crash = false;
     /// This process gives its devices away (`Device::release`) when it gets SIGUSR2, and
     /// `owner_of` tells others so.
-    bool hands_over = false;
+    bool supports_handover = false;
     /// Where these two keep what they must know; made if need be. A tmpfs: it is to be gone after a
     /// reboot.
     std::string journal_folder = "/run/vduse-dp";

@@ -16,7 +16,7 @@ namespace vduse {
 /// A process that serves a device which `persist` or `survive_crash` lets outlive it.
 struct DeviceOwner {
     int pid = 0;
-    bool hands_over = false;
+    bool supports_handover = false;
 };
 struct Traffic {
     uint64_t frames = 0;

@@ -35,7 +35,7 @@ class TakeOverTest : public testing::Test {
 /// A process that has the journal of vd0, until it is let go. SIGUSR2 would end it.
 class Owner {
   public:
-    Owner(const std::string& folder, bool hands_over) {
+    Owner(const std::string& folder, bool supports_handover) {
         std::array<int, 2> ready{};
         std::array<int, 2> end{};
         EXPECT_TRUE(::pipe(ready.data()) == 0 && ::pipe(end.data()) == 0);
@@ -43,7 +43,7 @@ class Owner {
         char byte = 0;
         if (pid_ == 0) {
             ::close(end[1]);
-            const auto journal = persist::Journal::open(folder, "vd0", hands_over);
+            const auto journal = persist::Journal::open(folder, "vd0", supports_handover);
             (void)!::write(ready[1], "", 1);
             (void)!::read(end[0], &byte, 1);
             ::_exit(journal ? 0 : 1);

@@ -603,16 +603,17 @@ TEST_F(PersistTest, NotLetGoWithoutAJournal) {
 
 // Only another process can see who holds a device.
 TEST_F(PersistTest, TheHolderIsKnownByItsPid) {
-    for (const bool hands_over : {false, true}) {
+    for (const bool supports_handover : {false, true}) {
         DeviceConfig config = lasting();
-        config.hands_over = hands_over;
+        config.supports_handover = supports_handover;
         ASSERT_EQ(create(config), "");
         const pid_t other = ::fork();
         if (other == 0) {
             const auto owner = owner_of(config);
             const auto journal = persist::Journal::open(folder.path(), "vd0");
             const bool right =
-                owner && owner->pid == ::getppid() && owner->hands_over == hands_over && !journal &&
+                owner && owner->pid == ::getppid() &&
+                owner->supports_handover == supports_handover && !journal &&
                 journal.error().what.find(std::to_string(::getppid())) != std::string::npos;
             ::_exit(right ? 0 : 1);
         }
