@@ -124,7 +124,7 @@ void guess_space(
     State& state,
     uint32_t index,
     const uapi::abi::VqInfo& info,
-    const std::vector<memory::View>& views
+    const std::vector<memory::Space>& spaces
 ) {
     const Shape& shape = parts.shape;
     const uint32_t group = group_of(shape, state.features, index);
@@ -133,11 +133,11 @@ void guess_space(
     for (uint32_t i = 0; i < shape.spaces; ++i) {
         // QEMU keeps little else in the control queue's space than its ring, and everything in that
         // of the data queues, which may well have something at the same addresses.
-        const uint32_t space = control ? shape.spaces - 1 - i : i;
-        if (load_ring(parts, state, index, info, views[space].table(), ring) !=
+        const uint32_t asid = control ? shape.spaces - 1 - i : i;
+        if (load_ring(parts, state, index, info, spaces[asid].table(), ring) !=
             ring::LoadError::none)
             continue;
-        state = next(shape, state, SetGroupAsid{group, space}).state;
+        state = next(shape, state, SetGroupAsid{group, asid}).state;
         return;
     }
     state = next(shape, state, SetGroupAsid{group, 0}).state;
@@ -153,17 +153,17 @@ State guess_state(const Parts& parts) {
     state.status = virtio::kStatusAcknowledge | virtio::kStatusDriver | virtio::kStatusFeaturesOk |
                    virtio::kStatusDriverOk;
     state.features = *features;
-    std::vector<memory::View> views(parts.shape.spaces);
-    for (uint32_t space = 0; space < parts.shape.spaces; ++space)
-        if (auto view = memory::build_view(
-                *parts.node, space, memory::View(), parts.allocator, memory::any_node()
+    std::vector<memory::Space> spaces(parts.shape.spaces);
+    for (uint32_t asid = 0; asid < parts.shape.spaces; ++asid)
+        if (auto space = memory::map_space(
+                *parts.node, asid, memory::Space(), parts.allocator, memory::any_node()
             );
-            view)
-            views[space] = std::move(*view);
+            space)
+            spaces[asid] = std::move(*space);
     for (uint32_t i = 0; i < parts.shape.queues(); ++i)
         if (const auto info = parts.node->vq_info(i); info && info->ready != 0) {
             state = next(parts.shape, state, SetQueueReady{i, true}).state;
-            guess_space(parts, state, i, *info, views);
+            guess_space(parts, state, i, *info, spaces);
         }
     return state;
 }

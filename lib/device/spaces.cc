@@ -11,22 +11,22 @@ namespace vduse::device {
 Spaces::Spaces(const Parts& parts, const State& state)
     : parts_(parts),
       state_(state),
-      views_(parts.shape.spaces),
-      view_nodes_(parts.shape.spaces, memory::any_node()) {
+      spaces_(parts.shape.spaces),
+      table_nodes_(parts.shape.spaces, memory::any_node()) {
     pair_nodes_.fill(memory::any_node());
 }
 
 void Spaces::remap(uint32_t asid) {
-    auto view =
-        memory::build_view(*parts_.node, asid, views_[asid], parts_.allocator, node_of(asid));
-    if (!view)
-        log(Severity::error, "%s: space %u: %s", parts_.name(), asid, view.error().text().c_str());
-    view_nodes_[asid] = node_of(asid);
-    retire(std::exchange(views_[asid], view ? std::move(*view) : memory::View()));
+    auto space =
+        memory::map_space(*parts_.node, asid, spaces_[asid], parts_.allocator, node_of(asid));
+    if (!space)
+        log(Severity::error, "%s: space %u: %s", parts_.name(), asid, space.error().text().c_str());
+    table_nodes_[asid] = node_of(asid);
+    retire(std::exchange(spaces_[asid], space ? std::move(*space) : memory::Space()));
 }
 
 void Spaces::drop(uint32_t asid) {
-    retire(std::exchange(views_[asid], memory::View()));
+    retire(std::exchange(spaces_[asid], memory::Space()));
 }
 
 void Spaces::drop_all() {
@@ -35,13 +35,13 @@ void Spaces::drop_all() {
 }
 
 void Spaces::close() {
-    for (auto& view : views_)
-        view = memory::View();
+    for (auto& space : spaces_)
+        space = memory::Space();
 }
 
-void Spaces::retire(memory::View view) {
+void Spaces::retire(memory::Space space) {
     if (!gates_quiet())
-        lingering_.push_back(std::move(view));
+        lingering_.push_back(std::move(space));
 }
 
 bool Spaces::collect() {
@@ -60,7 +60,7 @@ bool Spaces::set_node(uint16_t pair, int numa_node) {
     pair_nodes_[pair] = numa_node;
     const uint32_t asid = space_of(parts_.shape, state_, 2U * pair);
     // An adopted device has its tables before anybody says who will read them.
-    return table(asid) != nullptr && view_nodes_[asid] != node_of(asid);
+    return table(asid) != nullptr && table_nodes_[asid] != node_of(asid);
 }
 
 int Spaces::node_of(uint32_t asid) const {
@@ -76,13 +76,13 @@ std::vector<uint32_t> Spaces::lost() {
     if (std::exchange(lost_seen_, mappings) == mappings)
         return spaces;
     for (uint32_t asid = 0; asid < count(); ++asid)
-        if (views_[asid].lost())
+        if (spaces_[asid].lost())
             spaces.push_back(asid);
     return spaces;
 }
 
 bool Spaces::prefault_step() {
-    return std::ranges::any_of(views_, &memory::View::prefault_step);
+    return std::ranges::any_of(spaces_, &memory::Space::prefault_step);
 }
 
 }  // namespace vduse::device

@@ -29,11 +29,11 @@ class Spaces {
     /// Both must outlive this. `state` says which group is in which space.
     Spaces(const Parts& parts, const State& state);
 
-    [[nodiscard]] uint32_t count() const noexcept { return static_cast<uint32_t>(views_.size()); }
+    [[nodiscard]] uint32_t count() const noexcept { return static_cast<uint32_t>(spaces_.size()); }
     /// nullptr: nothing is mapped.
-    [[nodiscard]] const memory::Table* table(uint32_t asid) const { return views_[asid].table(); }
+    [[nodiscard]] const memory::Table* table(uint32_t asid) const { return spaces_[asid].table(); }
     [[nodiscard]] std::span<const memory::Region> regions(uint32_t asid) const {
-        return views_[asid].regions();
+        return spaces_[asid].regions();
     }
 
     /// Maps what the kernel has now. Without memory for a table the space is empty.
@@ -57,15 +57,15 @@ class Spaces {
   private:
     [[nodiscard]] int node_of(uint32_t asid) const;
     [[nodiscard]] bool gates_quiet() const;
-    void retire(memory::View view);
+    void retire(memory::Space space);
 
     const Parts& parts_;
     const State& state_;
     std::array<int, kMaxPairs> pair_nodes_;  ///< of the threads that serve the pairs; -1: any
-    std::vector<memory::View> views_;
-    std::vector<int> view_nodes_;          ///< where their tables were put
-    std::vector<memory::View> lingering_;  ///< a data thread may still be inside
-    uint64_t lost_seen_ = 0;               ///< of memory::lost_mappings()
+    std::vector<memory::Space> spaces_;
+    std::vector<int> table_nodes_;          ///< where their tables were put
+    std::vector<memory::Space> lingering_;  ///< a data thread may still be inside
+    uint64_t lost_seen_ = 0;                ///< of memory::lost_mappings()
 };
 
 }  // namespace vduse::device

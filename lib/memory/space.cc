@@ -99,14 +99,14 @@ Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, c
 
 }  // namespace
 
-Result<View> build_view(
+Result<Space> map_space(
     uapi::DeviceNode& device,
     uint32_t asid,
-    const View& previous,
+    const Space& previous,
     TableAllocator& allocator,
     int node
 ) {
-    View view;
+    Space space;
     std::vector<Region> regions;
     for (Iova next = 0;;) {
         const auto found = device.iotlb_region(asid, next, kLastIova);
@@ -120,21 +120,21 @@ Result<View> build_view(
         if (found->last < found->first || found->last < next)
             break;
         if (regions.size() == kMaxRegions) {
-            ++view.unusable_;
+            ++space.unusable_;
             log(Severity::warning, "space %u: more than %zu regions", asid, kMaxRegions);
             break;
         }
-        auto mapped = map_region(*found, previous.files_, view.files_);
+        auto mapped = map_region(*found, previous.files_, space.files_);
         if (mapped) {
             // Whoever passed the file on may have had less rights to it than the region claims.
             const auto most = static_cast<uint8_t>(mapped->file->writable ? 3 : 1);
             const auto perm = static_cast<uint8_t>(found->perm & most);
             regions.push_back({found->first, found->last, mapped->host, perm});
-            const auto known = std::find(view.files_.begin(), view.files_.end(), mapped->file) !=
-                               view.files_.end();
+            const auto known = std::find(space.files_.begin(), space.files_.end(), mapped->file) !=
+                               space.files_.end();
             if (!known)
-                view.files_.push_back(std::move(mapped->file));
-        } else if (++view.unusable_ == 1) {
+                space.files_.push_back(std::move(mapped->file));
+        } else if (++space.unusable_ == 1) {
             log(Severity::warning,
                 "space %u: region 0x%llx-0x%llx cannot be used: %s",
                 asid,
@@ -146,17 +146,17 @@ Result<View> build_view(
             break;
         next = found->last + 1;
     }
-    view.table_ = Table::build(regions, allocator, node);
-    if (!view.table_)
+    space.table_ = Table::build(regions, allocator, node);
+    if (!space.table_)
         return Error{ENOMEM, "lookup table"};
-    return view;
+    return space;
 }
 
-bool View::lost() const noexcept {
+bool Space::lost() const noexcept {
     return std::ranges::any_of(files_, [](const auto& file) { return file->watched->lost(); });
 }
 
-bool View::prefault_step() {
+bool Space::prefault_step() {
     for (const auto& file : files_) {
         if (!file->guest_file)
             continue;

@@ -1,14 +1,14 @@
 // One address space: the regions that the kernel's IOTLB holds, mapped ahead of need.
 //
-// `build_view` walks the IOTLB and returns a View: a lookup table and what keeps its host addresses
-// valid. A View is immutable. Whoever replaces one closes the gates of the queues that read it,
-// gives them the new table, opens the gates, and only then lets the old View go, which unmaps what
+// `map_space` walks the IOTLB and returns a Space: a lookup table and what keeps its host addresses
+// valid. A Space is immutable. Whoever replaces one closes the gates of the queues that read it,
+// gives them the new table, opens the gates, and only then lets the old Space go, which unmaps what
 // the new one does not share.
 //
 // Guest memory (a regular file: memfd, tmpfs, hugetlbfs) is mapped whole and once per file; regions
 // point into it, so that an update which slices the same memory anew costs no mmap, no munmap and
 // no page fault. Live migration does that inside its downtime. The kernel's own bounce and coherent
-// memory (no regular file) is mapped region by region and never kept for the next View: the kernel
+// memory (no regular file) is mapped region by region and never kept for the next Space: the kernel
 // replaces its pages without telling us, and touching one that it has not allocated raises SIGBUS.
 //
 // Control thread only.
@@ -32,7 +32,7 @@ namespace vduse::memory {
 /// More regions than this in one space are left out, so that a driver cannot use up our mappings.
 inline constexpr size_t kMaxRegions = 32768;
 
-/// A mapping of guest memory; the Views whose regions lie in it share it.
+/// A mapping of guest memory; the spaces whose regions lie in it share it.
 struct FileMapping {
     dev_t device = 0;
     ino_t inode = 0;
@@ -43,11 +43,11 @@ struct FileMapping {
     size_t faulted_in = 0;                  ///< Prefaulting has passed this many bytes.
 };
 
-class View {
+class Space {
   public:
-    View() : table_(nullptr, Table::Deleter{nullptr}) {}
+    Space() : table_(nullptr, Table::Deleter{nullptr}) {}
 
-    /// nullptr for a view of nothing.
+    /// nullptr for a space of nothing.
     [[nodiscard]] const Table* table() const noexcept { return table_.get(); }
     [[nodiscard]] std::span<const Region> regions() const noexcept {
         return table_ ? table_->regions() : std::span<const Region>();
@@ -62,10 +62,10 @@ class View {
     bool prefault_step();
 
   private:
-    friend Result<View> build_view(
+    friend Result<Space> map_space(
         uapi::DeviceNode& device,
         uint32_t asid,
-        const View& previous,
+        const Space& previous,
         TableAllocator& allocator,
         int node
     );
@@ -76,10 +76,10 @@ class View {
 
 /// Everything that space `asid` maps now. Files that `previous` has mapped are not mapped again.
 /// The table is placed on NUMA `node`. Fails only for want of memory for the table.
-Result<View> build_view(
+Result<Space> map_space(
     uapi::DeviceNode& device,
     uint32_t asid,
-    const View& previous,
+    const Space& previous,
     TableAllocator& allocator,
     int node
 );

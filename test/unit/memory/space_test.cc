@@ -16,9 +16,9 @@ namespace vduse::test {
 namespace {
 
 using memory::Access;
-using memory::build_view;
 using memory::Iova;
-using memory::View;
+using memory::map_space;
+using memory::Space;
 
 constexpr Iova kTop = std::numeric_limits<Iova>::max();
 
@@ -34,14 +34,14 @@ class AddressSpaceTest : public testing::Test {
         node = std::move(*opened);
         device = kernel.device("vd0");
     }
-    View build(const View& previous = View()) {
-        auto view = build_view(*node, 0, previous, allocator, -1);
-        EXPECT_TRUE(view);
-        return view ? std::move(*view) : View();
+    Space build(const Space& previous = Space()) {
+        auto space = map_space(*node, 0, previous, allocator, -1);
+        EXPECT_TRUE(space);
+        return space ? std::move(*space) : Space();
     }
-    /// Where a view has `iova`, or nullptr.
-    static std::byte* host(const View& view, Iova iova) {
-        const memory::Region* region = view.table()->find(iova);
+    /// Where a space has `iova`, or nullptr.
+    static std::byte* host(const Space& space, Iova iova) {
+        const memory::Region* region = space.table()->find(iova);
         return region == nullptr ? nullptr : region->host + (iova - region->first);
     }
 
@@ -52,10 +52,10 @@ class AddressSpaceTest : public testing::Test {
 };
 
 TEST_F(AddressSpaceTest, EmptySpace) {
-    const View view = build();
-    EXPECT_TRUE(view.regions().empty());
-    EXPECT_EQ(view.unusable(), 0U);
-    EXPECT_EQ(View().table(), nullptr);
+    const Space space = build();
+    EXPECT_TRUE(space.regions().empty());
+    EXPECT_EQ(space.unusable(), 0U);
+    EXPECT_EQ(Space().table(), nullptr);
 }
 
 TEST_F(AddressSpaceTest, SameBytesAsTheDriver) {
@@ -63,17 +63,17 @@ TEST_F(AddressSpaceTest, SameBytesAsTheDriver) {
     memory.add_bytes(0x1000, 0x3000);
     memory.add_bytes(0x100000, 100, kRead);
     device->map(0, memory);
-    const View view = build();
-    ASSERT_EQ(view.regions().size(), 2U);
-    EXPECT_EQ(view.regions()[0].perm, kReadWrite);
-    EXPECT_EQ(view.regions()[1].perm, kRead);
+    const Space space = build();
+    ASSERT_EQ(space.regions().size(), 2U);
+    EXPECT_EQ(space.regions()[0].perm, kReadWrite);
+    EXPECT_EQ(space.regions()[1].perm, kRead);
     memory.store<uint32_t>(0x3ffc, 0xdeadbeef);
-    EXPECT_EQ(std::memcmp(host(view, 0x3ffc), memory.host(0x3ffc), 4), 0);
+    EXPECT_EQ(std::memcmp(host(space, 0x3ffc), memory.host(0x3ffc), 4), 0);
     memory.store<uint8_t>(0x100000 + 99, 0x5a);
-    EXPECT_EQ(*host(view, 0x100000 + 99), std::byte{0x5a});
-    *host(view, 0x1000) = std::byte{0x77};
+    EXPECT_EQ(*host(space, 0x100000 + 99), std::byte{0x5a});
+    *host(space, 0x1000) = std::byte{0x77};
     EXPECT_EQ(memory.load<uint8_t>(0x1000), 0x77);
-    EXPECT_EQ(host(view, 0x4000), nullptr);
+    EXPECT_EQ(host(space, 0x4000), nullptr);
 }
 
 TEST_F(AddressSpaceTest, EachSpaceHasItsOwn) {
@@ -85,11 +85,11 @@ TEST_F(AddressSpaceTest, EachSpaceHasItsOwn) {
     device->map(1, second);
     first.store<uint8_t>(0x1000, 1);
     second.store<uint8_t>(0x1000, 2);
-    const View view_0 = build();
-    auto view_1 = build_view(*node, 1, View(), allocator, -1);
-    ASSERT_TRUE(view_1);
-    EXPECT_EQ(*host(view_0, 0x1000), std::byte{1});
-    EXPECT_EQ(*host(*view_1, 0x1000), std::byte{2});
+    const Space space_0 = build();
+    auto space_1 = map_space(*node, 1, Space(), allocator, -1);
+    ASSERT_TRUE(space_1);
+    EXPECT_EQ(*host(space_0, 0x1000), std::byte{1});
+    EXPECT_EQ(*host(*space_1, 0x1000), std::byte{2});
 }
 
 // Finding 9: migration slices the same memory anew inside its downtime.
@@ -98,8 +98,8 @@ TEST_F(AddressSpaceTest, UnchangedMemoryIsNotMappedAgain) {
     memory.add_bytes(0, 0x100000);
     const GuardedMemory& file = *memory.entries()[0].memory;
     device->map(0, 0, 0xfffff, file.fd(), 0, kReadWrite);
-    View view = build();
-    std::byte* const before = host(view, 0);
+    Space space = build();
+    std::byte* const before = host(space, 0);
     // Cut in two, one of them elsewhere, in between for a shadow ring of another file.
     device->unmap_all(0);
     device->map(0, 0, 0x7ffff, file.fd(), 0, kReadWrite);
@@ -107,25 +107,25 @@ TEST_F(AddressSpaceTest, UnchangedMemoryIsNotMappedAgain) {
     GuestMemory rings;
     rings.add_bytes(0x80000, 0x1000, kRead);
     device->map(0, rings);
-    View sliced = build(view);
+    Space sliced = build(space);
     EXPECT_EQ(host(sliced, 0), before);
     EXPECT_EQ(host(sliced, 0x900000), before + 0x80000);
     EXPECT_NE(host(sliced, 0x80000), nullptr);
-    view = View();
-    *host(sliced, 0x900000) = std::byte{1};  // still mapped without the old view
+    space = Space();
+    *host(sliced, 0x900000) = std::byte{1};  // still mapped without the old space
 }
 
 TEST_F(AddressSpaceTest, AnotherFileIsMappedAnew) {
     GuestMemory memory;
     memory.add_bytes(0, 0x1000);
     device->map(0, memory);
-    const View view = build();
+    const Space space = build();
     GuestMemory other;
     other.add_bytes(0, 0x1000);
     other.store<uint8_t>(0, 9);
     device->unmap_all(0);
     device->map(0, other);
-    const View next = build(view);
+    const Space next = build(space);
     EXPECT_EQ(*host(next, 0), std::byte{9});
 }
 
@@ -137,8 +137,8 @@ TEST_F(AddressSpaceTest, Case32_ReadOnlyFileInAWritableRegion) {
     const UniqueFd read_only(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     ASSERT_TRUE(read_only);
     device->map(0, 0x1000, 0x1fff, read_only.get(), 0, kReadWrite);
-    const View view = build();
-    for (const memory::Region& region : view.regions()) {
+    const Space space = build();
+    for (const memory::Region& region : space.regions()) {
         EXPECT_TRUE(region.allows(Access::read));
         EXPECT_FALSE(region.allows(Access::write)) << "a write would be a SIGSEGV of our own";
     }
@@ -152,8 +152,8 @@ TEST_F(AddressSpaceTest, Case120_FailuresInTheMiddle) {
     device->map(0, memory);
     for (unsigned nth = 1; nth <= 3; ++nth) {
         kernel.faults.fail("iotlb_region", EMFILE, nth);
-        const View view = build();
-        EXPECT_EQ(view.regions().size(), nth - 1) << "those before it are usable";
+        const Space space = build();
+        EXPECT_EQ(space.regions().size(), nth - 1) << "those before it are usable";
     }
     EXPECT_EQ(build().regions().size(), 3U);
 }
@@ -168,12 +168,12 @@ TEST_F(AddressSpaceTest, Case120_WhatCannotBeMapped) {
     const UniqueFd in(ends[0]);
     const UniqueFd out(ends[1]);
     device->map(0, 0x3000, 0x3fff, in.get(), 0, kReadWrite);
-    const View view = build();
-    EXPECT_EQ(view.unusable(), 1U);
-    EXPECT_EQ(view.regions().size(), 2U);
-    EXPECT_EQ(host(view, 0x3000), nullptr);
-    EXPECT_NE(host(view, 0x5000), nullptr);
-    for (const memory::Region& region : view.regions())
+    const Space space = build();
+    EXPECT_EQ(space.unusable(), 1U);
+    EXPECT_EQ(space.regions().size(), 2U);
+    EXPECT_EQ(host(space, 0x3000), nullptr);
+    EXPECT_NE(host(space, 0x5000), nullptr);
+    for (const memory::Region& region : space.regions())
         EXPECT_NE(region.host, MAP_FAILED);
 }
 
@@ -201,9 +201,9 @@ TEST_F(AddressSpaceTest, Case121_FileShorterThanTheRegion) {
     for (const auto& c : cases) {
         device->unmap_all(0);
         device->map(0, c.first, c.last, fd, c.offset, kReadWrite);
-        const View view = build();
-        EXPECT_EQ(view.regions().size(), c.good ? 1U : 0U) << c.offset;
-        EXPECT_EQ(view.unusable(), c.good ? 0U : 1U);
+        const Space space = build();
+        EXPECT_EQ(space.regions().size(), c.good ? 1U : 0U) << c.offset;
+        EXPECT_EQ(space.unusable(), c.good ? 0U : 1U);
     }
 }
 
@@ -245,13 +245,13 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
     const int file = memory.entries()[0].memory->fd();
     const auto count = [&](uint64_t regions) {
         ManyRegions many(file, regions);
-        auto view = build_view(many, 0, View(), allocator, -1);
-        EXPECT_TRUE(view);
-        EXPECT_EQ(view->unusable(), regions > memory::kMaxRegions ? 1U : 0U);
+        auto space = map_space(many, 0, Space(), allocator, -1);
+        EXPECT_TRUE(space);
+        EXPECT_EQ(space->unusable(), regions > memory::kMaxRegions ? 1U : 0U);
         const Iova last = (regions - 1) * 0x2000;
-        EXPECT_EQ(host(*view, last) == nullptr, regions > memory::kMaxRegions);
-        EXPECT_NE(host(*view, last - 0x2000), nullptr);
-        return view->regions().size();
+        EXPECT_EQ(host(*space, last) == nullptr, regions > memory::kMaxRegions);
+        EXPECT_NE(host(*space, last - 0x2000), nullptr);
+        return space->regions().size();
     };
     EXPECT_EQ(memory::kMaxRegions, 32768U);
     EXPECT_EQ(count(32767), 32767U);
@@ -261,13 +261,13 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
 
 TEST_F(AddressSpaceTest, NoMemoryForTheTable) {
     allocator.exhausted = true;
-    EXPECT_FALSE(build_view(*node, 0, View(), allocator, -1));
+    EXPECT_FALSE(map_space(*node, 0, Space(), allocator, -1));
     EXPECT_EQ(allocator.live, 0);
 }
 
 TEST_F(AddressSpaceTest, TablesGoBackToTheAllocator) {
     {
-        const View view = build();
+        const Space space = build();
         EXPECT_EQ(allocator.live, 1);
     }
     EXPECT_EQ(allocator.live, 0);
@@ -278,12 +278,12 @@ TEST_F(AddressSpaceTest, PrefaultingComesToAnEnd) {
     memory.add_bytes(0x10000, 10 << 20);
     memory.add_bytes(0x4000'0000, 0x1000, kRead);
     device->map(0, memory);
-    View view = build();
+    Space space = build();
     int steps = 0;
-    while (view.prefault_step())
+    while (space.prefault_step())
         ASSERT_LT(++steps, 100);
     EXPECT_GE(steps, 3);
-    EXPECT_FALSE(View().prefault_step());
+    EXPECT_FALSE(Space().prefault_step());
 }
 
 }  // namespace
