@@ -98,7 +98,7 @@ Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
         record->positions = {};
     }
     parts.inherited = std::move(record);
-    log(Severity::info, "%s: goes on with the device that is there", parts.name());
+    log(Severity::info, "%s: adopted the device that is there", parts.name());
     return true;
 }
 
@@ -187,7 +187,7 @@ bool adopt_without_journal(Parts& parts) {
         {}};
     parts.guessed = true;
     log(Severity::warning,
-        "%s: goes on with the device that is there, without a journal: what its driver set by "
+        "%s: adopted the device that is there, without a journal: what its driver set by "
         "the control queue is not known, and all frames pass until it says so again",
         parts.name());
     return true;

@@ -38,9 +38,9 @@ class Life:
         """It found so many devices, and had nothing to complain of."""
         lines = self.text().splitlines()
         expect("devices with which it goes on", sum(
-            "goes on with the device that is there" in line for line in lines), devices)
+            "adopted the device that is there" in line for line in lines), devices)
         odd = [line for line in lines if re.match("VDUSE:|vduse-dp:", line)
-               and not re.search("ready|goes on with|driver (ready|gone)", line)]
+               and not re.search("ready|adopted|driver (ready|gone)", line)]
         expect("complaints", odd, [])
 
     def comes_to_say(self, text):
