@@ -2,8 +2,7 @@
 
 #include <rte_lcore.h>
 
-#include <algorithm>
-#include <utility>
+#include <string>
 
 namespace vduse::app {
 namespace {
@@ -24,11 +23,10 @@ void add_to(QueueStats& sum, const QueueStats& more) {
 
 Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned control_lcore) {
     Facts facts = describe(info);
-    auto& groups = std::get<Facts>(std::ranges::find(facts, "groups", &Fact::name)->value);
-    for (size_t i = 0; i < groups.size(); ++i) {
+    for (size_t i = 0; i < info.groups.size(); ++i) {
         const unsigned lcore = endpoint.lcore_of(info.groups[i], control_lcore);
         if (lcore != LCORE_ID_ANY)
-            std::get<Facts>(groups[i].value).push_back({"lcore", lcore});
+            facts.push_back({"groups." + std::to_string(i) + ".lcore", lcore});
     }
     return facts;
 }
@@ -42,9 +40,8 @@ Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last) {
         add_to(to, endpoint.pairs[pair].to_guest_stats());
         not_taken += endpoint.dropped[pair].read();
     }
-    return {
-        {"from_guest", describe(from)},
-        {"to_guest", join(describe(to), {{"not_taken", not_taken}})}};
+    const Facts to_guest = join(describe(to), {{"not_taken", not_taken}});
+    return join(under("from_guest", describe(from)), under("to_guest", to_guest));
 }
 
 Facts bridge_facts(const Bridge& bridge) {

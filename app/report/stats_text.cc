@@ -23,7 +23,7 @@ std::string words_of(const Fact& fact) {
 /// `form` with facts in the place of {NAME} or {NAME:WIDTH}; "none" where there is no such fact.
 std::string fill(std::string_view form, const Facts& facts) {
     std::string line;
-    for (size_t begin = 0; (begin = form.find('{')) != form.npos;) {
+    for (size_t begin = 0; (begin = form.find('{')) != std::string_view::npos;) {
         line += form.substr(0, begin);
         const size_t end = form.find('}');
         std::string_view name = form.substr(begin + 1, end - begin - 1);
@@ -35,14 +35,6 @@ std::string fill(std::string_view form, const Facts& facts) {
         line += words + std::string(width - std::min(width, words.size()), ' ');
     }
     return line.append(form);
-}
-
-/// The facts of each numbered thing below `name`, with its number as "number".
-std::vector<Facts> numbered(const Facts& facts, std::string_view name) {
-    std::vector<Facts> all;
-    for (const Fact& one : std::get<Facts>(find(facts, name)->value))
-        all.push_back(join({{"number", one.name}}, std::get<Facts>(one.value)));
-    return all;
 }
 
 std::string pair_line(const Endpoint& endpoint, uint16_t pair) {
@@ -63,7 +55,7 @@ std::string pair_line(const Endpoint& endpoint, uint16_t pair) {
 std::string counts(const std::string& name, const Facts& facts) {
     std::string line;
     for (const Fact& fact : facts)
-        line += (line.empty() ? "" : ", ") + text_of(fact) + " " + fact.name;
+        line += (line.empty() ? "" : ", ") + text_of(fact) + " " + fact.path;
     std::ranges::replace(line, '_', ' ');
     return name + ": " + line + "\n";
 }
@@ -78,16 +70,19 @@ std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
         "{queue_pairs}\n",
         facts
     );
-    for (const Facts& group : numbered(facts, "groups"))
+    for (size_t i = 0; i < info.groups.size(); ++i) {
+        const std::string number = std::to_string(i);
+        text += "  group " + number;
         text += fill(
-            "  group {number} {use:8} asid {asid}  queues {first_queue}-{last_queue}  lcore "
-            "{lcore}\n",
-            group
+            " {use:8} asid {asid}  queues {first_queue}-{last_queue}  lcore {lcore}\n",
+            below(facts, "groups." + number)
         );
-    for (const Facts& space : numbered(facts, "spaces")) {
-        const std::string regions = text_of(*find(space, "regions"));
-        text += fill("  space {number}: {region_count} regions", space);
-        text += (regions.empty() ? "" : ": " + regions) + "\n";
+    }
+    for (size_t i = 0; i < info.spaces.size(); ++i) {
+        const std::string number = std::to_string(i);
+        const char* const form = info.spaces[i].empty() ? ": {region_count} regions\n"
+                                                        : ": {region_count} regions: {regions}\n";
+        text += "  space " + number + fill(form, below(facts, "spaces." + number));
     }
     for (uint16_t pair = 0; pair < endpoint.queues; ++pair)
         text += pair_line(endpoint, pair);

@@ -17,6 +17,7 @@
 #include <cerrno>
 #include <charconv>
 #include <ctime>
+#include <map>
 #include <mutex>
 #include <span>
 #include <string_view>
@@ -74,23 +75,20 @@ void add_strings(rte_tel_data* data, std::span<const std::string> strings) {
         rte_tel_data_add_array_string(data, string.c_str());
 }
 
-void put_facts(rte_tel_data* dict, const Facts& facts);
-
-/// A part of `dict` that `start` starts and `fill` fills. Without memory it is left out. DPDK takes
-/// a part only when it has been started, and then frees it.
-template <class Start, class Fill>
-void put_part(rte_tel_data* dict, const char* name, Start start, Fill fill) {
-    rte_tel_data* const part = rte_tel_data_alloc();
+/// A part of `dict`, started by `start`. nullptr: there is no memory, and it is left out.
+template <class Start>
+rte_tel_data* add_part(rte_tel_data* dict, const char* name, Start start) {
+    rte_tel_data* const part = dict != nullptr ? rte_tel_data_alloc() : nullptr;
     if (part == nullptr)
-        return;
-    start(part);
+        return nullptr;
+    start(part);  // DPDK takes a part only when it has been started
     if (rte_tel_data_add_dict_container(dict, name, part, 0) == 0)
-        fill(part);
-    else
-        rte_tel_data_free(part);
+        return part;
+    rte_tel_data_free(part);
+    return nullptr;
 }
 
-/// Puts a fact into a JSON object, under its name.
+/// Puts a value into a JSON object.
 struct Put {
     rte_tel_data* dict;
     const char* name;
@@ -101,17 +99,29 @@ struct Put {
         rte_tel_data_add_dict_string(dict, name, words.c_str());
     }
     void operator()(const std::vector<std::string>& list) const {
-        const std::span listed(list.data(), std::min(list.size(), kStringsListed));
-        put_part(dict, name, start_strings, [&](auto* part) { add_strings(part, listed); });
-    }
-    void operator()(const Facts& facts) const {
-        put_part(dict, name, rte_tel_data_start_dict, [&](auto* part) { put_facts(part, facts); });
+        rte_tel_data* const array = add_part(dict, name, start_strings);
+        if (array != nullptr)
+            add_strings(array, std::span(list.data(), std::min(list.size(), kStringsListed)));
     }
 };
 
-void put_facts(rte_tel_data* dict, const Facts& facts) {
-    for (const Fact& fact : facts)
-        std::visit(Put{dict, fact.name.c_str()}, fact.value);
+/// Objects within objects, as the paths say.
+void put_facts(rte_tel_data* data, const Facts& facts) {
+    std::map<Text, rte_tel_data*> objects;
+    for (const Fact& fact : facts) {
+        const Text path = fact.path;
+        rte_tel_data* object = data;
+        size_t begin = 0;
+        for (size_t end = 0; (end = path.find('.', begin)) != Text::npos; begin = end + 1) {
+            const auto [known, fresh] = objects.try_emplace(path.substr(0, end), nullptr);
+            const std::string name(path.substr(begin, end - begin));
+            if (fresh)
+                known->second = add_part(object, name.c_str(), rte_tel_data_start_dict);
+            object = known->second;
+        }
+        if (object != nullptr)
+            std::visit(Put{object, fact.path.c_str() + begin}, fact.value);
+    }
 }
 
 int answer(rte_tel_data* data, const Facts& facts) {

@@ -57,17 +57,17 @@ Facts describe(const std::vector<RegionInfo>& space) {
 
 /// Each described, by its number.
 template <class Item>
-Facts numbered(const std::vector<Item>& items) {
+Facts numbered(const std::string& path, const std::vector<Item>& items) {
     Facts facts;
-    for (const Item& item : items)
-        facts.push_back({std::to_string(facts.size()), describe(item)});
+    for (size_t i = 0; i < items.size(); ++i)
+        facts = join(std::move(facts), under(path + "." + std::to_string(i), describe(items[i])));
     return facts;
 }
 
 }  // namespace
 
 Facts describe(const DeviceInfo& device) {
-    return {
+    Facts facts{
         {"name", device.name},
         {"api_version", device.api_version},
         {"kernel_features", kernel_feature_names(device.kernel_features)},
@@ -85,16 +85,16 @@ Facts describe(const DeviceInfo& device) {
         {"unicast", device.unicast},
         {"multicast", device.multicast},
         {"vlans", device.vlans},
-        {"problems", device.problems},
-        {"groups", numbered(device.groups)},
-        {"spaces", numbered(device.spaces)}};
+        {"problems", device.problems}};
+    facts = join(std::move(facts), numbered("groups", device.groups));
+    return join(std::move(facts), numbered("spaces", device.spaces));
 }
 
 Facts describe(const QueueInfo& queue) {
     Facts facts{{"use", name_of(queue.use)}};
     if (queue.use != QueueUse::control)
         facts.push_back({"pair", queue.pair});
-    return join(
+    facts = join(
         std::move(facts),
         {{"group", queue.group},
          {"asid", queue.asid},
@@ -105,9 +105,9 @@ Facts describe(const QueueInfo& queue) {
          {"size", queue.size},
          {"desc", hexadecimal(queue.desc)},
          {"driver", hexadecimal(queue.driver)},
-         {"device", hexadecimal(queue.device)},
-         {"stats", describe(queue.stats)}}
+         {"device", hexadecimal(queue.device)}}
     );
+    return join(std::move(facts), under("stats", describe(queue.stats)));
 }
 
 Facts describe(const QueueStats& stats) {
@@ -124,12 +124,23 @@ Facts describe(const QueueStats& stats) {
 }
 
 const Fact* find(const Facts& facts, std::string_view path) {
-    const size_t end = std::min(path.find('.'), path.size());
-    const auto fact = std::ranges::find(facts, path.substr(0, end), &Fact::name);
-    if (fact == facts.end() || end == path.size())
-        return fact == facts.end() ? nullptr : &*fact;
-    const auto* const more = std::get_if<Facts>(&fact->value);
-    return more != nullptr ? find(*more, path.substr(end + 1)) : nullptr;
+    const auto fact = std::ranges::find(facts, path, &Fact::path);
+    return fact != facts.end() ? &*fact : nullptr;
+}
+
+Facts below(const Facts& facts, const std::string& path) {
+    const std::string front = path + ".";
+    Facts found;
+    for (const Fact& fact : facts)
+        if (fact.path.starts_with(front))
+            found.push_back({fact.path.substr(front.size()), fact.value});
+    return found;
+}
+
+Facts under(const std::string& path, Facts facts) {
+    for (Fact& fact : facts)
+        fact.path.insert(0, path + ".");
+    return facts;
 }
 
 Facts join(Facts first, const Facts& more) {
@@ -148,7 +159,6 @@ std::string text_of(const Fact& fact) {
                 joined.append(joined.empty() ? "" : ", ").append(words);
             return joined;
         }
-        std::string operator()(const Facts& /*facts*/) const { return {}; }
     };
     return std::visit(Words(), fact.value);
 }

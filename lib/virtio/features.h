@@ -26,11 +26,11 @@ struct Feature {
     unsigned number;        ///< of its bit
     std::string_view name;  ///< as in the specification, without VIRTIO_F_ or VIRTIO_NET_F_
     /// The feature that it requires (virtio 1.3, 5.1.3.1), whose row comes first; "": none.
-    std::string_view needs = "";
+    std::string_view needs = {};
     /// Its switch, and the key by which people set that (options/keys.h). nullptr: no switch. "":
     /// no key. Features may share both.
     bool DeviceConfig::*member = nullptr;
-    std::string_view key = "";
+    std::string_view key = {};
     /// What else must be so. nullptr: nothing.
     bool (*applies)(const DeviceConfig& config) = nullptr;
     /// The first QEMU that shadows it; 0: all that can use VDUSE. An older one neither isolates the

@@ -3,7 +3,6 @@
 #include <rte_string_fns.h>
 
 #include <string>
-#include <variant>
 
 #include "port.h"
 #include "vduse/describe.h"
@@ -16,17 +15,6 @@ int describe_burst(const Port& port, const char* more, rte_eth_burst_mode& mode)
     const char* const mergeable = port.mergeable() ? " mergeable" : "";
     std::snprintf(mode.info, sizeof mode.info, "Split%s scalar%s", mergeable, more);
     return 0;
-}
-
-/// A line for each fact; those of a fact stand below it.
-void dump(FILE* file, const Facts& facts, int indent) {
-    for (const Fact& fact : facts) {
-        const std::string words = text_of(fact);
-        const char* const gap = words.empty() ? "" : " ";
-        std::fprintf(file, "%*s%s:%s%s\n", indent, "", fact.name.c_str(), gap, words.c_str());
-        if (const auto* const more = std::get_if<Facts>(&fact.value))
-            dump(file, *more, indent + 2);
-    }
 }
 
 }  // namespace
@@ -43,8 +31,8 @@ int fw_version_get(rte_eth_dev* dev, char* text, size_t room) {
 }
 
 int priv_dump(rte_eth_dev* dev, FILE* file) {
-    std::fprintf(file, "VDUSE device\n");
-    dump(file, describe(port_of(dev).info()), 2);
+    for (const Fact& fact : describe(port_of(dev).info()))
+        std::fprintf(file, "  %s: %s\n", fact.path.c_str(), text_of(fact).c_str());
     return 0;
 }
 

@@ -1,9 +1,9 @@
 // What there is to say of a device, as names and values: for whoever shows it to people or
 // programs.
 //
-// How it works: `describe` writes each fact down once, as a tree. vduse-dp's telemetry, its
-// statistics and net_vduse's dump show the same tree, each in its own form. A new fact is a line
-// here; names only ever grow in number, because programs read them.
+// How it works: `describe` writes each fact down once, as a list of paths and values. vduse-dp's
+// telemetry, its statistics and net_vduse's dump show the same list, each in its own form. A new
+// fact is a line here; paths only ever grow in number, because programs read them.
 //
 // Threads: any; pure functions of snapshots (vduse/info.h), which control takes. What a driver says
 // is in numbers only, so it cannot bring words of its own into a log.
@@ -19,25 +19,24 @@
 
 namespace vduse {
 
-struct Fact;
-using Facts = std::vector<Fact>;
-
 struct Fact {
-    std::string name;
-    std::variant<uint64_t, bool, std::string, std::vector<std::string>, Facts> value;
+    std::string path;  ///< "mac", "groups.0.asid"
+    std::variant<uint64_t, bool, std::string, std::vector<std::string>> value;
 };
+using Facts = std::vector<Fact>;
 
 Facts describe(const DeviceInfo& device);
 Facts describe(const QueueInfo& queue);
 Facts describe(const QueueStats& stats);
 
-/// The fact of that name. A '.' leads into a fact that has facts: "from_guest.frames". nullptr:
-/// there is none.
+/// nullptr: there is none.
 const Fact* find(const Facts& facts, std::string_view path);
-
+/// Those below `path`, without it in front; and the other way round.
+Facts below(const Facts& facts, const std::string& path);
+Facts under(const std::string& path, Facts facts);
 Facts join(Facts first, const Facts& more);
 
-/// A number, "yes" or "no", words, words with ", " between them; "" for a fact that has facts.
+/// A number, "yes" or "no", words, or words with ", " between them.
 std::string text_of(const Fact& fact);
 
 /// "02:00:00:00:00:01"

@@ -1,4 +1,4 @@
-// The facts of a device: their names, which programs read, and how they are found and shown.
+// The facts of a device: their paths, which programs read, and how they are found and shown.
 #include "vduse/describe.h"
 
 #include <gtest/gtest.h>
@@ -6,10 +6,10 @@
 namespace vduse {
 namespace {
 
-std::vector<std::string> names(const Facts& facts) {
+std::vector<std::string> paths(const Facts& facts) {
     std::vector<std::string> all;
     for (const Fact& fact : facts)
-        all.push_back(fact.name);
+        all.push_back(fact.path);
     return all;
 }
 
@@ -53,7 +53,7 @@ TEST(Describe, AControlQueueHasNoPair) {
 
 TEST(Describe, EachReasonOfADrop) {
     EXPECT_EQ(
-        names(describe(QueueStats())),
+        paths(describe(QueueStats())),
         (std::vector<std::string>{
             "frames",
             "bytes",
@@ -71,14 +71,17 @@ TEST(Describe, EachReasonOfADrop) {
     );
 }
 
-TEST(Describe, Finding) {
-    const Facts facts{{"a", 1U}, {"b", Facts{{"c", true}}}};
+TEST(Describe, Lists) {
+    const Facts facts{{"a", 1U}, {"b.c", true}, {"b.d.e", "x"}, {"bb.c", 2U}};
     EXPECT_EQ(said(facts, "a"), "1");
     EXPECT_EQ(said(facts, "b.c"), "yes");
-    EXPECT_EQ(said(facts, "b"), "");
-    for (const char* none : {"", ".", "c", "a.c", "b.", "b.c.d", "b.x"})
+    for (const char* none : {"", "b", "c", "a.c", "b.", "b.c.d"})
         EXPECT_EQ(said(facts, none), "nothing") << none;
-    EXPECT_EQ(names(join(facts, {{"d", 2U}})), (std::vector<std::string>{"a", "b", "d"}));
+    EXPECT_EQ(paths(below(facts, "b")), (std::vector<std::string>{"c", "d.e"}));
+    EXPECT_EQ(said(below(facts, "b"), "d.e"), "x");
+    EXPECT_EQ(
+        paths(join(under("x", {{"a", 1U}}), {{"d", 2U}})), (std::vector<std::string>{"x.a", "d"})
+    );
 }
 
 }  // namespace

@@ -723,8 +723,9 @@ TEST_F(NetVduse, WhatPeopleAsk) {
     for (const char* part :
          {"  link: up\n",
           "  status_names: ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK\n",
-          "  groups:\n    0:\n      use: data\n      asid: 0\n      first_queue: 0\n",
-          "    0:\n      region_count: 1\n      regions: 0x0-0x3fffff rw node "})
+          "  groups.0.use: data\n",
+          "  groups.0.asid: 0\n",
+          "  spaces.0.regions: 0x0-0x3fffff rw node "})
         EXPECT_NE(std::string(text).find(part), std::string::npos) << text;
     std::free(text);
     rte_ether_addr mac = {{2, 0, 0, 0, 0, 9}};
