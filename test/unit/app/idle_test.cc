@@ -76,6 +76,7 @@ struct Guest {
         endpoint.name = name;
         endpoint.set_device(*device);
         endpoint.queues = 1;
+        endpoint.tx_queues = Steering(1);
         endpoint.lcores = {LCORE_ID_ANY};
         endpoint.dropped = std::make_unique<Counter[]>(1);
     }
@@ -147,7 +148,7 @@ class IdleWaitTest : public testing::Test {
         EXPECT_EQ(pool.in_use(), 0U) << "mbufs leaked";
     }
     [[nodiscard]] Result<void> start() {
-        if (auto placed = the_switch->place(); !placed)
+        if (auto placed = the_switch->assign_workers(); !placed)
             return placed.error();
         return the_switch->start(pool.get(), kIdle);
     }
@@ -243,6 +244,7 @@ TEST_F(IdleWaitTest, APortWithoutInterruptsKeepsItsWorkerAwake) {
     endpoint.name = "sleeper";
     endpoint.port = static_cast<uint16_t>(port);
     endpoint.queues = 1;
+    endpoint.tx_queues = Steering(1);
     endpoint.lcores = {LCORE_ID_ANY};
     endpoint.dropped = std::make_unique<Counter[]>(1);
     rte_eth_conf conf{};

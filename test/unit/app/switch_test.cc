@@ -45,6 +45,7 @@ struct Cable {
         endpoint.name = name;
         endpoint.port = static_cast<uint16_t>(port);
         endpoint.queues = 1;
+        endpoint.tx_queues = Steering(1);
         endpoint.lcores = {LCORE_ID_ANY};
         endpoint.dropped = std::make_unique<Counter[]>(1);
         const rte_eth_conf conf{};
