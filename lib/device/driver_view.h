@@ -65,6 +65,7 @@ class DriverView {
     uint16_t pairs_ = 1;
     MacAddress mac_{};
     std::atomic<Steering> steering_{Steering()};
+    static_assert(decltype(steering_)::is_always_lock_free);
     std::atomic<uint64_t> mac_word_ = 0;  ///< six bytes, the first the lowest; 0: none
     std::atomic<bool> broken_ = false;
 };

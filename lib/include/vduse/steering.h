@@ -14,7 +14,8 @@
 
 namespace vduse {
 
-class Steering {
+/// Aligned so that an atomic holds it in one word.
+class alignas(uint64_t) Steering {
   public:
     /// Nobody takes anything.
     constexpr Steering() noexcept = default;
