@@ -3,6 +3,7 @@
 // Threads: made by the main lcore; what workers touch is atomic or says so.
 #pragma once
 
+#include <rte_lcore.h>
 #include <rte_spinlock.h>
 
 #include <atomic>
@@ -63,6 +64,13 @@ struct Endpoint {
     std::unique_ptr<Counter[]> dropped;
     std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by its queue or pair; none: it has one worker
 
+    /// It has so many queues or pairs, and no worker polls them yet.
+    void set_queues(uint16_t count) {
+        queues = count;
+        tx_queues = Steering(count);
+        lcores.assign(count, LCORE_ID_ANY);
+        dropped = std::make_unique<Counter[]>(count);
+    }
     /// It is this device.
     void set_device(Device& its) {
         device = &its;

@@ -58,10 +58,7 @@ void share(Endpoint& endpoint) {
 std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     auto endpoint = std::make_unique<Endpoint>();
     endpoint->name = std::move(name);
-    endpoint->queues = queues;
-    endpoint->tx_queues = Steering(queues);
-    endpoint->lcores.assign(queues, LCORE_ID_ANY);
-    endpoint->dropped = std::make_unique<Counter[]>(queues);
+    endpoint->set_queues(queues);
     return endpoint;
 }
 

@@ -75,10 +75,7 @@ struct Guest {
         kernel->pump = [&control] { control.run_once(0); };
         endpoint.name = name;
         endpoint.set_device(*device);
-        endpoint.queues = 1;
-        endpoint.tx_queues = Steering(1);
-        endpoint.lcores = {LCORE_ID_ANY};
-        endpoint.dropped = std::make_unique<Counter[]>(1);
+        endpoint.set_queues(1);
     }
     /// The driver comes, or comes again, with new rings.
     void start() {
@@ -243,10 +240,7 @@ TEST_F(IdleWaitTest, APortWithoutInterruptsKeepsItsWorkerAwake) {
     Endpoint endpoint;
     endpoint.name = "sleeper";
     endpoint.port = static_cast<uint16_t>(port);
-    endpoint.queues = 1;
-    endpoint.tx_queues = Steering(1);
-    endpoint.lcores = {LCORE_ID_ANY};
-    endpoint.dropped = std::make_unique<Counter[]>(1);
+    endpoint.set_queues(1);
     rte_eth_conf conf{};
     conf.intr_conf.rxq = 1;
     ASSERT_EQ(rte_eth_dev_configure(endpoint.port, 1, 1, &conf), 0);

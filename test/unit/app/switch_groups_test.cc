@@ -37,10 +37,8 @@ class SwitchGroups : public SessionTest {
         ASSERT_EQ(create(config), "");
         endpoint.name = "vd0";
         endpoint.set_device(*device);
-        endpoint.queues = 2;
+        endpoint.set_queues(2);
         endpoint.group_per_pair = groups == Groups::per_pair;
-        endpoint.lcores.assign(2, LCORE_ID_ANY);
-        endpoint.dropped = std::make_unique<Counter[]>(2);
         the_switch.reflect(endpoint);
     }
     void TearDown() override { the_switch.stop(); }
@@ -125,9 +123,7 @@ TEST_F(SwitchGroups, WhatOneWorkerMustServeIsAskedForOnTwo) {
     reflect(Groups::per_pair);
     Endpoint port;
     port.name = "p0";
-    port.queues = 1;
-    port.lcores = {LCORE_ID_ANY};
-    port.dropped = std::make_unique<Counter[]>(1);
+    port.set_queues(1);
     endpoint.group_lcores = {{0, 1}, {1, 2}};
     Switch other;
     other.patch(endpoint, port);

@@ -44,10 +44,7 @@ struct Cable {
         ASSERT_GE(port, 0);
         endpoint.name = name;
         endpoint.port = static_cast<uint16_t>(port);
-        endpoint.queues = 1;
-        endpoint.tx_queues = Steering(1);
-        endpoint.lcores = {LCORE_ID_ANY};
-        endpoint.dropped = std::make_unique<Counter[]>(1);
+        endpoint.set_queues(1);
         const rte_eth_conf conf{};
         ASSERT_EQ(rte_eth_dev_configure(endpoint.port, 1, 1, &conf), 0);
         ASSERT_EQ(rte_eth_rx_queue_setup(endpoint.port, 0, 64, 0, nullptr, pool), 0);

@@ -92,9 +92,8 @@ class TelemetryTest : public testing::Test {
         vd0->pump = [this] { control->run_once(0); };
         endpoint.name = "vd0";
         endpoint.set_device(*device);
-        endpoint.queues = 2;
+        endpoint.set_queues(2);
         endpoint.lcores = {3, 3};
-        endpoint.dropped = std::make_unique<Counter[]>(2);
         auto made = Bridge::create("bridge0", std::vector<BridgeMember>(2), 1000);
         EXPECT_TRUE(made);
         bridge = std::move(*made);
