@@ -92,6 +92,14 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=3 "$@" 3> "$cache/apt.status"
 }
 
+# apt_repositories FORMAT: a line for each of Debian's that this machine's apt knows. In a fresh container it has their
+# addresses, and learns their names first.
+apt_repositories() {
+    local targets=(apt-get indextargets --format "$1" 'Created-By: Packages' 'Origin: Debian')
+    [ -n "$("${targets[@]}")" ] || locked apt apt-get update > "$cache/apt.log" 2>&1 || true
+    "${targets[@]}" | sort -u | grep . || die "apt knows no Debian repository on this machine (log: $cache/apt.log)"
+}
+
 # apt_of FOLDER: options for apt programs that keep all they know in FOLDER.
 apt_of() {
     echo -o "Dir::Etc::SourceList=$1/sources.list" -o Dir::Etc::SourceParts=/dev/null \
