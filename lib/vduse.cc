@@ -40,6 +40,10 @@ void add_to(const net::QueueCounters& counters, QueueStats& stats) {
     stats.no_buffer = counters.no_buffer.read();
     stats.interrupts = counters.interrupts.read();
     stats.misses = counters.misses.read();
+    stats.csum = counters.csum.read();
+    stats.large = counters.large.read();
+    stats.csum_done = counters.csum_done.read();
+    stats.cut = counters.cut.read();
 }
 
 Traffic traffic_of(const net::QueueCounters& counters) {

@@ -8,15 +8,10 @@ namespace vduse::app {
 namespace {
 
 void add_to(QueueStats& sum, const QueueStats& more) {
-    sum.frames += more.frames;
-    sum.bytes += more.bytes;
-    sum.dropped += more.dropped;
+    for (const auto number : kQueueStats)
+        sum.*number += more.*number;
     for (size_t i = 0; i < sum.drops.size(); ++i)
         sum.drops[i] += more.drops[i];
-    sum.no_mbuf += more.no_mbuf;
-    sum.no_buffer += more.no_buffer;
-    sum.interrupts += more.interrupts;
-    sum.misses += more.misses;
 }
 
 }  // namespace

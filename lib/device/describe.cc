@@ -119,7 +119,11 @@ Facts describe(const QueueStats& stats) {
         {{"no_mbuf", stats.no_mbuf},
          {"no_buffer", stats.no_buffer},
          {"interrupts", stats.interrupts},
-         {"misses", stats.misses}}
+         {"misses", stats.misses},
+         {"csum", stats.csum},
+         {"large", stats.large},
+         {"csum_done", stats.csum_done},
+         {"cut", stats.cut}}
     );
 }
 

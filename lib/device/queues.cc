@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "device/position.h"
 #include "device/shape.h"
+#include "net/offload.h"
 #include "vduse/mac.h"
 #include "virtio/features.h"
 
@@ -222,9 +223,13 @@ void Queues::made_ready(uint32_t index) {
 }
 
 void Queues::set_rules() {
+    const uint64_t features = state_.features;
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i)
         parts_.queues[i].rules = {
-            max_frame(parts_.config.mtu), state_.negotiated(virtio::kFeatureMergeable), &filter_};
+            max_frame(parts_.config.mtu),
+            state_.negotiated(virtio::kFeatureMergeable),
+            &filter_,
+            i % 2 != 0 ? net::offloads_from_guest(features) : net::offloads_to_guest(features, 0)};
 }
 
 bool Queues::publish(const net::ControlState& state) {
@@ -234,6 +239,9 @@ bool Queues::publish(const net::ControlState& state) {
     const bool idle = sched::Gate::close(gates, timeout_);
     if (idle) {
         filter_ = state.filter;
+        for (uint32_t i = 0; i < 2U * parts_.shape.pairs; i += 2)
+            parts_.queues[i].rules.offloads =
+                net::offloads_to_guest(state_.features, state.offloads_off);
         driver_.set(state.active_pairs, state.filter.mac);
         show_driver();
     }

@@ -35,6 +35,8 @@ const char* describe(Veto veto) {
             return "nothing";
         case Veto::not_offered:
             return "it contains features that were not offered";
+        case Veto::incomplete:
+            return "it contains features without those that they need (virtio 1.3, 5.1.3.1)";
         case Veto::no_version_1:
             return "VIRTIO_F_VERSION_1 is missing";
         case Veto::no_access_platform:

@@ -130,7 +130,7 @@ using Message = std::
     variant<GetQueueState, SetStatus, UpdateIotlb, SetGroupAsid, SetQueueReady, Suspend, Unknown>;
 
 /// Why FEATURES_OK was refused.
-enum class Veto : uint8_t { none, not_offered, no_version_1, no_access_platform };
+enum class Veto : uint8_t { none, not_offered, incomplete, no_version_1, no_access_platform };
 
 /// What follows from a message. The session performs the actions, stops the queues that are not to
 /// run any more, answers, and then starts those that are to run now.
@@ -157,6 +157,8 @@ constexpr Step refused(const State& state) {
 constexpr Veto check_features(const Shape& shape, uint64_t features) {
     if ((features & ~shape.offered) != 0)
         return Veto::not_offered;
+    if (!virtio::is_complete(features))
+        return Veto::incomplete;
     if ((features & virtio::kFeatureVersion1) == 0)
         return Veto::no_version_1;
     if ((features & virtio::kFeatureAccessPlatform) == 0)

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "net/cursor.h"
+#include "net/offload.h"
 #include "ring/split_burst.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
@@ -26,6 +27,12 @@ T value_at(Data data, size_t offset) {
     std::memcpy(&value, data.data() + offset, sizeof value);
     return value;
 }
+
+/// What a command may be about.
+struct Limits {
+    uint64_t features;  ///< negotiated
+    uint16_t pairs;
+};
 
 bool set_mode(bool& mode, Data data) {
     if (data[0] > 1)
@@ -55,12 +62,12 @@ bool take_mac_table(Data& data, MacTable& table) {
     return true;
 }
 
-bool set_mac_tables(ControlState& state, Data data) {
+bool set_mac_tables(ControlState& state, Data data, const Limits& /*limits*/) {
     return take_mac_table(data, state.filter.unicast) &&
            take_mac_table(data, state.filter.multicast) && data.empty();
 }
 
-bool set_mac(ControlState& state, Data data) {
+bool set_mac(ControlState& state, Data data, const Limits& /*limits*/) {
     std::copy(data.begin(), data.end(), state.filter.mac.begin());
     return true;
 }
@@ -73,68 +80,72 @@ bool set_vlan(ControlState& state, Data data, bool pass) {
     return true;
 }
 
+bool set_pairs(ControlState& state, Data data, const Limits& limits) {
+    state.active_pairs = value_at<uint16_t>(data, 0);
+    return state.active_pairs != 0 && state.active_pairs <= limits.pairs;
+}
+
+bool set_guest_offloads(ControlState& state, Data data, const Limits& limits) {
+    const auto wanted = value_at<uint64_t>(data, 0);
+    const uint64_t all = guest_offload_bits(limits.features);
+    state.offloads_off = all & ~wanted;
+    return (wanted & ~all) == 0;
+}
+
 struct Command {
     uint8_t class_id;
     uint8_t command;
     uint64_t feature;  ///< must have been negotiated
     uint32_t min_bytes;
     uint32_t max_bytes;
-    bool (*execute)(ControlState&, Data);
+    bool (*execute)(ControlState&, Data, const Limits&);
 };
 
 // 5.1.6.5.1 receive modes, 5.1.6.5.2 MAC addresses, 5.1.6.5.3 VLANs. Numbers: linux/virtio_net.h.
-// MQ_VQ_PAIRS_SET (5.1.6.5.5) is checked against the device's own limit after its row.
-constexpr uint8_t kClassMq = 4;
+// 5.1.6.5.5 MQ_VQ_PAIRS_SET, 5.1.6.5.6 offloads.
 constexpr Command kCommands[] = {
     {0,
      0,
      virtio::kFeatureCtrlRx,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.promiscuous, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.promiscuous, d); }},
     {0,
      1,
      virtio::kFeatureCtrlRx,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.all_multicast, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.all_multicast, d); }},
     {0,
      2,
      virtio::kFeatureCtrlRxExtra,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.all_unicast, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.all_unicast, d); }},
     {0,
      3,
      virtio::kFeatureCtrlRxExtra,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.no_multicast, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.no_multicast, d); }},
     {0,
      4,
      virtio::kFeatureCtrlRxExtra,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.no_unicast, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.no_unicast, d); }},
     {0,
      5,
      virtio::kFeatureCtrlRxExtra,
      1,
      1,
-     [](auto& s, Data d) { return set_mode(s.filter.no_broadcast, d); }},
+     [](auto& s, Data d, auto& /*limits*/) { return set_mode(s.filter.no_broadcast, d); }},
     {1, 0, virtio::kFeatureCtrlRx, 8, kMaxCommand, set_mac_tables},
     {1, 1, virtio::kFeatureCtrlMacAddr, 6, 6, set_mac},
-    {2, 0, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d) { return set_vlan(s, d, true); }},
-    {2, 1, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d) { return set_vlan(s, d, false); }},
-    {kClassMq,
-     0,
-     virtio::kFeatureMq,
-     2,
-     2,
-     [](auto& s, Data d) {
-         s.active_pairs = value_at<uint16_t>(d, 0);
-         return true;
-     }},
+    {2, 0, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d, auto& /*limits*/) { return set_vlan(s, d, true); }},
+    {2, 1, virtio::kFeatureCtrlVlan, 2, 2, [](auto& s, Data d, auto& /*limits*/) { return set_vlan(s, d, false); }},
+    {4, 0, virtio::kFeatureMq, 2, 2, set_pairs},
+    {5, 0, virtio::kFeatureCtrlGuestOffloads, 8, 8, set_guest_offloads},
 };
 
 }  // namespace
@@ -158,9 +169,7 @@ std::optional<ControlState> ControlQueue::propose(Data command) const {
         data.size() < row->min_bytes || data.size() > row->max_bytes)
         return std::nullopt;
     ControlState next = state_;
-    if (!row->execute(next, data))
-        return std::nullopt;
-    if (next.active_pairs == 0 || next.active_pairs > max_pairs_)
+    if (!row->execute(next, data, Limits{features_, max_pairs_}))
         return std::nullopt;
     return next;
 }

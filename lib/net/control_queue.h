@@ -37,6 +37,8 @@ namespace vduse::net {
 struct ControlState {
     Filter filter;
     uint16_t active_pairs = 1;
+    /// Of VIRTIO_NET_F_GUEST_*, by their bits, those negotiated that are switched off.
+    uint64_t offloads_off = 0;
 };
 
 struct ControlCounters {

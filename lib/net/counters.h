@@ -18,6 +18,11 @@ struct QueueCounters {
     Counter no_mbuf;    ///< bursts put off because the mempool was empty: nothing is lost
     Counter interrupts;
     Counter misses;  ///< chains that waited for control to look for their memory
+    // See QueueStats.
+    Counter csum;
+    Counter large;
+    Counter csum_done;
+    Counter cut;
 
     void drop(Drop reason) noexcept { drops[static_cast<size_t>(reason)].add(1); }
 };

@@ -4,32 +4,41 @@
 // frame, copied into an mbuf of our own. Every chain goes back with length 0, the bad ones counted
 // by reason. When there are no mbufs the chains stay in the ring.
 //
+// A header that asks for nothing, which its first two bytes say, costs no more than these. One that
+// leaves a checksum or segments to others is decoded (net/offload.h), and the mbuf says so.
+//
 // What a hostile driver could try: a chain shorter than the headers, a frame of gigabytes, a header
-// that asks for offloads which were never negotiated. Lengths are the checked chain's, the header
-// is our copy, and no more than the longest legal frame is ever copied.
+// that asks for offloads which were never negotiated, or that lies about its frame. Lengths are the
+// checked chain's, header and frame are looked at in our copies, and no more than the longest legal
+// frame is ever copied.
 #pragma once
 
 #include <rte_mbuf.h>
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "base/guest.h"
 #include "net/counters.h"
 #include "net/cursor.h"
 #include "net/header.h"
+#include "net/offload.h"
 #include "ring/chain.h"
 #include "vduse/drop.h"
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::net {
 
 struct FromGuestRules {
     uint32_t longest;                       ///< the longest legal frame
-    bool linear = false;                    ///< a frame that does not fit into one mbuf is dropped
+    bool linear = false;  ///< a frame that does not fit into one mbuf is dropped, unless it is large
     uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
+    Offloads offloads = {};                 ///< negotiated
 };
 
 namespace detail {
@@ -66,7 +75,7 @@ bool fill(rte_mbuf* mbuf, Another& another, Cursor& cursor, uint32_t bytes) noex
 }
 
 /// What drivers do to a received mbuf, and no more: the pool keeps `next`, `nb_segs` and `refcnt`
-/// as they must be, and the second cache line is not touched at all.
+/// as they must be.
 inline void prepare(rte_mbuf* mbuf, uint16_t port) noexcept {
     mbuf->data_off = std::min<uint16_t>(RTE_PKTMBUF_HEADROOM, mbuf->buf_len);
     mbuf->port = port;
@@ -74,24 +83,14 @@ inline void prepare(rte_mbuf* mbuf, uint16_t port) noexcept {
     mbuf->packet_type = 0;
     mbuf->data_len = 0;
     mbuf->vlan_tci = 0;
+    mbuf->tx_offload = 0;  // some applications take any tso_segsz for a large frame's
 }
 
-enum class Taken : uint8_t { frame, bad_header, no_mbuf };
+enum class Taken : uint8_t { frame, dropped, no_mbuf };
 
-inline bool is_bad(uint8_t flags, uint8_t gso_type) noexcept {
+/// Whether a header leaves work to others.
+inline bool asks(uint8_t flags, uint8_t gso_type) noexcept {
     return (flags & kHeaderNeedsCsum) != 0 || gso_type != kGsoNone;
-}
-
-/// Header and frame of any chain.
-template <class Another>
-Taken take(const ring::Chain& chain, rte_mbuf* mbuf, Another& another) noexcept {
-    Cursor cursor(chain.readable());
-    NetHeader header;
-    cursor.fetch(&header, sizeof header);
-    if (is_bad(header.flags, header.gso_type))
-        return Taken::bad_header;
-    return fill(mbuf, another, cursor, chain.readable_bytes - kHeaderBytes) ? Taken::frame
-                                                                            : Taken::no_mbuf;
 }
 
 /// Whether one mbuf has room for the frame of a chain.
@@ -99,13 +98,97 @@ inline bool fits(const rte_mbuf& mbuf, uint32_t readable_bytes) noexcept {
     return readable_bytes - kHeaderBytes <= rte_pktmbuf_tailroom(&mbuf);
 }
 
+/// Whether a chain, which is too long for a frame, may be one in place of many.
+inline bool may_be_large(const ring::Chain& chain, const FromGuestRules& rules) noexcept {
+    return (rules.offloads.tso4 || rules.offloads.tso6) &&
+           chain.readable_bytes <= kHeaderBytes + kLongestLarge;
+}
+
+inline Taken dropped(Drop reason, QueueCounters& counters) noexcept {
+    counters.drop(reason);
+    return Taken::dropped;
+}
+
+/// What the header of the frame in `mbuf` leaves to others. `only_large`: any other is too long.
+inline Taken take_unfinished(
+    const NetHeader& header,
+    rte_mbuf* mbuf,
+    bool only_large,
+    const FromGuestRules& rules,
+    QueueCounters& counters
+) noexcept {
+    Decoded decoded;
+    auto drop = decode(header, rules.offloads, *mbuf, decoded);
+    const uint32_t segment =
+        decoded.large ? mbuf->l2_len + mbuf->l3_len + mbuf->l4_len + mbuf->tso_segsz : 0U;
+    if (!drop && (segment > rules.longest || (only_large && segment == 0)))
+        drop = Drop::too_long;
+    if (drop) {
+        // The mbuf goes on to the next frame.
+        rte_pktmbuf_free(std::exchange(mbuf->next, nullptr));
+        mbuf->nb_segs = 1;
+        return dropped(*drop, counters);
+    }
+    counters.csum.add(decoded.csum ? 1 : 0);
+    counters.large.add(decoded.large ? 1 : 0);
+    counters.csum_done.add(decoded.finished ? 1 : 0);
+    return Taken::frame;
+}
+
+/// Header and frame of any chain.
+template <class Another>
+[[gnu::noinline]] Taken take(
+    const ring::Chain& chain,
+    rte_mbuf* mbuf,
+    bool only_large,
+    Another& another,
+    const FromGuestRules& rules,
+    QueueCounters& counters
+) noexcept {
+    Cursor cursor(chain.readable());
+    NetHeader header;
+    cursor.fetch(&header, sizeof header);
+    const bool unfinished = asks(header.flags, header.gso_type);
+    if (unfinished && !rules.offloads.csum)
+        return dropped(Drop::bad_header, counters);
+    if (only_large && header.gso_type == kGsoNone)
+        return dropped(Drop::too_long, counters);
+    if (!fill(mbuf, another, cursor, chain.readable_bytes - kHeaderBytes))
+        return Taken::no_mbuf;
+    return unfinished ? take_unfinished(header, mbuf, only_large, rules, counters) : Taken::frame;
+}
+
+/// A header of which the first two bytes were fetched, and the frame behind it, in one mbuf.
+[[gnu::noinline]] inline Taken take_simple_unfinished(
+    const ring::Chain& chain,
+    uint16_t start,
+    rte_mbuf* mbuf,
+    const FromGuestRules& rules,
+    QueueCounters& counters
+) noexcept {
+    if (!rules.offloads.csum)
+        return dropped(Drop::bad_header, counters);
+    const std::byte* host = chain.segments->host;
+    NetHeader header;
+    auto* const to = reinterpret_cast<std::byte*>(&header);
+    std::memcpy(to, &start, sizeof start);
+    guest::fetch_bytes(to + sizeof start, host + sizeof start, kHeaderBytes - sizeof start);
+    const uint32_t bytes = chain.readable_bytes - kHeaderBytes;
+    guest::fetch_bytes(rte_pktmbuf_mtod(mbuf, void*), host + kHeaderBytes, bytes);
+    mbuf->pkt_len = bytes;
+    mbuf->data_len = static_cast<uint16_t>(bytes);
+    return take_unfinished(header, mbuf, false, rules, counters);
+}
+
 /// The same for what nearly all chains are: one segment, whose frame fits into one mbuf.
-inline Taken take_simple(const ring::Chain& chain, rte_mbuf* mbuf) noexcept {
+inline Taken take_simple(
+    const ring::Chain& chain, rte_mbuf* mbuf, const FromGuestRules& rules, QueueCounters& counters
+) noexcept {
     const std::byte* host = chain.segments->host;
     // Flags and gso_type in one: the rest means nothing as long as they ask for nothing.
     const auto start = guest::fetch<uint16_t>(host);
-    if (is_bad(static_cast<uint8_t>(start), static_cast<uint8_t>(start >> 8)))
-        return Taken::bad_header;
+    if (asks(static_cast<uint8_t>(start), static_cast<uint8_t>(start >> 8)))
+        return take_simple_unfinished(chain, start, mbuf, rules, counters);
     const uint32_t bytes = chain.readable_bytes - kHeaderBytes;
     guest::fetch_bytes(rte_pktmbuf_mtod(mbuf, void*), host + kHeaderBytes, bytes);
     mbuf->pkt_len = bytes;
@@ -162,24 +245,22 @@ uint16_t from_guest(
     };
     for (; taken < peeked && delivered < ready; ++taken) {
         const ring::Chain& chain = chains[taken];
-        if (const auto drop = detail::check_from_guest(chain, rules.longest)) {
+        const auto drop = detail::check_from_guest(chain, rules.longest);
+        const bool too_long = drop == Drop::too_long && detail::may_be_large(chain, rules);
+        if (drop && !too_long) {
             counters.drop(*drop);
             continue;
         }
         rte_mbuf* mbuf = mbufs[delivered];
         detail::prepare(mbuf, rules.port);
         const bool fits = detail::fits(*mbuf, chain.readable_bytes);
-        if (!fits && rules.linear) {
-            counters.drop(Drop::too_long);
+        const bool only_large = too_long || (!fits && rules.linear);
+        const detail::Taken result =
+            chain.readable_segments == 1 && fits && !too_long
+                ? detail::take_simple(chain, mbuf, rules, counters)
+                : detail::take(chain, mbuf, only_large, another, rules, counters);
+        if (result == detail::Taken::dropped)
             continue;
-        }
-        const detail::Taken result = chain.readable_segments == 1 && fits
-                                         ? detail::take_simple(chain, mbuf)
-                                         : detail::take(chain, mbuf, another);
-        if (result == detail::Taken::bad_header) {
-            counters.drop(Drop::bad_header);
-            continue;
-        }
         if (result == detail::Taken::no_mbuf)
             break;
         bytes += mbuf->pkt_len;

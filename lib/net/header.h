@@ -18,7 +18,11 @@ struct NetHeader {
 static_assert(sizeof(NetHeader) == 12);
 
 inline constexpr uint8_t kHeaderNeedsCsum = 1;
+inline constexpr uint8_t kHeaderDataValid = 2;
 inline constexpr uint8_t kGsoNone = 0;
+inline constexpr uint8_t kGsoTcp4 = 1;
+inline constexpr uint8_t kGsoTcp6 = 4;
+inline constexpr uint8_t kGsoEcn = 0x80;  ///< a flag beside one of the others
 
 inline constexpr uint32_t kHeaderBytes = sizeof(NetHeader);
 

@@ -5,6 +5,10 @@
 // Frames that the driver's filter refuses, or that cannot fit, are counted and freed; frames for
 // which there are no buffers now are left to the caller.
 //
+// Of what a frame leaves to be done (vduse/offload.h), the header hands on what the driver takes.
+// The rest is done on the way: a Segmenter gives the headers of each segment, and the payload is
+// copied from the frame right into the buffers. The frame is not changed, for others may hold it.
+//
 // A burst of long frames needs more chains than a window has. When the window is full, what is used
 // of it goes back to the driver, whole frames only, and makes room for more.
 //
@@ -26,9 +30,11 @@
 #include "net/cursor.h"
 #include "net/filter.h"
 #include "net/header.h"
+#include "net/offload.h"
 #include "ring/chain.h"
 #include "vduse/drop.h"
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::net {
 
@@ -37,55 +43,102 @@ struct QueueRules {
     uint32_t longest;  ///< the longest legal frame
     bool mergeable;    ///< VIRTIO_NET_F_MRG_RXBUF was negotiated
     const Filter* filter;
+    /// Those of frames to the guest: negotiated, and not switched off. Of a queue from the guest,
+    /// those of frames from it.
+    Offloads offloads = {};
 };
 
 namespace detail {
 
-/// Why `frame` must not reach the guest, or nothing.
-inline std::optional<Drop> check_to_guest(const rte_mbuf* frame, const QueueRules& rules) noexcept {
+/// Why `frame`, whose longest segment has `bytes`, must not reach the guest, or nothing.
+inline std::optional<Drop> check_to_guest(
+    const rte_mbuf* frame, uint32_t bytes, const QueueRules& rules
+) noexcept {
     if (frame->pkt_len < kEthernetHeader)
         return Drop::too_short;
-    if (frame->pkt_len > rules.longest)
+    if (bytes > rules.longest)
         return Drop::too_long;
     if (rules.filter->promiscuous)
         return std::nullopt;
     std::array<uint8_t, Filter::kHead> scratch;
-    const uint32_t bytes = std::min(frame->pkt_len, Filter::kHead);
+    const uint32_t head_bytes = std::min(frame->pkt_len, Filter::kHead);
     const auto* head =
-        static_cast<const uint8_t*>(rte_pktmbuf_read(frame, 0, bytes, scratch.data()));
-    return rules.filter->accepts({head, bytes}) ? std::nullopt : std::optional(Drop::filtered);
+        static_cast<const uint8_t*>(rte_pktmbuf_read(frame, 0, head_bytes, scratch.data()));
+    return rules.filter->accepts({head, head_bytes}) ? std::nullopt : std::optional(Drop::filtered);
 }
 
-/// Writes header and frame into chains[0..count), which have room for both; sets `lengths`.
-inline void write_frame(
-    const rte_mbuf* frame, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
-) noexcept {
+/// What is written as one frame: a header, `head`, and `bytes` of an mbuf from `at` on.
+struct Output {
     NetHeader header{};
-    header.num_buffers = static_cast<uint16_t>(chains.size());
-    Cursor cursor(chains[0].writable());
-    lengths[0] = cursor.store(&header, sizeof header);
-    size_t at = 0;
-    for (; frame != nullptr; frame = frame->next) {
-        const auto* data = rte_pktmbuf_mtod(frame, const std::byte*);
-        uint32_t done = 0;
-        while (done < frame->data_len) {
-            const uint32_t stored = cursor.store(data + done, frame->data_len - done);
-            lengths[at] += stored;
-            done += stored;
-            if (done < frame->data_len) {
-                cursor = Cursor(chains[++at].writable());
-                lengths[at] = 0;
-            }
+    std::span<const uint8_t> head = {};
+    const rte_mbuf* frame;
+    uint32_t at = 0;
+    uint32_t bytes;
+
+    [[nodiscard]] uint64_t size() const noexcept { return head.size() + bytes; }
+};
+
+/// Writes into chains, one after the other, and says how much each of them got.
+class ChainWriter {
+  public:
+    ChainWriter(std::span<const ring::Chain> chains, std::span<uint32_t> lengths) noexcept
+        : chains_(chains), lengths_(lengths), cursor_(chains[0].writable()) {
+        lengths_[0] = 0;
+    }
+    void write(const void* from, uint32_t bytes) noexcept {
+        const auto* next = static_cast<const std::byte*>(from);
+        for (;;) {
+            const uint32_t stored = cursor_.store(next, bytes);
+            lengths_[at_] += stored;
+            next += stored;
+            bytes -= stored;
+            if (bytes == 0)
+                return;
+            cursor_ = Cursor(chains_[++at_].writable());
+            lengths_[at_] = 0;
         }
+    }
+
+  private:
+    std::span<const ring::Chain> chains_;
+    std::span<uint32_t> lengths_;
+    Cursor cursor_;
+    size_t at_ = 0;
+};
+
+/// Writes header and frame into `chains`, which have room for both; sets `lengths`.
+inline void write_frame(
+    const Output& output, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
+) noexcept {
+    NetHeader header = output.header;
+    header.num_buffers = static_cast<uint16_t>(chains.size());
+    ChainWriter writer(chains, lengths);
+    writer.write(&header, sizeof header);
+    if (!output.head.empty())
+        writer.write(output.head.data(), static_cast<uint32_t>(output.head.size()));
+    uint32_t at = output.at;
+    uint32_t left = output.bytes;
+    for (const rte_mbuf* mbuf = output.frame; left != 0 && mbuf != nullptr; mbuf = mbuf->next) {
+        if (at >= mbuf->data_len) {
+            at -= mbuf->data_len;
+            continue;
+        }
+        const uint32_t run = std::min<uint32_t>(left, mbuf->data_len - at);
+        writer.write(rte_pktmbuf_mtod_offset(mbuf, const std::byte*, at), run);
+        left -= run;
+        at = 0;
     }
 }
 
 /// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
-inline uint32_t write_simple_frame(const rte_mbuf* frame, const ring::Segment& segment) noexcept {
+inline uint32_t write_simple_frame(
+    const rte_mbuf* frame, const ring::Segment& segment, bool valid
+) noexcept {
     // A constant: put together on the stack, it would be loaded in wider pieces than it was stored
     // in, which stalls (13 cycles a frame).
-    static constexpr NetHeader kHeader = {0, 0, 0, 0, 0, 0, 1};
-    guest::store(segment.host, kHeader);
+    static constexpr std::array<NetHeader, 2> kHeaders = {
+        {{0, 0, 0, 0, 0, 0, 1}, {kHeaderDataValid, 0, 0, 0, 0, 0, 1}}};
+    guest::store(segment.host, kHeaders[valid ? 1 : 0]);
     guest::store_bytes(
         segment.host + kHeaderBytes, rte_pktmbuf_mtod(frame, const void*), frame->data_len
     );
@@ -110,6 +163,12 @@ inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
         rte_mempool_put_bulk(frames.front()->pool, reinterpret_cast<void**>(mbufs), count);
     else
         rte_pktmbuf_free_bulk(mbufs, count);
+}
+
+/// Whether the driver need not look at the frame's checksum: somebody has.
+inline bool is_valid(const rte_mbuf& frame, const QueueRules& rules) noexcept {
+    return (frame.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
+           rules.offloads.csum;
 }
 
 /// Whether that is what `frame` and `chain` are. Good chains only have segments.
@@ -143,6 +202,8 @@ struct Window {
     Ring& ring;
     uint16_t seen = 0;  ///< chains that the ring has shown
     uint16_t used = 0;  ///< those that are done with, good or not: the first ones
+    uint64_t placed = 0;  ///< frames that were not simple
+    uint64_t bytes = 0;   ///< of them
     std::array<ring::Chain, ring::kWindow> chains;
     std::array<uint32_t, ring::kWindow> lengths;
 
@@ -188,20 +249,21 @@ struct Window {
         }
     }
 
-    /// Any frame. Out of line, for it would take registers from those that are simple.
-    [[gnu::noinline]] Put put(
-        const rte_mbuf* frame, bool mergeable, QueueCounters& counters
-    ) noexcept {
+    /// Any frame.
+    Put put(const Output& output, const QueueRules& rules, QueueCounters& counters) noexcept {
+        const bool mergeable = rules.mergeable;
         if (!skip_unfit(mergeable, counters))
             return Put::waits;
-        const uint64_t need = uint64_t{kHeaderBytes} + frame->pkt_len;
+        const uint64_t need = kHeaderBytes + output.size();
         Gathered gathered = gather(unused(), need, mergeable);
         while (!gathered.fits && mergeable && gathered.count == unused().size() && peek_more())
             gathered = gather(unused(), need, mergeable);
         const auto [count, fits] = gathered;
         if (fits) {
-            write_frame(frame, unused().first(count), std::span(lengths).subspan(used, count));
+            write_frame(output, unused().first(count), std::span(lengths).subspan(used, count));
             use(count);
+            ++placed;
+            bytes += output.size();
             return Put::placed;
         }
         if (mergeable) {
@@ -214,6 +276,78 @@ struct Window {
         }
         counters.drop(Drop::no_room);
         return Put::dropped;
+    }
+
+    /// Any frame that leaves nothing to be done. Out of line, for it would take registers from
+    /// those that are simple.
+    [[gnu::noinline]] Put put_finished(
+        const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
+    ) noexcept {
+        Output output{.frame = frame, .bytes = frame->pkt_len};
+        if (is_valid(*frame, rules))
+            output.header.flags = kHeaderDataValid;
+        return put(output, rules, counters);
+    }
+
+    /// A frame that may leave something to be done.
+    [[gnu::noinline]] Put put_unfinished(
+        const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
+    ) noexcept {
+        Unfinished what;
+        auto drop = read_unfinished(*frame, what);
+        const uint32_t longest =
+            what.segment != 0 ? uint32_t{what.headers()} + what.segment : frame->pkt_len;
+        if (!drop)
+            drop = check_to_guest(frame, longest, rules);
+        if (drop) {
+            counters.drop(*drop);
+            return Put::dropped;
+        }
+        if (!what.any())
+            return put_finished(frame, rules, counters);
+        const bool cut = what.segment != 0 && !what.large_for(rules.offloads);
+        const bool complete = what.csum && !rules.offloads.csum;
+        const NetHeader header =
+            what.csum && !complete ? encode(what, what.segment != 0 && !cut) : NetHeader{};
+        Put result = Put::placed;
+        if (!cut && !complete && !what.ip_csum && what.pseudo)
+            result = put({.header = header, .frame = frame, .bytes = frame->pkt_len}, rules, counters);
+        else
+            result = put_segments(Segmenter(*frame, what, cut, complete), header, frame, rules, counters);
+        if (result == Put::placed) {
+            counters.csum.add(what.csum && !complete ? 1 : 0);
+            counters.large.add(what.segment != 0 && !cut ? 1 : 0);
+            counters.csum_done.add(complete ? 1 : 0);
+            counters.cut.add(cut ? 1 : 0);
+        }
+        return result;
+    }
+
+    /// All segments, or none where the buffers that are there cannot be enough. Where they look
+    /// like enough and are not, the rest is dropped.
+    Put put_segments(
+        Segmenter segmenter,
+        const NetHeader& header,
+        const rte_mbuf* frame,
+        const QueueRules& rules,
+        QueueCounters& counters
+    ) noexcept {
+        const size_t wanted =
+            std::min<size_t>({segmenter.count(), chains.size(), size_t{ring.size()}});
+        while (unused().size() < wanted)
+            if (!peek_more())
+                return Put::waits;
+        while (segmenter.left() != 0) {
+            const auto segment = segmenter.next();
+            const Put result =
+                put({header, segment.head, frame, segment.payload, segment.bytes}, rules, counters);
+            if (result == Put::waits) {
+                if (segmenter.left() + 1 == segmenter.count())
+                    return Put::waits;
+                counters.drop(Drop::no_room);
+            }
+        }
+        return Put::placed;
     }
 };
 
@@ -235,30 +369,33 @@ uint16_t to_guest(
     uint64_t bytes = 0;
     for (; done < burst; ++done) {
         rte_mbuf* frame = frames[done];
-        if (const auto drop = detail::check_to_guest(frame, rules)) {
+        if (may_be_unfinished(*frame)) {
+            if (window.put_unfinished(frame, rules, counters) == detail::Put::waits)
+                break;
+            continue;
+        }
+        if (const auto drop = detail::check_to_guest(frame, frame->pkt_len, rules)) {
             counters.drop(*drop);
             continue;
         }
         if (window.used < window.seen && detail::is_simple(*frame, window.chains[window.used])) {
-            window.lengths[window.used] =
-                detail::write_simple_frame(frame, window.chains[window.used].writable()[0]);
+            window.lengths[window.used] = detail::write_simple_frame(
+                frame, window.chains[window.used].writable()[0], detail::is_valid(*frame, rules)
+            );
             window.use(1);
-        } else if (const auto put = window.put(frame, rules.mergeable, counters);
-                   put != detail::Put::placed) {
-            if (put == detail::Put::waits)
-                break;
-            continue;
+            ++placed;
+            bytes += frame->pkt_len;
+        } else if (window.put_finished(frame, rules, counters) == detail::Put::waits) {
+            break;
         }
-        ++placed;
-        bytes += frame->pkt_len;
     }
     if (done < burst)
         counters.no_buffer.add(1);
     window.complete();
     if (done != 0)
         detail::free_frames(frames.first(done));
-    counters.frames.add(placed);
-    counters.bytes.add(bytes);
+    counters.frames.add(placed + window.placed);
+    counters.bytes.add(bytes + window.bytes);
     return done;
 }
 

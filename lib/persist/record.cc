@@ -1,6 +1,7 @@
 // How it works: each section is a row of one table, with what writes it and what reads it. What can
 // only be said of all sections together comes at the end (`sane`).
 #include "persist/record.h"
+#include "net/offload.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
 
@@ -62,8 +63,9 @@ struct WireControl {
     uint32_t modes;  ///< a bit for each of kModes
     uint16_t active_pairs;
     MacAddress mac;
+    uint32_t offloads_off;  ///< since offloads are offered
 };
-static_assert(sizeof(WireControl) == 12);
+static_assert(sizeof(WireControl) == 16);
 
 // The other sections have a count, so many of these, and then what they grow by.
 struct WireGroup {
@@ -245,7 +247,14 @@ void write_control(const Record& record, Bytes& bytes) {
     uint32_t modes = 0;
     for (size_t i = 0; i < kModes.size(); ++i)
         modes |= uint32_t{control.filter.*kModes[i]} << i;
-    append(bytes, WireControl{modes, control.active_pairs, control.filter.mac});
+    append(
+        bytes,
+        WireControl{
+            modes,
+            control.active_pairs,
+            control.filter.mac,
+            static_cast<uint32_t>(control.offloads_off)}
+    );
 }
 
 bool read_control(View bytes, Record& record) {
@@ -256,6 +265,7 @@ bool read_control(View bytes, Record& record) {
         record.control.filter.*kModes[i] = (wire->modes >> i & 1) != 0;
     record.control.active_pairs = wire->active_pairs;
     record.control.filter.mac = wire->mac;
+    record.control.offloads_off = wire->offloads_off;
     return true;
 }
 
@@ -340,7 +350,8 @@ bool sane(const Record& record) {
         shape.spaces > kMaxSpaces || (state.features & ~shape.offered) != 0 ||
         !std::ranges::all_of(state.asid, in_space) ||
         !std::ranges::all_of(state.sticky_asid, in_space) || record.control.active_pairs < 1 ||
-        record.control.active_pairs > shape.pairs)
+        record.control.active_pairs > shape.pairs ||
+        (record.control.offloads_off & ~net::guest_offload_bits(state.features)) != 0)
         return false;
     for (uint32_t bit = shape.queues(); bit < 64 * kReadyWords; ++bit)
         if (state.ready(bit))

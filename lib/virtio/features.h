@@ -27,6 +27,8 @@ struct Feature {
     std::string_view name;  ///< as in the specification, without VIRTIO_F_ or VIRTIO_NET_F_
     /// The feature that it requires (virtio 1.3, 5.1.3.1), whose row comes first; "": none.
     std::string_view needs = {};
+    /// What does instead of that; "": nothing.
+    std::string_view or_needs = {};
     /// Its switch, and the key by which people set that (options/keys.h). nullptr: no switch. "":
     /// no key. Features may share both.
     bool DeviceConfig::*member = nullptr;
@@ -39,11 +41,50 @@ struct Feature {
 };
 
 inline constexpr std::array kFeatures = std::to_array<Feature>({
+    {.number = 0, .name = "CSUM", .member = &DeviceConfig::csum, .key = "csum"},
+    {.number = 1, .name = "GUEST_CSUM", .member = &DeviceConfig::csum, .key = "csum"},
     {.number = 3, .name = "MTU", .member = &DeviceConfig::offer_mtu},
     {.number = 5, .name = "MAC", .applies = [](auto& config) { return config.mac.has_value(); }},
+    {.number = 7,
+     .name = "GUEST_TSO4",
+     .needs = "GUEST_CSUM",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
+    {.number = 8,
+     .name = "GUEST_TSO6",
+     .needs = "GUEST_CSUM",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
+    {.number = 9,
+     .name = "GUEST_ECN",
+     .needs = "GUEST_TSO4",
+     .or_needs = "GUEST_TSO6",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
+    {.number = 11,
+     .name = "HOST_TSO4",
+     .needs = "CSUM",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
+    {.number = 12,
+     .name = "HOST_TSO6",
+     .needs = "CSUM",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
+    {.number = 13,
+     .name = "HOST_ECN",
+     .needs = "HOST_TSO4",
+     .or_needs = "HOST_TSO6",
+     .member = &DeviceConfig::tso,
+     .key = "tso"},
     {.number = 15, .name = "MRG_RXBUF", .member = &DeviceConfig::mrg_rxbuf, .key = "mrg_rxbuf"},
     {.number = 16, .name = "STATUS"},
     {.number = 17, .name = "CTRL_VQ"},
+    {.number = 2,
+     .name = "CTRL_GUEST_OFFLOADS",
+     .needs = "CTRL_VQ",
+     .member = &DeviceConfig::csum,
+     .key = "csum"},
     {.number = 18, .name = "CTRL_RX", .needs = "CTRL_VQ"},
     {.number = 19, .name = "CTRL_VLAN", .needs = "CTRL_VQ"},
     {.number = 20, .name = "CTRL_RX_EXTRA", .needs = "CTRL_VQ"},
@@ -78,8 +119,17 @@ consteval uint64_t feature_and_dependents(std::string_view name) {
     return bits;
 }
 
+inline constexpr uint64_t kFeatureCsum = feature("CSUM");
+inline constexpr uint64_t kFeatureGuestCsum = feature("GUEST_CSUM");
+inline constexpr uint64_t kFeatureCtrlGuestOffloads = feature("CTRL_GUEST_OFFLOADS");
 inline constexpr uint64_t kFeatureMtu = feature("MTU");
 inline constexpr uint64_t kFeatureMac = feature("MAC");
+inline constexpr uint64_t kFeatureGuestTso4 = feature("GUEST_TSO4");
+inline constexpr uint64_t kFeatureGuestTso6 = feature("GUEST_TSO6");
+inline constexpr uint64_t kFeatureGuestEcn = feature("GUEST_ECN");
+inline constexpr uint64_t kFeatureHostTso4 = feature("HOST_TSO4");
+inline constexpr uint64_t kFeatureHostTso6 = feature("HOST_TSO6");
+inline constexpr uint64_t kFeatureHostEcn = feature("HOST_ECN");
 inline constexpr uint64_t kFeatureMergeable = feature("MRG_RXBUF");
 inline constexpr uint64_t kFeatureStatus = feature("STATUS");
 inline constexpr uint64_t kFeatureCtrlVq = feature("CTRL_VQ");
@@ -96,6 +146,18 @@ inline constexpr uint64_t kFeatureSpeedDuplex = feature("SPEED_DUPLEX");
 
 /// Features that mean nothing without a control queue.
 inline constexpr uint64_t kControlFeatures = feature_and_dependents("CTRL_VQ");
+
+/// Whether each of `features` has what it needs (virtio 1.3, 5.1.3.1).
+constexpr bool is_complete(uint64_t features) {
+    const auto has = [&](std::string_view name) {
+        const Feature* const row = find_feature(name);
+        return row != nullptr && (features & bit(row->number)) != 0;
+    };
+    return std::ranges::all_of(kFeatures, [&](const Feature& row) {
+        return (features & bit(row.number)) == 0 || row.needs.empty() || has(row.needs) ||
+               has(row.or_needs);
+    });
+}
 
 /// What a device offers, with a control queue or without.
 uint64_t offered_features(const DeviceConfig& config, bool with_control);

@@ -7,15 +7,10 @@ namespace vduse::pmd {
 namespace {
 
 void subtract(QueueStats& stats, const QueueStats& before) {
-    stats.frames -= before.frames;
-    stats.bytes -= before.bytes;
-    stats.dropped -= before.dropped;
+    for (const auto number : kQueueStats)
+        stats.*number -= before.*number;
     for (size_t i = 0; i < stats.drops.size(); ++i)
         stats.drops[i] -= before.drops[i];
-    stats.no_mbuf -= before.no_mbuf;
-    stats.no_buffer -= before.no_buffer;
-    stats.interrupts -= before.interrupts;
-    stats.misses -= before.misses;
 }
 
 void subtract(Traffic& traffic, const Traffic& before) {

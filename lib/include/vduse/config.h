@@ -51,6 +51,8 @@ struct DeviceConfig {
     std::optional<MacAddress> mac;
     uint16_t mtu = 1500;     ///< 68 to 9702; bounds frames in both directions
     bool offer_mtu = true;   ///< VIRTIO_NET_F_MTU: the driver is told `mtu` and keeps to it
+    bool csum = true;        ///< checksums left to the other side (VIRTIO_NET_F_CSUM, GUEST_CSUM)
+    bool tso = true;         ///< and, with `csum`, TCP frames of up to 64 KiB (HOST_TSO4, ...)
     bool mrg_rxbuf = true;   ///< VIRTIO_NET_F_MRG_RXBUF
     bool event_idx = true;   ///< VIRTIO_F_EVENT_IDX
     uint32_t speed = 10000;  ///< Mbit/s

@@ -14,10 +14,19 @@ enum class Drop : uint8_t {
     too_long,    ///< longer than the MTU allows
     filtered,    ///< to_guest: the driver's receive filter
     no_room,     ///< to_guest: larger than the buffers that the driver offers
+    bad_csum,    ///< a checksum is asked for where there can be none
+    bad_gso,     ///< segments are asked for that the frame cannot be cut into
 };
-inline constexpr size_t kDropReasons = 6;
+inline constexpr size_t kDropReasons = 8;
 
 inline constexpr std::array<const char*, kDropReasons> kDropNames = {
-    "malformed", "bad_header", "too_short", "too_long", "filtered", "no_room"};
+    "malformed",
+    "bad_header",
+    "too_short",
+    "too_long",
+    "filtered",
+    "no_room",
+    "bad_csum",
+    "bad_gso"};
 
 }  // namespace vduse

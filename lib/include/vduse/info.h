@@ -28,12 +28,30 @@ struct QueueStats {
     uint64_t frames = 0;
     uint64_t bytes = 0;
     uint64_t dropped = 0;             ///< the sum of `drops`
-    std::array<uint64_t, 6> drops{};  ///< by Drop; names: kDropNames
+    std::array<uint64_t, kDropReasons> drops{};  ///< by Drop; names: kDropNames
     uint64_t no_mbuf = 0;
     uint64_t no_buffer = 0;  ///< to_guest: bursts of which frames were left for want of buffers
     uint64_t interrupts = 0;
     uint64_t misses = 0;
+    uint64_t csum = 0;       ///< frames whose checksum was left to whom they are for
+    uint64_t large = 0;      ///< of these, TCP frames in place of many
+    uint64_t csum_done = 0;  ///< frames whose checksum was computed here
+    uint64_t cut = 0;        ///< to_guest: large frames that were cut into segments here
 };
+
+/// All numbers of QueueStats but those in `drops`.
+inline constexpr std::array kQueueStats = {
+    &QueueStats::frames,
+    &QueueStats::bytes,
+    &QueueStats::dropped,
+    &QueueStats::no_mbuf,
+    &QueueStats::no_buffer,
+    &QueueStats::interrupts,
+    &QueueStats::misses,
+    &QueueStats::csum,
+    &QueueStats::large,
+    &QueueStats::csum_done,
+    &QueueStats::cut};
 
 struct GroupInfo {
     bool control = false;

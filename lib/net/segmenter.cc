@@ -1,0 +1,386 @@
+// How it works: the headers of each segment are those of the frame with what differs set: lengths,
+// the IPv4 identification, the TCP sequence number and flags. A frame that is not cut is its only
+// segment. The field of the checksum gets the pseudo header's sum first; a complete one is then the
+// sum of everything from there to the segment's end, as virtio 1.3, 5.1.6.2, says.
+#include "vduse/offload.h"
+
+#include <rte_ether.h>
+#include <rte_ip.h>
+#include <rte_mbuf.h>
+#include <rte_net.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstring>
+#include <utility>
+
+namespace vduse {
+namespace {
+
+constexpr uint32_t kLayers = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
+/// What nobody here can do.
+constexpr uint64_t kUnknown = RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_TUNNEL_MASK |
+                              RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
+
+bool is_left(uint64_t flags) {
+    return (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
+}
+
+template <class Header>
+Header* header_at(uint8_t* head, uint32_t at) {
+    return reinterpret_cast<Header*>(head + at);
+}
+
+/// Copies `bytes` of `frame` from `at`; false: it has not so many.
+bool copy_from(const rte_mbuf& frame, uint32_t at, uint32_t bytes, void* to) {
+    const void* const there = rte_pktmbuf_read(&frame, at, bytes, to);
+    if (there == nullptr)
+        return false;
+    if (there != to)
+        std::memcpy(to, there, bytes);
+    return true;
+}
+
+/// Layers as they are in the bytes. Those of a received frame say where its checksum is.
+void find_layers(const rte_mbuf& frame, Unfinished& what) {
+    rte_net_hdr_lens lengths{};
+    const uint32_t type = rte_net_get_ptype(&frame, &lengths, kLayers);
+    const bool ip = RTE_ETH_IS_IPV4_HDR(type) || RTE_ETH_IS_IPV6_HDR(type);
+    what.ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
+    what.tcp = ip && (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+    what.csum = what.tcp || (ip && (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP);
+    what.l2 = lengths.l2_len;
+    what.l3 = lengths.l3_len;
+    what.l4 = lengths.l4_len;
+    what.end = frame.pkt_len;
+}
+
+/// What an application asks for.
+void find_asked(const rte_mbuf& frame, Unfinished& what) {
+    const uint64_t flags = frame.ol_flags;
+    const uint64_t l4 = flags & RTE_MBUF_F_TX_L4_MASK;
+    const bool large = (flags & RTE_MBUF_F_TX_TCP_SEG) != 0;
+    what.ipv4 = (flags & RTE_MBUF_F_TX_IPV6) == 0;
+    what.tcp = large || l4 == RTE_MBUF_F_TX_TCP_CKSUM;
+    what.csum = what.tcp || l4 == RTE_MBUF_F_TX_UDP_CKSUM;
+    what.ip_csum = what.ipv4 && (large || (flags & RTE_MBUF_F_TX_IP_CKSUM) != 0);
+    what.segment = large ? frame.tso_segsz : uint16_t{0};
+    what.l2 = frame.l2_len;
+    what.l3 = frame.l3_len;
+    what.l4 = frame.l4_len;
+    // Of a frame that is not cut it need not be said.
+    if (what.l4 == 0)
+        what.l4 = what.tcp ? sizeof(rte_tcp_hdr) : what.csum ? sizeof(rte_udp_hdr) : 0;
+}
+
+/// Whether the headers are where `what` says, as far as anything here depends on it. Sets what is
+/// left to be found in them.
+bool check_headers(const rte_mbuf& frame, Unfinished& what) {
+    if (what.l2 < sizeof(rte_ether_hdr) || what.headers() > kMostHeaders ||
+        what.headers() > frame.pkt_len)
+        return false;
+    uint32_t ip_bytes = 0;
+    if (what.ipv4) {
+        rte_ipv4_hdr ip;
+        if (what.l3 < sizeof ip || !copy_from(frame, what.l2, sizeof ip, &ip) ||
+            ip.version_ihl != (0x40 | what.l3 / 4U) || what.l3 % 4 != 0)
+            return false;
+        ip_bytes = rte_be_to_cpu_16(ip.total_length);
+    } else {
+        rte_ipv6_hdr ip;
+        if (what.l3 < sizeof ip || !copy_from(frame, what.l2, sizeof ip, &ip) ||
+            (rte_be_to_cpu_32(ip.vtc_flow) >> 28) != 6)
+            return false;
+        ip_bytes = sizeof ip + rte_be_to_cpu_16(ip.payload_len);
+    }
+    if (what.tcp) {
+        rte_tcp_hdr tcp;
+        if (what.l4 < sizeof tcp || !copy_from(frame, what.l4_at(), sizeof tcp, &tcp) ||
+            (what.segment != 0 && what.l4 != (tcp.data_off >> 4) * 4))
+            return false;
+        what.cwr = what.segment != 0 && (tcp.tcp_flags & RTE_TCP_CWR_FLAG) != 0;
+    } else if (what.csum && what.l4 != sizeof(rte_udp_hdr)) {
+        return false;
+    }
+    // What an application sends may be padded, and padding is not summed. Of what a driver left to
+    // be summed, everything is.
+    if (what.end == 0) {
+        what.end = what.l2 + ip_bytes;
+        if (what.end < what.headers() || what.end > frame.pkt_len)
+            return false;
+    }
+    return what.segment == 0 || what.end == frame.pkt_len;
+}
+
+/// A UDP checksum of zero is none.
+bool has_udp_csum(const rte_mbuf& frame, const Unfinished& what) {
+    rte_udp_hdr udp;
+    return what.tcp || (copy_from(frame, what.l4_at(), sizeof udp, &udp) && udp.dgram_cksum != 0);
+}
+
+struct Pseudo6 {
+    std::array<uint8_t, 32> addresses;
+    rte_be32_t bytes;
+    uint32_t protocol;
+};
+
+uint16_t pseudo_sum(const uint8_t* head, const Unfinished& what, uint32_t l4_bytes) {
+    const uint8_t protocol = what.tcp ? IPPROTO_TCP : IPPROTO_UDP;
+    const uint8_t* const ip = head + what.l2;
+    if (what.ipv4) {
+        struct {
+            std::array<uint8_t, 8> addresses;
+            uint8_t zero = 0;
+            uint8_t protocol = 0;
+            rte_be16_t bytes = 0;
+        } pseudo;
+        std::memcpy(pseudo.addresses.data(), ip + offsetof(rte_ipv4_hdr, src_addr), 8);
+        pseudo.protocol = protocol;
+        pseudo.bytes = rte_cpu_to_be_16(static_cast<uint16_t>(l4_bytes));
+        return rte_raw_cksum(&pseudo, sizeof pseudo);
+    }
+    Pseudo6 pseudo;
+    std::memcpy(pseudo.addresses.data(), ip + offsetof(rte_ipv6_hdr, src_addr), 32);
+    pseudo.bytes = rte_cpu_to_be_32(l4_bytes);
+    pseudo.protocol = rte_cpu_to_be_32(protocol);
+    return rte_raw_cksum(&pseudo, sizeof pseudo);
+}
+
+/// A new mbuf like `frame`, with nothing to be done to it.
+rte_mbuf* like(const rte_mbuf& frame) {
+    rte_mbuf* const made = rte_pktmbuf_alloc(frame.pool);
+    if (made == nullptr)
+        return nullptr;
+    made->port = frame.port;
+    made->packet_type = frame.packet_type;
+    made->tx_offload = 0;
+    return made;
+}
+
+/// Appends, in further mbufs if need be. false: the pool is empty.
+bool append(rte_mbuf* to, rte_mbuf*& last, const void* from, uint32_t bytes) {
+    const auto* next = static_cast<const uint8_t*>(from);
+    while (bytes != 0) {
+        if (rte_pktmbuf_tailroom(last) == 0) {
+            last->next = rte_pktmbuf_alloc(to->pool);
+            if (last->next == nullptr)
+                return false;
+            last = last->next;
+            ++to->nb_segs;
+        }
+        const auto run = static_cast<uint16_t>(std::min<uint32_t>(bytes, rte_pktmbuf_tailroom(last)));
+        std::memcpy(rte_pktmbuf_mtod_offset(last, uint8_t*, last->data_len), next, run);
+        last->data_len = static_cast<uint16_t>(last->data_len + run);
+        to->pkt_len += run;
+        next += run;
+        bytes -= run;
+    }
+    return true;
+}
+
+/// `segment` of `frame` in mbufs of its own. nullptr: the pool is empty.
+rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
+    rte_mbuf* const made = like(frame);
+    if (made == nullptr)
+        return nullptr;
+    rte_mbuf* last = made;
+    bool whole = append(made, last, segment.head.data(), static_cast<uint32_t>(segment.head.size()));
+    uint32_t at = segment.payload;
+    uint32_t left = segment.bytes;
+    for (const rte_mbuf* from = &frame; whole && left != 0 && from != nullptr; from = from->next) {
+        if (at >= from->data_len) {
+            at -= from->data_len;
+            continue;
+        }
+        const uint32_t run = std::min(left, from->data_len - at);
+        whole = append(made, last, rte_pktmbuf_mtod_offset(from, const uint8_t*, at), run);
+        left -= run;
+        at = 0;
+    }
+    if (whole)
+        return made;
+    rte_pktmbuf_free(made);
+    return nullptr;
+}
+
+/// Nothing is to be done to it any more.
+void finish(rte_mbuf& frame) {
+    frame.ol_flags &= ~(
+        kAskedFlags | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_RX_L4_CKSUM_MASK |
+        RTE_MBUF_F_RX_LRO
+    );
+    frame.tx_offload = 0;
+}
+
+}  // namespace
+
+std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noexcept {
+    what = {};
+    const uint64_t flags = frame.ol_flags;
+    if ((flags & kAskedFlags) != 0) {
+        const uint64_t l4 = flags & RTE_MBUF_F_TX_L4_MASK;
+        if ((flags & kUnknown) != 0 || l4 == RTE_MBUF_F_TX_SCTP_CKSUM)
+            return Drop::bad_csum;
+        find_asked(frame, what);
+        if (!check_headers(frame, what))
+            return what.segment != 0 ? Drop::bad_gso : Drop::bad_csum;
+    } else if (is_left(flags) || (flags & RTE_MBUF_F_RX_LRO) != 0) {
+        find_layers(frame, what);
+        const bool large = (flags & RTE_MBUF_F_RX_LRO) != 0 && frame.tso_segsz != 0;
+        what.segment = large ? frame.tso_segsz : uint16_t{0};
+        // A port may say so of anything; only of these there is something that can be done.
+        if (!what.csum || !check_headers(frame, what) || (!large && !has_udp_csum(frame, what))) {
+            what = {};
+            return large ? std::optional(Drop::bad_gso) : std::nullopt;
+        }
+        what.pseudo = is_left(flags);
+    } else {
+        return std::nullopt;
+    }
+    if ((flags & RTE_MBUF_F_TX_TCP_SEG) != 0 && what.segment == 0)
+        return Drop::bad_gso;
+    if (what.segment != 0 && frame.pkt_len > kLongestLarge)
+        return Drop::too_long;
+    if (what.segment != 0 && frame.pkt_len - what.headers() <= what.segment)
+        what.segment = 0;
+    return std::nullopt;
+}
+
+uint32_t longest_segment(const rte_mbuf& frame) noexcept {
+    Unfinished what;
+    if (read_unfinished(frame, what) || what.segment == 0)
+        return frame.pkt_len;
+    return uint32_t{what.headers()} + what.segment;
+}
+
+Segmenter::Segmenter(
+    const rte_mbuf& frame, const Unfinished& what, bool cut, bool complete
+) noexcept
+    : frame_(&frame), what_(what), cut_(cut && what.segment != 0), complete_(complete) {
+    copy_from(frame, 0, what.headers(), frame_head_.data());
+    const uint32_t payload = what.end - what.headers();
+    payload_bytes_ = cut_ ? what.segment : frame.pkt_len - what.headers();
+    count_ = cut_ ? (payload + payload_bytes_ - 1) / payload_bytes_ : 1;
+}
+
+Segmenter::Segment Segmenter::next() noexcept {
+    const uint32_t at = next_ * payload_bytes_;
+    const uint32_t left = frame_->pkt_len - what_.headers() - at;
+    const Segment segment{
+        std::span<const uint8_t>(head_).first(what_.headers()),
+        what_.headers() + at,
+        cut_ ? std::min(left, payload_bytes_) : left};
+    std::memcpy(head_.data(), frame_head_.data(), what_.headers());
+    if (cut_) {
+        set_ip(segment.bytes);
+        set_tcp(next_ == 0, next_ + 1 == count_);
+    } else if (what_.ip_csum) {
+        set_ip(what_.end - what_.headers());
+    }
+    if (what_.csum)
+        set_csum(segment);
+    ++next_;
+    return segment;
+}
+
+void Segmenter::set_ip(uint32_t payload_bytes) noexcept {
+    if (what_.ipv4) {
+        auto* const ip = header_at<rte_ipv4_hdr>(head_.data(), what_.l2);
+        ip->total_length =
+            rte_cpu_to_be_16(static_cast<uint16_t>(what_.l3 + what_.l4 + payload_bytes));
+        ip->packet_id = rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(ip->packet_id) + next_));
+        ip->hdr_checksum = 0;
+        ip->hdr_checksum = static_cast<uint16_t>(~rte_raw_cksum(ip, what_.l3));
+        return;
+    }
+    auto* const ip = header_at<rte_ipv6_hdr>(head_.data(), what_.l2);
+    ip->payload_len = rte_cpu_to_be_16(
+        static_cast<uint16_t>(what_.l3 - sizeof *ip + what_.l4 + payload_bytes)
+    );
+}
+
+void Segmenter::set_tcp(bool first, bool last) noexcept {
+    auto* const tcp = header_at<rte_tcp_hdr>(head_.data(), what_.l4_at());
+    tcp->sent_seq = rte_cpu_to_be_32(rte_be_to_cpu_32(tcp->sent_seq) + next_ * payload_bytes_);
+    if (!last)
+        tcp->tcp_flags &= static_cast<uint8_t>(~(RTE_TCP_FIN_FLAG | RTE_TCP_PSH_FLAG));
+    if (!first)
+        tcp->tcp_flags &= static_cast<uint8_t>(~RTE_TCP_CWR_FLAG);
+}
+
+void Segmenter::set_csum(const Segment& segment) noexcept {
+    uint8_t* const l4 = head_.data() + what_.l4_at();
+    const uint32_t payload = cut_ ? segment.bytes : what_.end - what_.headers();
+    uint16_t field = 0;
+    if (cut_ || !what_.pseudo) {
+        field = pseudo_sum(head_.data(), what_, what_.l4 + payload);
+        std::memcpy(l4 + what_.csum_offset(), &field, sizeof field);
+    }
+    if (!complete_)
+        return;
+    uint16_t behind = 0;
+    if (payload != 0)
+        (void)rte_raw_cksum_mbuf(frame_, segment.payload, payload, &behind);
+    // Headers have an even length, so what is behind them is summed by the same halves.
+    const uint32_t sum = uint32_t{rte_raw_cksum(l4, what_.l4)} + behind;
+    field = static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16)));
+    if (field == 0 && !what_.tcp)
+        field = 0xffff;
+    std::memcpy(l4 + what_.csum_offset(), &field, sizeof field);
+}
+
+std::optional<Drop> Completion::begin(rte_mbuf* frame, const Offloads& offloads) noexcept {
+    Unfinished what;
+    if (const auto drop = read_unfinished(*frame, what)) {
+        rte_pktmbuf_free(frame);
+        return drop;
+    }
+    frame_ = frame;
+    const bool cut = what.segment != 0 && !what.large_for(offloads);
+    const bool complete = what.csum && (cut || !offloads.csum || !what.pseudo);
+    as_it_is_ = !cut && !complete && !what.ip_csum;
+    segmenter_ = as_it_is_ ? Segmenter() : Segmenter(*frame, what, cut, complete);
+    return std::nullopt;
+}
+
+uint16_t Completion::next(std::span<rte_mbuf*> frames) noexcept {
+    if (!busy() || frames.empty())
+        return 0;
+    if (as_it_is_) {
+        frames[0] = std::exchange(frame_, nullptr);
+        return 1;
+    }
+    uint16_t count = 0;
+    const bool own = segmenter_.count() == 1 && rte_mbuf_refcnt_read(frame_) == 1 &&
+                     RTE_MBUF_DIRECT(frame_);
+    while (count < frames.size() && segmenter_.left() != 0) {
+        const auto segment = segmenter_.next();
+        rte_mbuf* made = nullptr;
+        if (own && frame_->data_len >= segment.head.size()) {
+            made = std::exchange(frame_, nullptr);
+            std::memcpy(rte_pktmbuf_mtod(made, uint8_t*), segment.head.data(), segment.head.size());
+            finish(*made);
+        } else {
+            made = copy_of(*frame_, segment);
+        }
+        if (made == nullptr) {
+            segmenter_.back();
+            break;
+        }
+        frames[count++] = made;
+    }
+    if (segmenter_.left() == 0)
+        rte_pktmbuf_free(std::exchange(frame_, nullptr));
+    return count;
+}
+
+uint32_t Completion::abandon() noexcept {
+    if (!busy())
+        return 0;
+    rte_pktmbuf_free(std::exchange(frame_, nullptr));
+    return as_it_is_ ? 1 : segmenter_.left();
+}
+
+}  // namespace vduse
