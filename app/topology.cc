@@ -8,12 +8,16 @@
 #include <string>
 
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::app {
 namespace {
 
 constexpr unsigned kPoolCache = 256;
 constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
+/// The same where guests may send 64 KiB in one frame: a burst of these.
+constexpr uint32_t kWorkerMbufsLarge =
+    1024 + 32 * (kLongestLarge / RTE_MBUF_DEFAULT_DATAROOM + 1);
 
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {
@@ -60,9 +64,14 @@ Result<rte_mempool*> create_pool(
     const Options& options, const std::vector<Result<PortPlan>>& plans
 ) {
     uint32_t longest = 1;
-    for (const DeviceOptions& device : options.devices)
+    uint32_t of_worker = kWorkerMbufs;
+    for (const DeviceOptions& device : options.devices) {
         longest = std::max(longest, segments(device.config.mtu));
-    uint32_t count = kWorkerMbufs * longest * rte_lcore_count();
+        of_worker = std::max(of_worker, kWorkerMbufs * segments(device.config.mtu));
+        if (device.config.csum && device.config.tso)
+            of_worker = std::max(of_worker, kWorkerMbufsLarge);
+    }
+    uint32_t count = of_worker * rte_lcore_count();
     for (const auto& plan : plans)
         if (plan)
             count += plan->queues * (plan->rx_descriptors + plan->tx_descriptors * longest);

@@ -1,6 +1,7 @@
 // How it works: see bridge.h. A set of members is a 64-bit word, bit i for member i.
 #include "app/datapath/bridge.h"
 #include "vduse/mac.h"
+#include "vduse/offload.h"
 
 #include <rte_byteorder.h>
 #include <rte_ether.h>
@@ -134,9 +135,11 @@ uint64_t Bridge::targets(unsigned from, const rte_mbuf* frame, uint64_t now) noe
 
 void Bridge::deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexcept {
     uint64_t ports = 0;
+    const uint32_t longest =
+        may_be_unfinished(*frame) ? longest_segment(*frame) : frame->pkt_len;
     for (uint64_t rest = targets & ~devices_; rest != 0;) {
         const unsigned port = pop(rest);
-        if (frame->pkt_len > members_[port].longest)
+        if (longest > members_[port].longest)
             counters_.too_long.add(1);
         else
             ports |= bit(port);

@@ -62,6 +62,8 @@ struct Endpoint {
     PortLink link;                              ///< of the port
     /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<Counter[]> dropped;
+    /// Frames whose sums or segments were left to us, on their way to the port. By its queue.
+    std::unique_ptr<Counter[]> finished;
     std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by its queue or pair; none: it has one worker
 
     /// It has so many queues or pairs, and no worker polls them yet.
@@ -70,6 +72,7 @@ struct Endpoint {
         tx_queues = Steering(count);
         lcores.assign(count, LCORE_ID_ANY);
         dropped = std::make_unique<Counter[]>(count);
+        finished = std::make_unique<Counter[]>(count);
     }
     /// It is this device.
     void set_device(Device& its) {

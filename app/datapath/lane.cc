@@ -14,6 +14,8 @@
 #include <span>
 #include <utility>
 
+#include "app/datapath/port_output.h"
+
 namespace vduse::app {
 namespace {
 
@@ -55,24 +57,15 @@ class TxLock {
     rte_spinlock_t* lock_;
 };
 
-/// Frees `frames`, which `to` did not take. The lock of `queue` is held.
-void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
-    if (frames.empty())
-        return;
-    rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
-    to.dropped[queue].add(frames.size());
-}
-
 void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
     const auto takes = queue_for(to, from_queue);
     const uint16_t queue = takes.value_or(0);
-    const auto count = static_cast<uint16_t>(frames.size());
     const TxLock lock(to, queue);
     if (!takes)
         return drop(to, queue, frames);
-    const uint16_t taken = to.device != nullptr
-                               ? to.pairs[queue].to_guest(frames)
-                               : rte_eth_tx_burst(to.port, queue, frames.data(), count);
+    if (to.device == nullptr)
+        return send_to_port(to, queue, frames);
+    const uint16_t taken = to.pairs[queue].to_guest(frames);
     drop(to, queue, frames.subspan(taken));
 }
 

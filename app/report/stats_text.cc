@@ -104,19 +104,23 @@ std::string port_line(const Endpoint& endpoint) {
     if (in_service)
         (void)rte_eth_stats_get(endpoint.port, &stats);
     uint64_t dropped = 0;
-    for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
+    uint64_t finished = 0;
+    for (uint16_t queue = 0; queue < endpoint.queues; ++queue) {
         dropped += endpoint.dropped[queue].read();
+        finished += endpoint.finished[queue].read();
+    }
     return fill(
                "{name}: link {link}, rx {ipackets} frames {ibytes} bytes, tx {opackets} frames "
                "{obytes} "
-               "bytes {dropped} dropped",
+               "bytes {dropped} dropped {finished} finished",
                {{"name", endpoint.name},
                 {"link", endpoint.link.up.load(std::memory_order_relaxed) ? "up" : "down"},
                 {"ipackets", stats.ipackets},
                 {"ibytes", stats.ibytes},
                 {"opackets", stats.opackets},
                 {"obytes", stats.obytes},
-                {"dropped", dropped}}
+                {"dropped", dropped},
+                {"finished", finished}}
            ) +
            (in_service ? "\n" : ", out of service\n");
 }

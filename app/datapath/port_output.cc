@@ -1,0 +1,88 @@
+#include "app/datapath/port_output.h"
+
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <array>
+
+#include "vduse/offload.h"
+
+namespace vduse::app {
+namespace {
+
+constexpr uint16_t kBurst = 32;
+
+/// Frames on their way to a queue, sent by the burst.
+class Output {
+  public:
+    Output(Endpoint& port, uint16_t queue) noexcept : port_(port), queue_(queue) {}
+
+    /// Where the next frames go; there is room for one at least.
+    [[nodiscard]] std::span<rte_mbuf*> room() noexcept { return std::span(frames_).subspan(count_); }
+    void added(uint16_t count) noexcept {
+        count_ = static_cast<uint16_t>(count_ + count);
+        if (count_ == frames_.size())
+            flush();
+    }
+    void flush() noexcept {
+        const auto frames = std::span(frames_).first(count_);
+        const uint16_t taken = rte_eth_tx_burst(port_.port, queue_, frames.data(), count_);
+        drop(port_, queue_, frames.subspan(taken));
+        count_ = 0;
+    }
+
+  private:
+    Endpoint& port_;
+    uint16_t queue_;
+    std::array<rte_mbuf*, kBurst> frames_;
+    uint16_t count_ = 0;
+};
+
+/// What `frame` is made into, in software.
+void complete(Endpoint& port, uint16_t queue, rte_mbuf* frame, Output& output) noexcept {
+    Completion completion;
+    if (completion.begin(frame, Offloads())) {
+        port.dropped[queue].add(1);
+        return;
+    }
+    port.finished[queue].add(1);
+    while (completion.busy()) {
+        const uint16_t made = completion.next(output.room());
+        if (made == 0) {
+            port.dropped[queue].add(completion.abandon());
+            return;
+        }
+        output.added(made);
+    }
+}
+
+}  // namespace
+
+void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
+    if (frames.empty())
+        return;
+    rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
+    to.dropped[queue].add(frames.size());
+}
+
+void send_to_port(Endpoint& port, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
+    const auto unfinished = [](const rte_mbuf* frame) { return may_be_unfinished(*frame); };
+    if (std::none_of(frames.begin(), frames.end(), unfinished)) {
+        const auto count = static_cast<uint16_t>(frames.size());
+        const uint16_t taken = rte_eth_tx_burst(port.port, queue, frames.data(), count);
+        return drop(port, queue, frames.subspan(taken));
+    }
+    Output output(port, queue);
+    for (rte_mbuf* const frame : frames) {
+        if (may_be_unfinished(*frame)) {
+            complete(port, queue, frame, output);
+            continue;
+        }
+        output.room()[0] = frame;
+        output.added(1);
+    }
+    output.flush();
+}
+
+}  // namespace vduse::app
