@@ -6,6 +6,7 @@
 
 #include "net/header.h"
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::device {
 namespace {
@@ -18,6 +19,8 @@ constexpr uint64_t kPage = 4096;
 constexpr uint64_t kReserve = uint64_t{1} << 20;
 /// virtio_net stops a transmit queue with fewer free entries than 19; this leaves it some.
 constexpr uint16_t kLeastRing = 64;
+/// Of what a socket sends, Linux allocates up to this in one piece.
+constexpr uint32_t kPieceOfLarge = 32 * 1024;
 /// A netdev's MTU, unless it is told another one.
 constexpr uint16_t kUsualMtu = 1500;
 
@@ -27,7 +30,9 @@ std::string mebibytes(uint64_t bytes) {
 
 /// What a netdev cannot do without: of the frames that are sent, only the usual ones.
 uint64_t least_need(const DeviceConfig& config, uint16_t pairs, uint16_t queue_size) {
-    return bounce_need(pairs, queue_size, std::min(config.mtu, kUsualMtu));
+    return bounce_need(
+        pairs, queue_size, net::kHeaderBytes + max_frame(std::min(config.mtu, kUsualMtu))
+    );
 }
 
 uint16_t largest_ring(
@@ -83,10 +88,18 @@ std::string describe(
 
 }  // namespace
 
-uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint16_t mtu) {
-    // The kernel rounds the pages of a frame up to a power of two.
-    const uint64_t frame = std::bit_ceil((net::kHeaderBytes + max_frame(mtu) + kPage - 1) / kPage);
-    return uint64_t{pairs} * queue_size * (1 + frame) * kPage + kReserve;
+uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint32_t entry) {
+    // The kernel rounds the pages of what it maps up to a power of two.
+    const uint64_t pages = std::bit_ceil((entry + kPage - 1) / kPage);
+    return uint64_t{pairs} * queue_size * (1 + pages) * kPage + kReserve;
+}
+
+uint32_t bounce_entry(const DeviceConfig& config) {
+    const bool large = config.csum && config.tso;
+    if (!large)
+        return net::kHeaderBytes + max_frame(config.mtu);
+    // A large frame takes an entry for each piece of memory, unless all go into an indirect one.
+    return config.profile == Profile::full ? net::kHeaderBytes + kLongestLarge : kPieceOfLarge;
 }
 
 Result<BouncePlan> plan_bounce(
@@ -98,7 +111,8 @@ Result<BouncePlan> plan_bounce(
         plan.queue_size = config.queue_size;
     if (config.attach == Attach::vhost && config.bounce == 0)
         return plan;
-    const uint64_t comfortable = bounce_need(shape.pairs, plan.queue_size, config.mtu);
+    const uint64_t comfortable =
+        bounce_need(shape.pairs, plan.queue_size, bounce_entry(config));
     const uint64_t wanted = config.bounce != 0
                                 ? config.bounce
                                 : std::clamp(comfortable * shape.spaces, kLeastBounce, kMostBounce);

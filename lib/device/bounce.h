@@ -24,9 +24,11 @@ namespace vduse::device {
 
 inline constexpr uint16_t kDefaultQueueSize = 1024;
 
-/// What the rings of `pairs` may have mapped in one address space, in bytes. All receive buffers,
-/// and for each entry of a transmit ring a frame of `mtu`.
-uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint16_t mtu);
+/// What the rings of `pairs` may have mapped in one address space, in bytes: all receive buffers,
+/// and for each entry of a transmit ring `entry` bytes.
+uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint32_t entry);
+/// What an entry of a transmit ring has mapped, at most.
+uint32_t bounce_entry(const DeviceConfig& config);
 
 struct BouncePlan {
     uint16_t queue_size = kDefaultQueueSize;  ///< of data queues

@@ -57,9 +57,11 @@ Result<void> create_in_kernel(Parts& parts) {
         return Error{ENOTSUP, std::string(kNoControlQueue) + ", and ctrl_vq=on asks for it"};
     }
     log(config.queue_pairs > 1 ? Severity::warning : Severity::info,
-        "%s: %s: going on without control queue, with one queue pair",
+        "%s: %s: going on without control queue, with one queue pair%s",
         parts.name(),
-        kNoControlQueue);
+        kNoControlQueue,
+        // virtio_net could not switch its offloads off for a while.
+        config.csum ? ", and without XDP on its netdev (csum=0 allows it)" : "");
     return {};
 }
 
