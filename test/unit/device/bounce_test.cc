@@ -8,6 +8,7 @@
 
 #include "device/shape.h"
 #include "support/session_rig.h"
+#include "vduse/limits.h"
 
 namespace vduse::device {
 namespace {
@@ -28,20 +29,32 @@ class Bounce : public test::SessionTest {
         EXPECT_EQ(create(config), "");
         return vd0->bounce_size / vd0->spaces.size();
     }
+    /// Of an entry with a frame and its header.
+    static uint32_t frame(uint16_t mtu) { return 12 + max_frame(mtu); }
     [[nodiscard]] uint16_t ring() const { return vd0->vqs[0].max_size; }
 };
 
 TEST_F(Bounce, ReceiveRingsLeaveRoomToSendWith) {
     // Each received frame takes a page, and so does a sent one of 1500 bytes; of 9000 it takes
     // four.
-    EXPECT_EQ(bounce_need(8, 1024, 1500), 64 * kMiB + kMiB);
-    EXPECT_EQ(bounce_need(8, 1024, 9000), 160 * kMiB + kMiB);
-    EXPECT_EQ(bounce_need(1, 256, 4062), 2 * kMiB + kMiB);
-    EXPECT_EQ(bounce_need(1, 256, 4063), 3 * kMiB + kMiB);
+    EXPECT_EQ(bounce_need(8, 1024, frame(1500)), 64 * kMiB + kMiB);
+    EXPECT_EQ(bounce_need(8, 1024, frame(9000)), 160 * kMiB + kMiB);
+    EXPECT_EQ(bounce_need(1, 256, frame(4062)), 2 * kMiB + kMiB);
+    EXPECT_EQ(bounce_need(1, 256, frame(4063)), 3 * kMiB + kMiB);
+}
+
+TEST_F(Bounce, LargeFramesInFlightCount) {
+    DeviceConfig config = netdev(8);
+    EXPECT_EQ(bounce_entry(config), 32 * 1024U) << "an entry for each piece of memory";
+    EXPECT_GE(room(config), bounce_need(8, 1024, 32 * 1024));
+    config.profile = Profile::full;
+    EXPECT_GE(bounce_entry(config), 64 * 1024U) << "an entry for a whole frame";
+    config.tso = false;
+    EXPECT_EQ(bounce_entry(config), frame(1500));
 }
 
 TEST_F(Bounce, ANetdevHasOneAddressSpaceAndAllOfTheMemory) {
-    EXPECT_GE(room(netdev(8)), bounce_need(8, 1024, 1500));
+    EXPECT_GE(room(netdev(8)), bounce_need(8, 1024, frame(1500)));
     EXPECT_EQ(vd0->spaces.size(), 1U);
     EXPECT_EQ(ring(), 1024);
 }
@@ -49,7 +62,7 @@ TEST_F(Bounce, ANetdevHasOneAddressSpaceAndAllOfTheMemory) {
 TEST_F(Bounce, EachPairAGroupChangesNothingForANetdev) {
     DeviceConfig config = netdev(16);
     config.groups = Groups::per_pair;
-    EXPECT_GE(room(config), bounce_need(16, 1024, 1500));
+    EXPECT_GE(room(config), bounce_need(16, 1024, frame(1500)));
     EXPECT_EQ(vd0->groups, 17U);
     EXPECT_EQ(vd0->spaces.size(), 1U);
 }
@@ -58,20 +71,20 @@ TEST_F(Bounce, EverySpaceThatWasAskedForCanHoldAllRings) {
     DeviceConfig config = netdev(4);
     config.groups = Groups::per_pair;
     config.spaces = 5;
-    EXPECT_GE(room(config), bounce_need(4, 1024, 1500));
+    EXPECT_GE(room(config), bounce_need(4, 1024, frame(1500)));
     EXPECT_EQ(vd0->spaces.size(), 5U);
 }
 
 TEST_F(Bounce, JumboFramesInFlightCount) {
     DeviceConfig config = netdev(8);
     config.mtu = 9000;
-    EXPECT_GE(room(config), bounce_need(8, 1024, 9000));
+    EXPECT_GE(room(config), bounce_need(8, 1024, frame(9000)));
 }
 
 TEST_F(Bounce, ADeviceThatNobodyHasAttachedYetMayBecomeANetdev) {
     DeviceConfig config = netdev(8);
     config.attach = Attach::none;
-    EXPECT_GE(room(config), bounce_need(8, 1024, 1500));
+    EXPECT_GE(room(config), bounce_need(8, 1024, frame(1500)));
     EXPECT_EQ(vd0->spaces.size(), 2U);
 }
 
@@ -90,7 +103,7 @@ TEST_F(Bounce, ASmallDeviceKeepsTheKernelsDefault) {
 }
 
 TEST_F(Bounce, SmallerRingsWhereTheKernelsMostIsNotEnough) {
-    EXPECT_GE(room(netdev(128)), bounce_need(128, 512, 1500));
+    EXPECT_GE(room(netdev(128)), bounce_need(128, 512, frame(1500)));
     EXPECT_EQ(vd0->bounce_size, 1024 * kMiB);
     EXPECT_EQ(ring(), 512);
 }
@@ -112,8 +125,8 @@ TEST_F(Bounce, WithoutTheAttributeRingsFitTheDefault) {
     kernel.has_bounce_size = false;
     ASSERT_EQ(create(netdev(16)), "");
     EXPECT_EQ(ring(), 256);
-    EXPECT_LE(bounce_need(16, 256, 1500), 64 * kMiB);
-    EXPECT_GT(bounce_need(16, 512, 1500), 64 * kMiB);
+    EXPECT_LE(bounce_need(16, 256, frame(1500)), 64 * kMiB);
+    EXPECT_GT(bounce_need(16, 512, frame(1500)), 64 * kMiB);
 }
 
 TEST_F(Bounce, AnAttributeThatCannotBeWrittenIsSaid) {

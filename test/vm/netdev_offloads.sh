@@ -1,0 +1,172 @@
+#!/bin/bash
+# Two netdevs of the kernel leave sums and segments to each other: all of it, each part off and on, and with XDP
+# time: 900
+#
+#   netns guest, 10.9.9.1 fd09::1 ── vd0 ── vduse-dp ── vd1 ── netns other, 10.9.9.3 fd09::3
+
+other_ip=10.9.9.3
+
+use_bus virtio
+start_app -- --patch vd0:vd1 --device vd0,attach=virtio,mtu=9000 --device vd1,attach=virtio,mtu=9000
+driver_to_netns vd1 other "$other_ip"
+other=$netdev
+driver_to_netns vd0
+in_other() {
+    ip netns exec other "$@"
+}
+ip -n guest addr add fd09::1/64 dev "$netdev" nodad
+ip -n other addr add fd09::3/64 dev "$other" nodad
+set_mtu() {
+    ip -n guest link set "$netdev" mtu "$1"
+    ip -n other link set "$other" mtu "$1"
+}
+
+# count DEVICE DIRECTION NAME
+count() {
+    told "/vduse/stats,$1" "a['$2']['$3']"
+}
+
+# more DEVICE DIRECTION NAME COMMAND...: how many more there are after COMMAND.
+more() {
+    local what=("${@:1:3}") before
+    before=$(count "${what[@]}")
+    "${@:4}"
+    more=$(($(count "${what[@]}") - before))
+}
+
+dd if=/dev/urandom of=/tmp/file bs=1M count=4 status=none
+# copy SENDER RECEIVER IP: the file, from one netns to the other.
+copy() {
+    local receiver
+    rm -f /tmp/there
+    "$2" python3 -c "import socket
+peer = socket.create_server(('::', 5000), family=socket.AF_INET6, dualstack_ipv6=True).accept()[0]
+with open('/tmp/there', 'wb') as file:
+    while data := peer.recv(65536): file.write(data)" &
+    receiver=$!
+    waits() { "$1" ss -Hltn 'sport = :5000' | grep -q .; }
+    wait_for 20 waits "$2"
+    "$1" bash -c "cat /tmp/file > /dev/tcp/$3/5000"
+    wait "$receiver" || fail "the receiver failed"
+    same_file /tmp/file /tmp/there
+}
+to_other() { copy in_netns in_other "$1"; }
+from_other() { copy in_other in_netns "$1"; }
+
+step "what the driver took"
+in_netns ethtool -k "$netdev" | grep -E 'checksumming|segmentation|offload' > features.txt
+for feature in tx-checksumming tcp-segmentation-offload tx-tcp6-segmentation tx-tcp-ecn-segmentation; do
+    grep -q "$feature: on" features.txt || fail "$feature is not on: $(cat features.txt)"
+done
+telemetry /vduse/device,vd0 '{"CSUM", "GUEST_CSUM", "HOST_TSO4", "HOST_TSO6", "HOST_ECN", "GUEST_TSO4", "GUEST_TSO6",
+    "GUEST_ECN", "CTRL_GUEST_OFFLOADS"} <= set(a["feature_names"])'
+
+for mtu in 1500 9000; do
+    set_mtu "$mtu"
+    for ip in "$other_ip" fd09::3; do
+        step "TCP to $ip, MTU $mtu: large frames go through as they are"
+        more vd0 from_guest large to_other "$ip"
+        [ "$more" -gt 20 ] || fail "$more large frames came from vd0"
+        [ "$(count vd1 to_guest cut)" = 0 ] || fail "they were cut"
+        [ "$(count vd1 to_guest csum_done)" = 0 ] || fail "sums were computed"
+    done
+done
+[ "$(count vd1 to_guest large)" = "$(count vd0 from_guest large)" ] || fail "fewer large frames arrived"
+
+# Datagrams with sums: the receiver's kernel counts those that are wrong.
+step "UDP, IPv4 and IPv6, each way"
+in_other iperf3 --server --daemon
+in_netns iperf3 --server --daemon
+in_other_listens() { in_other ss -Hltn 'sport = :5201' | grep -q .; }
+wait_for 10 in_other_listens
+for ip in "$other_ip" fd09::3; do
+    more vd0 from_guest csum in_netns iperf3 --client "$ip" --udp --bandwidth 20M --time 1 --json > udp.json
+    [ "$more" -gt 20 ] || fail "$more datagrams left their sum to us"
+done
+for netns in guest other; do
+    errors=$(ip netns exec "$netns" python3 -c 'import sys
+rows = [line.split() for line in open("/proc/net/snmp") if line.startswith("Udp:")]
+counts = dict(zip(*rows))
+v6 = dict(line.split() for line in open("/proc/net/snmp6"))
+print(int(counts["InCsumErrors"]) + int(v6["Udp6InCsumErrors"]))')
+    [ "$errors" = 0 ] || fail "$errors datagrams came with a wrong sum in $netns"
+done
+
+# Each of them off and on at the sender, where what comes must be right, whatever is left to whom.
+set_mtu 1500
+for tso in on off; do
+    for gso in on off; do
+        for tx in on off; do
+            for gro in on off; do
+                step "tso $tso, gso $gso, tx $tx, gro $gro"
+                for side in "in_netns $netdev" "in_other $other"; do
+                    read -r in name <<< "$side"
+                    "$in" ethtool -K "$name" tx "$tx" > /dev/null 2>&1
+                    "$in" ethtool -K "$name" tso "$tso" > /dev/null 2>&1 || true # it needs tx on
+                    "$in" ethtool -K "$name" gso "$gso" gro "$gro" > /dev/null 2>&1
+                done
+                to_other "$other_ip"
+                from_other "$driver_ip"
+            done
+        done
+    done
+done
+in_netns ethtool -K "$netdev" tx on tso on gso on gro on > /dev/null
+in_other ethtool -K "$other" tx on tso on gso on gro on > /dev/null
+
+step "the receiver takes no large frames: they are cut for it"
+in_other ethtool -K "$other" rx-gro-hw off
+more vd1 to_guest cut to_other "$other_ip"
+[ "$more" -gt 20 ] || fail "$more large frames were cut"
+in_other ethtool -K "$other" rx-gro-hw on
+more vd1 to_guest large to_other "$other_ip"
+[ "$more" -gt 20 ] || fail "$more large frames arrived"
+
+step "in a VLAN"
+ip -n guest link add link "$netdev" name v5 type vlan id 5
+ip -n other link add link "$other" name v5 type vlan id 5
+ip -n guest addr add 10.9.5.1/24 dev v5
+ip -n other addr add 10.9.5.3/24 dev v5
+ip -n guest link set v5 up
+ip -n other link set v5 up
+more vd0 from_guest large to_other 10.9.5.3
+[ "$more" -gt 20 ] || fail "$more large frames came from vd0"
+from_other 10.9.5.1
+
+# A program that passes everything: virtio_net has the device stop leaving it sums and segments.
+step "XDP comes and goes under traffic"
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+python3 - << 'END'
+import ctypes, platform, struct
+XDP_PASS, BPF_PROG_LOAD, BPF_OBJ_PIN, PROG_TYPE_XDP = 2, 5, 6, 6
+code = struct.pack("<BBhi", 0xB7, 0, 0, XDP_PASS) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+code = ctypes.create_string_buffer(code, len(code))
+licence, path = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(b"/sys/fs/bpf/pass")
+libc, bpf = ctypes.CDLL(None, use_errno=True), {"x86_64": 321}[platform.machine()]
+def call(command, attributes):
+    attributes = ctypes.create_string_buffer(attributes, 128)
+    result = libc.syscall(bpf, command, attributes, 128)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), f"bpf {command}")
+    return result
+program = call(BPF_PROG_LOAD, struct.pack("<IIQQ", PROG_TYPE_XDP, 2, ctypes.addressof(code), ctypes.addressof(licence)))
+call(BPF_OBJ_PIN, struct.pack("<QI", ctypes.addressof(path), program))
+END
+in_netns iperf3 --client "$other_ip" --time 60 > /tmp/traffic.txt &
+traffic=$!
+for _ in $(seq "$(times 3 30)"); do
+    in_other ip link set "$other" xdp pinned /sys/fs/bpf/pass
+    in_other ip -details link show "$other" | grep -q 'prog/xdp' || fail "there is no program"
+    before=$(count vd1 to_guest large)
+    more vd1 to_guest cut sleep 0.5
+    [ "$more" -gt 0 ] || fail "nothing is cut for a netdev with a program"
+    [ "$(count vd1 to_guest large)" = "$before" ] || fail "a netdev with a program gets large frames"
+    in_other ip link set "$other" xdp off
+    more vd1 to_guest large sleep 0.5
+    [ "$more" -gt 0 ] || fail "no large frames arrive behind a program"
+done
+kill "$traffic"
+wait "$traffic" || true
+to_other "$other_ip"
+
+stop_app
