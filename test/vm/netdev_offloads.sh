@@ -1,6 +1,8 @@
 #!/bin/bash
 # Two netdevs of the kernel leave sums and segments to each other: all of it, each part off and on, and with XDP
 # time: 900
+# needs: build=app
+# needs: ipv6
 #
 #   netns guest, 10.9.9.1 fd09::1 ── vd0 ── vduse-dp ── vd1 ── netns other, 10.9.9.3 fd09::3
 
@@ -58,7 +60,7 @@ in_netns ethtool -k "$netdev" | grep -E 'checksumming|segmentation|offload' > fe
 for feature in tx-checksumming tcp-segmentation-offload tx-tcp6-segmentation tx-tcp-ecn-segmentation; do
     grep -q "$feature: on" features.txt || fail "$feature is not on: $(cat features.txt)"
 done
-telemetry /vduse/device,vd0 '{"CSUM", "GUEST_CSUM", "HOST_TSO4", "HOST_TSO6", "HOST_ECN", "GUEST_TSO4", "GUEST_TSO6",
+telemetry /vduse/info,vd0 '{"CSUM", "GUEST_CSUM", "HOST_TSO4", "HOST_TSO6", "HOST_ECN", "GUEST_TSO4", "GUEST_TSO6",
     "GUEST_ECN", "CTRL_GUEST_OFFLOADS"} <= set(a["feature_names"])'
 
 for mtu in 1500 9000; do

@@ -1,6 +1,7 @@
 #!/bin/bash
 # TCP between two netdevs of the kernel, through vduse-dp and through the incumbent (net_vhost on VDUSE) in turns
 # time: 900
+# needs: build=app
 #
 #   netns guest, 10.9.9.1 ── vd0 ── vduse-dp, or Debian 13's testpmd with net_vhost ── vd1 ── netns other, 10.9.9.3
 #
