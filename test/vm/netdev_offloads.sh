@@ -36,24 +36,35 @@ more() {
     more=$(($(count "${what[@]}") - before))
 }
 
-dd if=/dev/urandom of=/tmp/file bs=1M count=4 status=none
-# copy SENDER RECEIVER IP: the file, from one netns to the other.
+dd if=/dev/urandom of=/tmp/file bs=1M count=1 status=none
+sum=$(sha256sum < /tmp/file | cut -d' ' -f1)
+# Answers each megabyte that it gets with its sum: to start a program for each takes longer than the megabyte.
+cat > /tmp/summer.py << 'END'
+import hashlib, socket
+server = socket.create_server(("::", 5000), family=socket.AF_INET6, dualstack_ipv6=True)
+while True:
+    peer, data = server.accept()[0], b""
+    while len(data) < 1 << 20:
+        part = peer.recv(1 << 20)
+        if not part:
+            break
+        data += part
+    peer.send(hashlib.sha256(data).hexdigest().encode() + b"\n")
+    peer.close()
+END
+for netns in guest other; do
+    ip netns exec "$netns" python3 /tmp/summer.py &
+    listens() { ip netns exec "$netns" ss -Hltn 'sport = :5000' | grep -q .; }
+    wait_for 30 listens
+done
+# copy SENDER IP: the file, from one netns to the other.
 copy() {
-    local receiver
-    rm -f /tmp/there
-    "$2" python3 -c "import socket
-peer = socket.create_server(('::', 5000), family=socket.AF_INET6, dualstack_ipv6=True).accept()[0]
-with open('/tmp/there', 'wb') as file:
-    while data := peer.recv(65536): file.write(data)" &
-    receiver=$!
-    waits() { "$1" ss -Hltn 'sport = :5000' | grep -q .; }
-    wait_for 20 waits "$2"
-    "$1" bash -c "cat /tmp/file > /dev/tcp/$3/5000"
-    wait "$receiver" || fail "the receiver failed"
-    same_file /tmp/file /tmp/there
+    local there
+    there=$("$1" timeout 60 bash -c "exec 3<> /dev/tcp/$2/5000 && cat /tmp/file >&3 && head -1 <&3") || fail "no TCP to $2"
+    [ "$there" = "$sum" ] || fail "the file is another one at $2"
 }
-to_other() { copy in_netns in_other "$1"; }
-from_other() { copy in_other in_netns "$1"; }
+to_other() { copy in_netns "$1"; }
+from_other() { copy in_other "$1"; }
 
 step "what the driver took"
 in_netns ethtool -k "$netdev" | grep -E 'checksumming|segmentation|offload' > features.txt
@@ -68,7 +79,7 @@ for mtu in 1500 9000; do
     for ip in "$other_ip" fd09::3; do
         step "TCP to $ip, MTU $mtu: large frames go through as they are"
         more vd0 from_guest large to_other "$ip"
-        [ "$more" -gt 20 ] || fail "$more large frames came from vd0"
+        [ "$more" -gt 10 ] || fail "$more large frames came from vd0"
         [ "$(count vd1 to_guest cut)" = 0 ] || fail "they were cut"
         [ "$(count vd1 to_guest csum_done)" = 0 ] || fail "sums were computed"
     done
@@ -83,7 +94,7 @@ in_other_listens() { in_other ss -Hltn 'sport = :5201' | grep -q .; }
 wait_for 10 in_other_listens
 for ip in "$other_ip" fd09::3; do
     more vd0 from_guest csum in_netns iperf3 --client "$ip" --udp --bandwidth 20M --time 1 --json > udp.json
-    [ "$more" -gt 20 ] || fail "$more datagrams left their sum to us"
+    [ "$more" -gt 10 ] || fail "$more datagrams left their sum to us"
 done
 for netns in guest other; do
     errors=$(ip netns exec "$netns" python3 -c 'import sys
@@ -119,10 +130,10 @@ in_other ethtool -K "$other" tx on tso on gso on gro on > /dev/null
 step "the receiver takes no large frames: they are cut for it"
 in_other ethtool -K "$other" rx-gro-hw off
 more vd1 to_guest cut to_other "$other_ip"
-[ "$more" -gt 20 ] || fail "$more large frames were cut"
+[ "$more" -gt 10 ] || fail "$more large frames were cut"
 in_other ethtool -K "$other" rx-gro-hw on
 more vd1 to_guest large to_other "$other_ip"
-[ "$more" -gt 20 ] || fail "$more large frames arrived"
+[ "$more" -gt 10 ] || fail "$more large frames arrived"
 
 step "in a VLAN"
 ip -n guest link add link "$netdev" name v5 type vlan id 5
@@ -132,7 +143,7 @@ ip -n other addr add 10.9.5.3/24 dev v5
 ip -n guest link set v5 up
 ip -n other link set v5 up
 more vd0 from_guest large to_other 10.9.5.3
-[ "$more" -gt 20 ] || fail "$more large frames came from vd0"
+[ "$more" -gt 10 ] || fail "$more large frames came from vd0"
 from_other 10.9.5.1
 
 # A program that passes everything: virtio_net has the device stop leaving it sums and segments.
@@ -157,13 +168,13 @@ END
 in_netns iperf3 --client "$other_ip" --time 60 > /tmp/traffic.txt &
 traffic=$!
 for _ in $(seq "$(times 3 30)"); do
-    in_other ip link set "$other" xdp pinned /sys/fs/bpf/pass
-    in_other ip -details link show "$other" | grep -q 'prog/xdp' || fail "there is no program"
+    nsenter --net=/run/netns/other ip link set "$other" xdp pinned /sys/fs/bpf/pass
+    ip -n other -details link show "$other" | grep -q 'prog/xdp' || fail "there is no program"
     before=$(count vd1 to_guest large)
     more vd1 to_guest cut sleep 0.5
     [ "$more" -gt 0 ] || fail "nothing is cut for a netdev with a program"
     [ "$(count vd1 to_guest large)" = "$before" ] || fail "a netdev with a program gets large frames"
-    in_other ip link set "$other" xdp off
+    ip -n other link set "$other" xdp off
     more vd1 to_guest large sleep 0.5
     [ "$more" -gt 0 ] || fail "no large frames arrive behind a program"
 done
@@ -171,4 +182,5 @@ kill "$traffic"
 wait "$traffic" || true
 to_other "$other_ip"
 
+no_complaints 'find no receive buffers' # IPv6 speaks before the other netdev is up
 stop_app

@@ -14,7 +14,6 @@ other_ip=10.9.9.3
 rounds=$(times 2 7) seconds=$(times 2 3)
 
 use_bus virtio
-drivers /debian13 net_vhost
 
 open_vduse_dp() {
     start_app -- --patch vd0:vd1 --device vd0,attach=virtio --device vd1,attach=virtio
