@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "net/sum.h"
 #include "virtio/features.h"
 
 namespace vduse::net {
@@ -21,8 +22,7 @@ std::optional<Drop> check_header(
     const auto gso = static_cast<uint8_t>(header.gso_type & ~kGsoEcn);
     const bool large = gso != kGsoNone;
     if (!negotiated.csum || (gso == kGsoTcp4 && !negotiated.tso4) ||
-        (gso == kGsoTcp6 && !negotiated.tso6) ||
-        (large && gso != kGsoTcp4 && gso != kGsoTcp6) ||
+        (gso == kGsoTcp6 && !negotiated.tso6) || (large && gso != kGsoTcp4 && gso != kGsoTcp6) ||
         (header.gso_type != gso && !negotiated.ecn))
         return Drop::bad_header;
     if (header.gso_type != kGsoNone &&
@@ -35,9 +35,7 @@ std::optional<Drop> check_header(
 
 /// The sum that virtio asks for: of everything from `start` on, into the field.
 void finish(rte_mbuf& frame, uint32_t start, uint32_t field) {
-    uint16_t sum = 0;
-    (void)rte_raw_cksum_mbuf(&frame, start, frame.pkt_len - start, &sum);
-    sum = static_cast<uint16_t>(~sum);
+    auto sum = static_cast<uint16_t>(~raw_sum(frame, start, frame.pkt_len - start));
     if (sum == 0)
         sum = 0xffff;
     const auto* byte = reinterpret_cast<const uint8_t*>(&sum);

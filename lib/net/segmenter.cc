@@ -16,6 +16,8 @@
 #include <cstring>
 #include <utility>
 
+#include "net/sum.h"
+
 namespace vduse {
 namespace {
 
@@ -320,11 +322,9 @@ void Segmenter::set_csum(const Segment& segment) noexcept {
     }
     if (!complete_)
         return;
-    uint16_t behind = 0;
-    if (payload != 0)
-        (void)rte_raw_cksum_mbuf(frame_, segment.payload, payload, &behind);
     // Headers have an even length, so what is behind them is summed by the same halves.
-    const uint32_t sum = uint32_t{rte_raw_cksum(l4, what_.l4)} + behind;
+    const uint32_t sum =
+        uint32_t{rte_raw_cksum(l4, what_.l4)} + net::raw_sum(*frame_, segment.payload, payload);
     field = static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16)));
     if (field == 0 && !what_.tcp)
         field = 0xffff;
