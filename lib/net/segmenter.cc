@@ -71,9 +71,9 @@ void find_asked(const rte_mbuf& frame, Unfinished& what) {
     what.segment = large ? frame.tso_segsz : uint16_t{0};
     what.l2 = frame.l2_len;
     what.l3 = frame.l3_len;
+    // Of a frame that is not cut it need not be said, and may be wrong.
     what.l4 = frame.l4_len;
-    // Of a frame that is not cut it need not be said.
-    if (what.l4 == 0)
+    if (!large)
         what.l4 = what.tcp ? sizeof(rte_tcp_hdr) : what.csum ? sizeof(rte_udp_hdr) : 0;
 }
 
