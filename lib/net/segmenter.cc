@@ -233,7 +233,8 @@ std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noe
         const bool large = (flags & RTE_MBUF_F_RX_LRO) != 0 && frame.tso_segsz != 0;
         what.segment = large ? frame.tso_segsz : uint16_t{0};
         // A port may say so of anything; only of these there is something that can be done.
-        if (!what.csum || !check_headers(frame, what) || (!large && !has_udp_csum(frame, what))) {
+        if (!what.csum || (large && !what.tcp) || !check_headers(frame, what) ||
+            (!large && !has_udp_csum(frame, what))) {
             what = {};
             return large ? std::optional(Drop::bad_gso) : std::nullopt;
         }
