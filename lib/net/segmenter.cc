@@ -339,7 +339,8 @@ std::optional<Drop> Completion::begin(rte_mbuf* frame, const Offloads& offloads)
         return drop;
     }
     frame_ = frame;
-    const bool cut = what.segment != 0 && !what.large_for(offloads);
+    // What does not say in a receiver's words that it is large, nobody would take for such.
+    const bool cut = what.segment != 0 && (!what.pseudo || !what.large_for(offloads));
     const bool complete = what.csum && (cut || !offloads.csum || !what.pseudo);
     as_it_is_ = !cut && !complete && !what.ip_csum;
     segmenter_ = as_it_is_ ? Segmenter() : Segmenter(*frame, what, cut, complete);
