@@ -172,7 +172,8 @@ bool append(rte_mbuf* to, rte_mbuf*& last, const void* from, uint32_t bytes) {
             last = last->next;
             ++to->nb_segs;
         }
-        const auto run = static_cast<uint16_t>(std::min<uint32_t>(bytes, rte_pktmbuf_tailroom(last)));
+        const auto run =
+            static_cast<uint16_t>(std::min<uint32_t>(bytes, rte_pktmbuf_tailroom(last)));
         std::memcpy(rte_pktmbuf_mtod_offset(last, uint8_t*, last->data_len), next, run);
         last->data_len = static_cast<uint16_t>(last->data_len + run);
         to->pkt_len += run;
@@ -188,7 +189,8 @@ rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
     if (made == nullptr)
         return nullptr;
     rte_mbuf* last = made;
-    bool whole = append(made, last, segment.head.data(), static_cast<uint32_t>(segment.head.size()));
+    bool whole =
+        append(made, last, segment.head.data(), static_cast<uint32_t>(segment.head.size()));
     uint32_t at = segment.payload;
     uint32_t left = segment.bytes;
     for (const rte_mbuf* from = &frame; whole && left != 0 && from != nullptr; from = from->next) {
@@ -209,10 +211,9 @@ rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
 
 /// Nothing is to be done to it any more.
 void finish(rte_mbuf& frame) {
-    frame.ol_flags &= ~(
-        kAskedFlags | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_RX_L4_CKSUM_MASK |
-        RTE_MBUF_F_RX_LRO
-    );
+    frame.ol_flags &=
+        ~(kAskedFlags | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_RX_L4_CKSUM_MASK |
+          RTE_MBUF_F_RX_LRO);
     frame.tx_offload = 0;
 }
 
@@ -293,15 +294,15 @@ void Segmenter::set_ip(uint32_t payload_bytes) noexcept {
         auto* const ip = header_at<rte_ipv4_hdr>(head_.data(), what_.l2);
         ip->total_length =
             rte_cpu_to_be_16(static_cast<uint16_t>(what_.l3 + what_.l4 + payload_bytes));
-        ip->packet_id = rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(ip->packet_id) + next_));
+        ip->packet_id =
+            rte_cpu_to_be_16(static_cast<uint16_t>(rte_be_to_cpu_16(ip->packet_id) + next_));
         ip->hdr_checksum = 0;
         ip->hdr_checksum = static_cast<uint16_t>(~rte_raw_cksum(ip, what_.l3));
         return;
     }
     auto* const ip = header_at<rte_ipv6_hdr>(head_.data(), what_.l2);
-    ip->payload_len = rte_cpu_to_be_16(
-        static_cast<uint16_t>(what_.l3 - sizeof *ip + what_.l4 + payload_bytes)
-    );
+    ip->payload_len =
+        rte_cpu_to_be_16(static_cast<uint16_t>(what_.l3 - sizeof *ip + what_.l4 + payload_bytes));
 }
 
 void Segmenter::set_tcp(bool first, bool last) noexcept {
@@ -355,8 +356,8 @@ uint16_t Completion::next(std::span<rte_mbuf*> frames) noexcept {
         return 1;
     }
     uint16_t count = 0;
-    const bool own = segmenter_.count() == 1 && rte_mbuf_refcnt_read(frame_) == 1 &&
-                     RTE_MBUF_DIRECT(frame_);
+    const bool own =
+        segmenter_.count() == 1 && rte_mbuf_refcnt_read(frame_) == 1 && RTE_MBUF_DIRECT(frame_);
     while (count < frames.size() && segmenter_.left() != 0) {
         const auto segment = segmenter_.next();
         rte_mbuf* made = nullptr;
