@@ -35,8 +35,9 @@
 namespace vduse::net {
 
 struct FromGuestRules {
-    uint32_t longest;                       ///< the longest legal frame
-    bool linear = false;  ///< a frame that does not fit into one mbuf is dropped, unless it is large
+    uint32_t longest;  ///< the longest legal frame
+    bool linear =
+        false;  ///< a frame that does not fit into one mbuf is dropped, unless it is large
     uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
     Offloads offloads = {};                 ///< negotiated
 };
@@ -255,6 +256,10 @@ uint16_t from_guest(
         detail::prepare(mbuf, rules.port);
         const bool fits = detail::fits(*mbuf, chain.readable_bytes);
         const bool only_large = too_long || (!fits && rules.linear);
+        if (only_large && !detail::may_be_large(chain, rules)) {
+            counters.drop(Drop::too_long);
+            continue;
+        }
         const detail::Taken result =
             chain.readable_segments == 1 && fits && !too_long
                 ? detail::take_simple(chain, mbuf, rules, counters)
