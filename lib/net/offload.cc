@@ -1,11 +1,11 @@
 #include "net/offload.h"
 
 #include <rte_ip.h>
-#include <rte_net.h>
 
 #include <algorithm>
 #include <cstring>
 
+#include "net/layers.h"
 #include "net/sum.h"
 #include "virtio/features.h"
 
@@ -90,9 +90,7 @@ std::optional<Drop> decode(
         return drop;
     const uint32_t start = header.csum_start;
     rte_net_hdr_lens lengths{};
-    const uint32_t type = rte_net_get_ptype(
-        &frame, &lengths, RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK
-    );
+    const uint32_t type = find_layers(frame, lengths);
     const bool ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
     const bool ip = ipv4 || RTE_ETH_IS_IPV6_HDR(type) != 0;
     const uint32_t l4 = type & RTE_PTYPE_L4_MASK;

@@ -7,7 +7,6 @@
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
-#include <rte_net.h>
 #include <rte_tcp.h>
 #include <rte_udp.h>
 
@@ -16,12 +15,12 @@
 #include <cstring>
 #include <utility>
 
+#include "net/layers.h"
 #include "net/sum.h"
 
 namespace vduse {
 namespace {
 
-constexpr uint32_t kLayers = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
 /// What nobody here can do.
 constexpr uint64_t kUnknown = RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_TUNNEL_MASK |
                               RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
@@ -48,7 +47,7 @@ bool copy_from(const rte_mbuf& frame, uint32_t at, uint32_t bytes, void* to) {
 /// Layers as they are in the bytes. Those of a received frame say where its checksum is.
 void find_layers(const rte_mbuf& frame, Unfinished& what) {
     rte_net_hdr_lens lengths{};
-    const uint32_t type = rte_net_get_ptype(&frame, &lengths, kLayers);
+    const uint32_t type = net::find_layers(frame, lengths);
     const bool ip = RTE_ETH_IS_IPV4_HDR(type) || RTE_ETH_IS_IPV6_HDR(type);
     what.ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
     what.tcp = ip && (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;

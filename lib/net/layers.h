@@ -1,0 +1,48 @@
+// Where the headers of a frame are, as its bytes say.
+//
+// rte_net_get_ptype of DPDK 22.11 knows one tag of 0x8100, and 0x88a8 before another tag, but not
+// 0x88a8 alone or 0x8100 twice, of which a guest's VLAN devices make large frames as well. It looks
+// for nothing in the Ethernet header but the type: it gets these frames as if they began later.
+#pragma once
+
+#include <rte_ether.h>
+#include <rte_mbuf.h>
+#include <rte_net.h>
+
+#include <cstdint>
+#include <cstring>
+
+namespace vduse::net {
+
+/// DPDK's type of the packet, and the lengths of its headers, with tags.
+inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
+    constexpr uint32_t kLayers = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
+    constexpr uint32_t kTag = sizeof(rte_vlan_hdr);
+    constexpr uint32_t kType = 2 * RTE_ETHER_ADDR_LEN;
+    lengths = {};
+    const auto is_tag = [&](uint32_t number, uint16_t other) {
+        uint16_t type = 0;
+        if (frame.data_len < kType + number * kTag + sizeof type)
+            return false;
+        std::memcpy(&type, rte_pktmbuf_mtod_offset(&frame, const char*, kType + number * kTag), 2);
+        return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == other;
+    };
+    constexpr uint16_t kOuter = RTE_BE16(RTE_ETHER_TYPE_QINQ);
+    uint32_t tags = 0;
+    while (tags < 3 && is_tag(tags, kOuter))
+        ++tags;
+    const bool known = tags == (is_tag(0, 0) ? 1 : 2);
+    const uint32_t hidden = tags * kTag;
+    if (tags == 0 || tags > 2 || known || frame.data_len < sizeof(rte_ether_hdr) + hidden)
+        return rte_net_get_ptype(&frame, &lengths, kLayers);
+    rte_mbuf rest = frame;
+    rest.data_off = static_cast<uint16_t>(rest.data_off + hidden);
+    rest.data_len = static_cast<uint16_t>(rest.data_len - hidden);
+    rest.pkt_len -= hidden;
+    const uint32_t type = rte_net_get_ptype(&rest, &lengths, kLayers);
+    lengths.l2_len = static_cast<uint8_t>(lengths.l2_len + hidden);
+    return (type & ~RTE_PTYPE_L2_MASK) |
+           (tags == 1 ? RTE_PTYPE_L2_ETHER_VLAN : RTE_PTYPE_L2_ETHER_QINQ);
+}
+
+}  // namespace vduse::net
