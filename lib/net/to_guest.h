@@ -323,6 +323,20 @@ struct Window {
         return result;
     }
 
+    /// Whether the driver has descriptors for one more chain like the longest in sight. Waiting for
+    /// what cannot come would block the queue for ever. More than the ring has: they are indirect.
+    [[nodiscard]] bool more_may_come() const noexcept {
+        uint32_t taken = 0;
+        uint32_t longest = 1;
+        for (const ring::Chain& chain : unused()) {
+            const uint32_t descriptors =
+                std::max(chain.readable_segments + chain.writable_segments, 1U);
+            taken += descriptors;
+            longest = std::max(longest, descriptors);
+        }
+        return taken > ring.size() || taken + longest <= ring.size();
+    }
+
     /// All segments, or none where the buffers that are there cannot be enough. Where they look
     /// like enough and are not, the rest is dropped.
     Put put_segments(
@@ -334,9 +348,10 @@ struct Window {
     ) noexcept {
         const size_t wanted =
             std::min<size_t>({segmenter.count(), chains.size(), size_t{ring.size()}});
-        while (unused().size() < wanted)
-            if (!peek_more())
-                return Put::waits;
+        while (unused().size() < wanted && peek_more())
+            ;
+        if (unused().size() < wanted && more_may_come())
+            return Put::waits;
         while (segmenter.left() != 0) {
             const auto segment = segmenter.next();
             const Put result =
