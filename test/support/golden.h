@@ -70,6 +70,7 @@ inline void expect_same(const persist::Record& is, const persist::Record& should
     EXPECT_EQ(is.config_status, should.config_status);
     EXPECT_EQ(is.positions, should.positions);
     EXPECT_EQ(is.control.active_pairs, should.control.active_pairs);
+    EXPECT_EQ(is.control.offloads_off, should.control.offloads_off);
     const net::Filter& a = is.control.filter;
     const net::Filter& b = should.control.filter;
     EXPECT_EQ(a.mac, b.mac);

@@ -64,10 +64,16 @@ TEST(Describe, EachReasonOfADrop) {
             "dropped_too_long",
             "dropped_filtered",
             "dropped_no_room",
+            "dropped_bad_csum",
+            "dropped_bad_gso",
             "no_mbuf",
             "no_buffer",
             "interrupts",
-            "misses"})
+            "misses",
+            "csum",
+            "large",
+            "csum_done",
+            "cut"})
     );
 }
 

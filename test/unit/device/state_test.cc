@@ -442,6 +442,35 @@ TEST(Veto, SaysWhy) {
     EXPECT_EQ(veto(kFeatureAccessPlatform), Veto::no_version_1);
     EXPECT_EQ(veto(kFeatureVersion1), Veto::no_access_platform);
     EXPECT_EQ(veto(0), Veto::no_version_1);
+    EXPECT_EQ(veto(kBase | kFeatureMq), Veto::incomplete);
+    EXPECT_EQ(veto(kBase | kFeatureMq | kNotOffered), Veto::not_offered);
+}
+
+// Virtio 1.3, 5.1.3.1: each feature without what it needs, at FEATURES_OK and nowhere else. (What
+// needs what is features_test's.)
+TEST(Veto, Incomplete) {
+    uint64_t all = 0;
+    for (const Feature& row : kFeatures)
+        all |= bit(row.number);
+    const Shape shape{2, all};
+    const auto at = [&](uint8_t status, uint64_t features) {
+        return next(shape, State{}, SetStatus{status, features, false});
+    };
+    EXPECT_EQ(at(0x0b, all).veto, Veto::none);
+    for (const Feature& row : kFeatures) {
+        if (row.needs.empty())
+            continue;
+        uint64_t features = all & ~bit(find_feature(row.needs)->number);
+        if (!row.or_needs.empty())
+            features &= ~bit(find_feature(row.or_needs)->number);
+        for (const uint8_t status : {uint8_t{0x08}, uint8_t{0x0b}, uint8_t{0x0f}}) {
+            const Step step = at(status, features);
+            EXPECT_EQ(step.veto, Veto::incomplete) << row.name;
+            EXPECT_FALSE(step.ok);
+            EXPECT_EQ(step.state, State{});
+        }
+        EXPECT_TRUE(at(0x03, features).ok);
+    }
 }
 
 // The machine is pure: the compiler can run it.

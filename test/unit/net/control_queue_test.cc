@@ -39,6 +39,12 @@ Bytes command(uint8_t class_id, uint8_t number, const Bytes& data = {}) {
 Bytes le16(unsigned value) {
     return {static_cast<uint8_t>(value), static_cast<uint8_t>(value >> 8)};
 }
+Bytes le64(uint64_t value) {
+    Bytes bytes;
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        bytes.push_back(static_cast<uint8_t>(value >> shift));
+    return bytes;
+}
 /// The data of MAC_TABLE_SET: counts as told, and so many addresses.
 Bytes tables(uint32_t says_1, size_t has_1, uint32_t says_2, size_t has_2) {
     Bytes bytes;
@@ -209,11 +215,47 @@ TEST_F(ControlTest, Case95_QueuePairs) {
     EXPECT_FALSE(execute(command(4, 0, {1, 0, 0})));
 }
 
+// What is named stays on, whatever was before.
+TEST_F(ControlTest, GuestOffloads) {
+    const uint64_t all = kFeatureGuestCsum | kFeatureGuestTso4 | kFeatureGuestEcn;
+    control.reset(kAllFeatures | all | kFeatureCsum | kFeatureHostTso4 | kFeatureHostTso6, kMac);
+    EXPECT_EQ(control.state().offloads_off, 0U) << "those that were negotiated are on";
+    for (const uint64_t on :
+         {all, uint64_t{0}, kFeatureGuestCsum, kFeatureGuestCsum | kFeatureGuestTso4, all}) {
+        EXPECT_TRUE(execute(command(5, 0, le64(on))));
+        EXPECT_EQ(control.state().offloads_off, all & ~on);
+        EXPECT_EQ(last.offloads_off, all & ~on);
+    }
+    EXPECT_TRUE(execute(command(5, 0, le64(kFeatureGuestCsum))));
+    const uint64_t off = all & ~kFeatureGuestCsum;
+    // Not negotiated, of the other direction, unknown, and those that are no offloads.
+    for (const uint64_t wrong :
+         {kFeatureGuestTso6,
+          all | kFeatureGuestTso6,
+          kFeatureCsum,
+          kFeatureHostTso4,
+          kFeatureCtrlVq,
+          all | kFeatureVersion1,
+          bit(63),
+          ~uint64_t{0}}) {
+        EXPECT_FALSE(execute(command(5, 0, le64(wrong)))) << wrong;
+        EXPECT_EQ(control.state().offloads_off, off) << "an error changes nothing";
+    }
+    for (const size_t bytes : {0U, 1U, 4U, 7U, 9U, 16U})
+        EXPECT_FALSE(execute(command(5, 0, Bytes(bytes)))) << bytes;
+    EXPECT_EQ(control.state().offloads_off, off);
+    accept = false;
+    EXPECT_FALSE(execute(command(5, 0, le64(all))));
+    EXPECT_EQ(control.state().offloads_off, off);
+    control.reset(kAllFeatures | all, kMac);
+    EXPECT_EQ(control.state().offloads_off, 0U) << "a reset switches them on";
+}
+
 // Cases 83, 86
 TEST_F(ControlTest, Case83_86_NoSuchCommand) {
     EXPECT_FALSE(execute({}));
     EXPECT_FALSE(execute({0}));
-    const std::map<unsigned, unsigned> known = {{0, 6}, {1, 2}, {2, 2}, {4, 1}};
+    const std::map<unsigned, unsigned> known = {{0, 6}, {1, 2}, {2, 2}, {4, 1}, {5, 1}};
     for (unsigned code = 0; code < 65536; ++code) {
         const auto class_id = static_cast<uint8_t>(code >> 8);
         const auto number = static_cast<uint8_t>(code);
@@ -238,6 +280,7 @@ TEST_F(ControlTest, FeaturesThatWereNotNegotiated) {
         {kFeatureCtrlVlan, command(2, 0, le16(5))},
         {kFeatureCtrlVlan, command(2, 1, le16(5))},
         {kFeatureMq, command(4, 0, le16(1))},
+        {kFeatureCtrlGuestOffloads, command(5, 0, le64(0))},
     };
     for (const auto& [feature, bytes] : commands) {
         control.reset(kFeatureCtrlVq | feature, kMac);

@@ -224,6 +224,62 @@ TEST(Record, ValuesThatCannotBe) {
     }
 }
 
+/// A device whose driver has switched some offloads off.
+Record record_with_offloads_off() {
+    Record record = golden_record();
+    record.shape.offered |= 0x3b87;
+    record.state.features |= 0x3b87;
+    record.control.offloads_off = 0x280;
+    return record;
+}
+
+TEST(Record, OffloadsThatWereSwitchedOff) {
+    for (const uint64_t off : {0x0U, 0x2U, 0x80U, 0x100U, 0x200U, 0x382U}) {
+        Record record = record_with_offloads_off();
+        record.control.offloads_off = off;
+        const auto read = from_bytes(to_bytes(record));
+        ASSERT_TRUE(read);
+        expect_same(*read, record);
+        EXPECT_EQ(read->control.offloads_off, off);
+    }
+    // Not negotiated, or of the other direction, or none.
+    for (const uint64_t off : {0x1U, 0x4U, 0x400U, 0x800U, 0x8000U, 0x80000000U}) {
+        Record record = record_with_offloads_off();
+        record.control.offloads_off = off;
+        EXPECT_EQ(refusal(to_bytes(record)), EBADMSG) << off;
+    }
+    Record record = record_with_offloads_off();
+    record.state.features &= ~uint64_t{0x80};
+    EXPECT_EQ(refusal(to_bytes(record)), EBADMSG);
+    record = record_with_offloads_off();
+    record.state.features = 0;
+    EXPECT_EQ(refusal(to_bytes(record)), EBADMSG) << "no driver, and something switched off";
+}
+
+// An older program's, which knew no offloads: 12 bytes. A part of a field is none.
+TEST(Record, BeforeThereWereOffloads) {
+    const Bytes whole = to_bytes(record_with_offloads_off());
+    const size_t head = sections_of(whole).at(7);
+    ASSERT_EQ(length_at(whole, head), 16U);
+    for (const uint32_t length : {11U, 12U}) {
+        Bytes older = whole;
+        older.erase(
+            older.begin() + static_cast<ptrdiff_t>(head + kHead + length),
+            older.begin() + static_cast<ptrdiff_t>(head + kHead + 16)
+        );
+        put(older, head + 4, length);
+        if (length < 12) {
+            EXPECT_EQ(refusal(older), EBADMSG);
+            continue;
+        }
+        const auto read = from_bytes(older);
+        ASSERT_TRUE(read);
+        Record should = record_with_offloads_off();
+        should.control.offloads_off = 0;
+        expect_same(*read, should);
+    }
+}
+
 // A newer program's.
 TEST(Record, SectionsGrowAtTheirEnds) {
     const Bytes whole = to_bytes(golden_record());

@@ -1,7 +1,9 @@
 // The table of features: what it says of each, and what follows for a device. Names of bits.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <vector>
 
 #include "options/keys.h"
 #include "vduse/config.h"
@@ -47,11 +49,16 @@ uint64_t all_bits() {
 
 TEST(Features, RowsAreInOrder) {
     std::set<std::string_view> names;
+    std::set<unsigned> numbers;
     unsigned least = 0;
     for (const virtio::Feature& row : virtio::kFeatures) {
-        EXPECT_GE(row.number, least) << row.name << ": by number, and each once";
-        least = row.number + 1;
+        // Where it needs a row with a higher number, it comes behind that.
+        const bool early = row.number < least && !row.needs.empty();
+        EXPECT_TRUE(early || row.number >= least) << row.name << ": by number";
+        least = std::max(least, row.number + 1);
+        EXPECT_TRUE(numbers.insert(row.number).second) << row.name << ": each once";
         EXPECT_TRUE(row.needs.empty() || names.contains(row.needs)) << row.name;
+        EXPECT_TRUE(row.or_needs.empty() || names.contains(row.or_needs)) << row.name;
         EXPECT_TRUE(names.insert(row.name).second) << row.name;
         EXPECT_TRUE(row.key.empty() || row.member != nullptr) << row.name << ": a key of nothing";
     }
@@ -62,7 +69,7 @@ TEST(Features, NumbersOfTheSpecification) {
     EXPECT_EQ(virtio::kFeatureMergeable, uint64_t{1} << 15);
     EXPECT_EQ(virtio::kFeatureEventIdx, uint64_t{1} << 29);
     EXPECT_EQ(virtio::kFeatureSpeedDuplex, uint64_t{1} << 63);
-    EXPECT_EQ(virtio::kControlFeatures, uint64_t{0xde} << 16);
+    EXPECT_EQ(virtio::kControlFeatures, uint64_t{0xde} << 16 | 1U << 2);
 }
 
 TEST(Features, AllAreOfferedWhereNothingStandsAgainstIt) {
@@ -73,14 +80,61 @@ TEST(Features, WithoutWhatTheyNeed) {
     EXPECT_EQ(virtio::offered_features(all(), false), all_bits() & ~virtio::kControlFeatures);
 }
 
+// And what needs them.
 TEST(Features, ASwitchTurnsOffItsOwnAlone) {
-    for (const virtio::Feature& row : virtio::kFeatures) {
-        if (row.member == nullptr)
-            continue;
+    const auto without = [](bool DeviceConfig::*member) {
         DeviceConfig config = all();
-        config.*row.member = false;
-        EXPECT_EQ(virtio::offered_features(config, true), all_bits() & ~virtio::bit(row.number));
+        config.*member = false;
+        return all_bits() & ~virtio::offered_features(config, true);
+    };
+    const uint64_t large = 0b11'1011'1000'0000;
+    EXPECT_EQ(without(&DeviceConfig::csum), large | 0b111);
+    EXPECT_EQ(without(&DeviceConfig::tso), large);
+    EXPECT_EQ(without(&DeviceConfig::offer_mtu), virtio::kFeatureMtu);
+    EXPECT_EQ(without(&DeviceConfig::mrg_rxbuf), virtio::kFeatureMergeable);
+    EXPECT_EQ(without(&DeviceConfig::event_idx), virtio::kFeatureEventIdx);
+}
+
+// Virtio 1.3, 5.1.3.1.
+TEST(Features, WhatEachNeeds) {
+    using namespace virtio;
+    const std::vector<std::pair<uint64_t, std::vector<uint64_t>>> needs = {
+        {kFeatureGuestTso4, {kFeatureGuestCsum}},
+        {kFeatureGuestTso6, {kFeatureGuestCsum}},
+        {kFeatureGuestEcn,
+         {kFeatureGuestTso4 | kFeatureGuestCsum, kFeatureGuestTso6 | kFeatureGuestCsum}},
+        {kFeatureHostTso4, {kFeatureCsum}},
+        {kFeatureHostTso6, {kFeatureCsum}},
+        {kFeatureHostEcn, {kFeatureHostTso4 | kFeatureCsum, kFeatureHostTso6 | kFeatureCsum}},
+        {kFeatureCtrlGuestOffloads, {kFeatureCtrlVq}},
+        {kFeatureCtrlRx, {kFeatureCtrlVq}},
+        {kFeatureCtrlVlan, {kFeatureCtrlVq}},
+        {kFeatureCtrlRxExtra, {kFeatureCtrlVq}},
+        {kFeatureMq, {kFeatureCtrlVq}},
+        {kFeatureCtrlMacAddr, {kFeatureCtrlVq}}};
+    uint64_t dependent = 0;
+    for (const auto& [feature, ways] : needs) {
+        dependent |= feature;
+        EXPECT_FALSE(is_complete(feature)) << feature;
+        uint64_t all_ways = 0;
+        for (const uint64_t way : ways) {
+            EXPECT_TRUE(is_complete(feature | way)) << feature;
+            all_ways |= way;
+        }
+        // All others do not help.
+        uint64_t others = all_bits() & ~all_ways;
+        for (const auto& [other, unused] : needs)
+            if (other != feature)
+                others &= ~other;
+        EXPECT_FALSE(is_complete(others | feature)) << feature;
     }
+    EXPECT_TRUE(is_complete(0));
+    EXPECT_TRUE(is_complete(all_bits()));
+    EXPECT_TRUE(is_complete(all_bits() & ~dependent));
+    // Those of one direction are nothing to the other.
+    EXPECT_FALSE(is_complete(kFeatureCsum | kFeatureGuestTso4));
+    EXPECT_FALSE(is_complete(kFeatureGuestCsum | kFeatureHostTso4));
+    EXPECT_FALSE(is_complete(kFeatureCsum | kFeatureHostTso4 | kFeatureGuestEcn));
 }
 
 TEST(Features, WhatTheConfigurationHasNo) {
@@ -102,7 +156,11 @@ TEST(Features, AMigratableDeviceOffersWhatEveryQemuShadows) {
 }
 
 TEST(Features, Keys) {
-    EXPECT_EQ(keys::feature_keys(), (std::vector<parse::Text>{"mrg_rxbuf", "event_idx"}));
+    EXPECT_EQ(
+        keys::feature_keys(), (std::vector<parse::Text>{"csum", "tso", "mrg_rxbuf", "event_idx"})
+    );
+    EXPECT_EQ(keys::feature_member("csum"), &DeviceConfig::csum);
+    EXPECT_EQ(keys::feature_member("tso"), &DeviceConfig::tso);
     EXPECT_EQ(keys::feature_member("event_idx"), &DeviceConfig::event_idx);
     EXPECT_EQ(keys::feature_member("mtu"), nullptr);
     EXPECT_EQ(keys::feature_member(""), nullptr);
