@@ -41,7 +41,7 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
     rest.pkt_len -= hidden;
     const uint32_t type = rte_net_get_ptype(&rest, &lengths, kLayers);
     lengths.l2_len = static_cast<uint8_t>(lengths.l2_len + hidden);
-    return (type & ~RTE_PTYPE_L2_MASK) |
+    return (type & ~uint32_t{RTE_PTYPE_L2_MASK}) |
            (tags == 1 ? RTE_PTYPE_L2_ETHER_VLAN : RTE_PTYPE_L2_ETHER_QINQ);
 }
 

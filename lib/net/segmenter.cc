@@ -226,7 +226,8 @@ std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noe
         if ((flags & kUnknown) != 0 || l4 == RTE_MBUF_F_TX_SCTP_CKSUM)
             return Drop::bad_csum;
         find_asked(frame, what);
-        if (!check_headers(frame, what))
+        // The checksum of an IPv6 header is none.
+        if (!what.any() || !check_headers(frame, what))
             return what.segment != 0 ? Drop::bad_gso : Drop::bad_csum;
     } else if (is_left(flags) || (flags & RTE_MBUF_F_RX_LRO) != 0) {
         find_layers(frame, what);

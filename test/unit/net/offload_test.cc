@@ -518,6 +518,10 @@ TEST_F(Offload, TheIpHeaderAlone) {
     ASSERT_EQ(read(what), std::nullopt);
     EXPECT_TRUE(what.ip_csum);
     EXPECT_FALSE(what.csum);
+    const Frame six = make_frame({.ipv4 = false});
+    ask(put(six.bytes), six, 0);
+    mbuf->ol_flags = RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_TX_IP_CKSUM;
+    EXPECT_EQ(read(what), Drop::bad_csum) << "IPv6 has none";
 }
 
 TEST_F(Offload, AnApplicationPads) {
