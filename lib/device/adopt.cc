@@ -10,6 +10,7 @@
 #include "device/create.h"
 #include "memory/space.h"
 #include "net/control_queue.h"
+#include "net/offload.h"
 #include "virtio/config_space.h"
 #include "virtio/features.h"
 
@@ -176,6 +177,8 @@ bool adopt_without_journal(Parts& parts) {
     const State state = guess_state(parts);
     net::ControlState control = initial_control(parts, state.features);
     control.filter.vlan_filtering = false;
+    // One that has switched them off, for XDP, could not do with what it would get.
+    control.offloads_off = net::guest_offload_bits(state.features);
     parts.inherited = Record{
         parts.shape,
         parts.config.queue_size,
@@ -188,7 +191,7 @@ bool adopt_without_journal(Parts& parts) {
     parts.guessed = true;
     log(Severity::warning,
         "%s: adopted the device that is there, without a journal: what its driver set by "
-        "the control queue is not known, and all frames pass until it says so again",
+        "the control queue is not known: all frames pass, finished, until it says so again",
         parts.name());
     return true;
 }

@@ -2,6 +2,8 @@
 // another process has gone on with the device.
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "support/frames.h"
 #include "support/session_rig.h"
 #include "support/temporary_folder.h"
@@ -30,10 +32,12 @@ class OffloadsTest : public SessionTest {
         config.journal_folder = folder.path();
         return config;
     }
-    void another_process() {
+    void another_process(bool with_journal = true) {
         EXPECT_TRUE(device->destroy());
         device.reset();
         control.reset();
+        if (!with_journal)
+            EXPECT_TRUE(std::filesystem::remove(folder.path() + "/vd0.journal"));
         auto created = Control::create(&kernel);
         ASSERT_TRUE(created);
         control = std::move(*created);
@@ -165,6 +169,19 @@ TEST_F(OffloadsTest, AnotherProcessGoesOn) {
     EXPECT_FALSE(is_large(0));
     ASSERT_EQ(command(4, offloads_set(kGuest)), 0U);
     another_process();
+    expect_all(0);
+}
+
+// Whether the driver has switched them off, nobody knows then; all take what is finished.
+TEST_F(OffloadsTest, WithoutAJournalFramesAreFinished) {
+    ASSERT_EQ(create(lasting()), "");
+    vd0->on_bus = true;
+    qemu_start(kAll);
+    another_process(false);
+    EXPECT_FALSE(is_left(0));
+    EXPECT_FALSE(is_large(0));
+    EXPECT_TRUE(may_leave(0)) << "what it sends is its own affair";
+    ASSERT_EQ(command(4, offloads_set(kGuest)), 0U);
     expect_all(0);
 }
 
