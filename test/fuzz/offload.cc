@@ -77,7 +77,8 @@ std::vector<FrameBytes> complete(rte_mbuf* mbuf, const Offloads& offloads, size_
         for (uint16_t i = 0; i < count; ++i) {
             check(rte_mbuf_check(out[i], 1, nullptr) == 0, "mbufs are sane");
             check((out[i]->ol_flags & kAskedFlags) == 0, "nothing is asked for any more");
-            const bool left = (out[i]->ol_flags & RTE_MBUF_F_RX_LRO) != 0;
+            // A port may call a frame large and not say by how much.
+            const bool left = (out[i]->ol_flags & RTE_MBUF_F_RX_LRO) != 0 && out[i]->tso_segsz != 0;
             check(!left || offloads.csum, "a large frame is for who takes it");
             made.push_back(content(out[i]));
             rte_pktmbuf_free(out[i]);
