@@ -67,6 +67,17 @@ Complaint set_linear(DevArgs& args, Text value) {
     return parse::store_bool(value, args.linear);
 }
 
+Complaint set_legacy(DevArgs& args, Text value) {
+    return parse::store_bool(value, args.legacy_flags);
+}
+
+/// Beside what it does for vduse-dp: whoever says 1 knows that large frames come.
+Complaint set_tso(DevArgs& args, Text value) {
+    auto complaint = parse::store_bool(value, args.config.tso);
+    args.always_large = !complaint && args.config.tso;
+    return complaint;
+}
+
 /// What the kernel accepts (dev_valid_name), but for '%', by which it would choose a number.
 Complaint set_netdev(DevArgs& args, Text value) {
     constexpr size_t kLongest = 15;
@@ -146,7 +157,7 @@ Complaint ignore(DevArgs& /*args*/, Text value) {
 }
 
 using Key = parse::Key<DevArgs>;
-constexpr std::array<Key, 29> kKeys = {
+constexpr std::array<Key, 28> kKeys = {
     {{"iface", set_iface},
      {"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
@@ -166,8 +177,7 @@ constexpr std::array<Key, 29> kKeys = {
      {"netns", set_netns},
      {"owner", set_owner},
      {"mode", set_mode},
-     {"csum", refuse_feature},
-     {"tso", refuse_feature},
+     {"tso", set_tso},
      {"in_order", refuse_feature},
      {"packed_vq", refuse_feature},
      {"ext-buffer", refuse_feature},
@@ -175,13 +185,15 @@ constexpr std::array<Key, 29> kKeys = {
      {"client", ignore},
      {"iommu-support", ignore},
      {"postcopy-support", ignore},
-     {"legacy-ol-flags", ignore}}};
+     {"legacy-ol-flags", set_legacy}}};
 
 /// What is wrong with the word `name`, of which `seen` came before it.
 Complaint check_key(Text name, const std::vector<Text>& seen) {
     std::vector<Text> valid = parse::names_of(kKeys);
+    // Some of these mean more here, and are rows of both tables.
     for (const Text feature : keys::feature_keys())
-        valid.push_back(feature);
+        if (std::ranges::find(valid, feature) == valid.end())
+            valid.push_back(feature);
     if (std::ranges::find(valid, name) == valid.end())
         return "unknown key " + parse::quoted(name) + ", valid keys: " + parse::joined(valid);
     if (std::ranges::find(seen, name) != seen.end())
@@ -242,6 +254,8 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
         return invalid("netdev needs attach=virtio: there is no netdev otherwise");
     if (!result.netns.empty() && result.config.attach != Attach::virtio)
         return invalid("netns needs attach=virtio: there is no netdev otherwise");
+    if (result.always_large && !result.config.csum)
+        return invalid("tso=1 needs csum=1: large frames leave their checksums to others");
     if (auto valid = validate(result.config); !valid)
         return valid.error();
     return result;

@@ -25,8 +25,10 @@ struct DevArgs {
     DeviceConfig config;
     std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
     bool linear = false;          ///< Nobody gets chains: what one mbuf cannot hold is dropped.
-    std::string netdev;           ///< what virtio_vdpa's netdev is to be called; "": as it is
-    std::string netns;            ///< where it is to be moved to: a name or a path; "": it stays
+    bool always_large = false;  ///< Large frames go to applications that did not ask for them, too.
+    bool legacy_flags = false;  ///< Received frames say what they leave as sent ones do.
+    std::string netdev;         ///< what virtio_vdpa's netdev is to be called; "": as it is
+    std::string netns;          ///< where it is to be moved to: a name or a path; "": it stays
     // Of /dev/vduse/NAME; none: as the kernel made it.
     std::optional<uid_t> owner;
     std::optional<gid_t> group;
@@ -47,10 +49,13 @@ Result<DevArgs> parse_devargs(const char* name, const char* args);
     "mtu=<68-9702> "                \
     "speed=<Mbit/s> "               \
     "duplex=<full|half> "           \
+    "csum=<0|1> "                   \
+    "tso=<0|1> "                    \
     "mrg_rxbuf=<0|1> "              \
     "indirect=<0|1> "               \
     "event_idx=<0|1> "              \
     "linear-buffer=<0|1> "          \
+    "legacy-ol-flags=<0|1> "        \
     "ctrl_vq=<auto|on|off> "        \
     "groups=<together|per-pair> "   \
     "as=<1-129> "                   \

@@ -55,6 +55,8 @@ TEST(Devargs, Defaults) {
         EXPECT_EQ(args->config.mac, mac_from_name("net_vduse0"));
         EXPECT_EQ(args->config.mtu, 9702);
         EXPECT_FALSE(args->config.offer_mtu);
+        EXPECT_TRUE(args->config.csum);
+        EXPECT_TRUE(args->config.tso);
         EXPECT_TRUE(args->config.mrg_rxbuf);
         EXPECT_TRUE(args->config.event_idx);
         EXPECT_TRUE(args->config.full_duplex);
@@ -66,6 +68,8 @@ TEST(Devargs, Defaults) {
         EXPECT_FALSE(args->config.persist);
         EXPECT_FALSE(args->mtu);
         EXPECT_FALSE(args->linear);
+        EXPECT_FALSE(args->always_large);
+        EXPECT_FALSE(args->legacy_flags);
         EXPECT_EQ(args->config.attach, Attach::none);
         EXPECT_TRUE(args->netdev.empty());
         EXPECT_TRUE(args->netns.empty());
@@ -79,7 +83,8 @@ TEST(Devargs, Defaults) {
 TEST(Devargs, EveryKey) {
     const auto args = parse(
         "iface=/dev/vduse/vd0,queues=4,queue_size=256,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
-        "duplex=half,mrg_rxbuf=0,indirect=1,event_idx=0,linear-buffer=1,ctrl_vq=on,"
+        "duplex=half,csum=0,tso=0,mrg_rxbuf=0,indirect=1,event_idx=0,linear-buffer=1,"
+        "legacy-ol-flags=1,ctrl_vq=on,"
         "groups=per-pair,as=5,persist=1,attach=virtio,netdev=eth7,netns=blue,owner=7:8,mode=660"
     );
     ASSERT_TRUE(args) << args.error().what;
@@ -91,6 +96,8 @@ TEST(Devargs, EveryKey) {
     EXPECT_TRUE(args->config.offer_mtu);
     EXPECT_EQ(args->config.speed, 25000U);
     EXPECT_FALSE(args->config.full_duplex);
+    EXPECT_FALSE(args->config.csum);
+    EXPECT_FALSE(args->config.tso);
     EXPECT_FALSE(args->config.mrg_rxbuf);
     EXPECT_FALSE(args->config.event_idx);
     EXPECT_EQ(args->config.profile, Profile::full);
@@ -100,6 +107,7 @@ TEST(Devargs, EveryKey) {
     EXPECT_TRUE(args->config.persist);
     EXPECT_EQ(args->mtu, 9000);
     EXPECT_TRUE(args->linear);
+    EXPECT_TRUE(args->legacy_flags);
     EXPECT_EQ(args->config.attach, Attach::virtio);
     EXPECT_EQ(args->netdev, "eth7");
     EXPECT_EQ(args->netns, "blue");
@@ -138,7 +146,15 @@ TEST(Devargs, BooleansHaveThreeSpellings) {
         EXPECT_TRUE(parse(std::string("persist=") + yes)->config.persist) << yes;
     EXPECT_EQ(parse("indirect=0")->config.profile, Profile::migratable);
     for (const char* key :
-         {"mrg_rxbuf", "indirect", "event_idx", "linear-buffer", "persist", "client"})
+         {"csum",
+          "tso",
+          "mrg_rxbuf",
+          "indirect",
+          "event_idx",
+          "linear-buffer",
+          "legacy-ol-flags",
+          "persist",
+          "client"})
         expect_refused(std::string(key) + "=2", {key, "=2: ", "0, 1, no, yes, off, on"});
 }
 
@@ -219,7 +235,7 @@ TEST(Devargs, AStringThatIsNoList) {
 }
 
 TEST(Devargs, FeaturesThatAreNotThereAreRefusedByName) {
-    for (const std::string key : {"csum", "tso", "in_order", "packed_vq", "ext-buffer", "umem"}) {
+    for (const std::string key : {"in_order", "packed_vq", "ext-buffer", "umem"}) {
         for (const char* yes : {"1", "on", "2", ""})
             expect_refused(key + "=" + yes, {key.c_str(), "must be 0", "does not have it yet"});
         EXPECT_EQ(complaint(key + "=0"), "accepted");
@@ -234,25 +250,46 @@ TEST(Devargs, StringsOfNetVhostWork) {
     );
     ASSERT_TRUE(args);
     EXPECT_EQ(
-        args->ignored,
-        (std::vector<std::string>{"client", "iommu-support", "postcopy-support", "legacy-ol-flags"})
+        args->ignored, (std::vector<std::string>{"client", "iommu-support", "postcopy-support"})
     );
-    EXPECT_TRUE(parse("tso=0")->ignored.empty());
+    EXPECT_FALSE(args->config.tso);
+}
+
+TEST(Devargs, LargeFrames) {
+    const auto asked = parse("tso=1");
+    ASSERT_TRUE(asked);
+    EXPECT_TRUE(asked->config.tso);
+    EXPECT_TRUE(asked->always_large);
+    EXPECT_FALSE(parse("tso=0")->always_large);
+    EXPECT_EQ(complaint("csum=0"), "accepted");
+    expect_refused("tso=1,csum=0", {"tso=1 needs csum=1"});
+    expect_refused("csum=0,tso=1", {"tso=1 needs csum=1"});
+    expect_refused("tso=1,tso=1", {"tso is given twice"});
+}
+
+TEST(Devargs, AKeyIsListedOnce) {
+    const std::string text = complaint("nothing=1");
+    for (const std::string& key : listed_keys()) {
+        size_t count = 0;
+        for (std::istringstream stream(text); stream;) {
+            std::string word;
+            stream >> word;
+            count += word == key || word == key + "," ? 1 : 0;
+        }
+        EXPECT_EQ(count, 1U) << key;
+    }
 }
 
 TEST(Devargs, WhatPmdinfoShowsIsWhatIsValid) {
     std::istringstream stream(VDUSE_PMD_PARAMS);
     std::set<std::string> shown = {// Not there yet, or of no effect.
-                                   "csum",
-                                   "tso",
                                    "in_order",
                                    "packed_vq",
                                    "ext-buffer",
                                    "umem",
                                    "client",
                                    "iommu-support",
-                                   "postcopy-support",
-                                   "legacy-ol-flags"};
+                                   "postcopy-support"};
     for (std::string word; stream >> word;) {
         EXPECT_NE(word.find("=<"), std::string::npos) << word;
         EXPECT_TRUE(shown.insert(word.substr(0, word.find('='))).second) << word;
