@@ -20,14 +20,16 @@
 #include "stats.h"
 #include "vduse/info.h"
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::pmd {
 namespace {
 
-/// VLAN strip and filter on rx; ethdev's names for them.
-constexpr uint64_t kRxOffloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP | RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
+/// Whatever the guest's driver takes: what it does not is done here.
 constexpr uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_VLAN_INSERT | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
-                                 RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE;
+                                 RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
+                                 RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
+                                 RTE_ETH_TX_OFFLOAD_TCP_TSO;
 /// Ethernet header and two VLAN tags.
 constexpr uint32_t kOverhead = max_frame(0);
 
@@ -53,8 +55,9 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     info->max_rx_queues = kMaxQueues;
     info->max_tx_queues = kMaxQueues;
     info->max_mac_addrs = kMaxMacs;
-    info->rx_offload_capa =
-        kRxOffloads | (shared.linear ? 0 : uint64_t{RTE_ETH_RX_OFFLOAD_SCATTER});
+    info->rx_offload_capa = shared.rx_offloads;
+    if ((shared.rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0)
+        info->max_lro_pkt_size = kLongestLarge;
     info->tx_offload_capa = kTxOffloads;
     // The rings are the driver's; these bound what an application may wish for.
     const rte_eth_desc_lim limits = {
@@ -139,6 +142,7 @@ int stop(rte_eth_dev* dev) {
     data.dev_started = 0;
     stop_queues<RxQueue>(data.rx_queues, data.nb_rx_queues, data.rx_queue_state);
     stop_queues<TxQueue>(data.tx_queues, data.nb_tx_queues, data.tx_queue_state);
+    drop_held(dev);
     port.stop();
     port.remove_interrupts();
     return 0;
@@ -336,6 +340,7 @@ const eth_dev_ops kSecondaryOps = secondary_ops();
 void set_fast_path(rte_eth_dev* dev) {
     dev->rx_pkt_burst = rx_burst;
     dev->tx_pkt_burst = tx_burst;
+    dev->tx_pkt_prepare = tx_prepare;
     dev->rx_queue_count = [](void* queue) -> CountResult {
         return static_cast<CountResult>(rx_waiting(*static_cast<RxQueue*>(queue)));
     };

@@ -101,7 +101,7 @@ void Port::serve(rte_eth_dev* dev) {
     number = dev->data->port_id;
     auto* shared = static_cast<SecondaryStats*>(dev->data->dev_private);
     shared->pairs = device->queue_pairs();
-    shared->linear = linear();
+    shared->rx_offloads = rx_offloads();
     shared->max_mtu = max_mtu();
     shared->speed = speed();
     shared->full_duplex = arguments_.config.full_duplex;
@@ -205,18 +205,32 @@ DeviceInfo Port::info() const {
 PortStats Port::counters() const {
     PortStats all;
     all.pairs = device->queue_pairs();
-    for (uint16_t pair = 0; pair < all.pairs; ++pair)
-        all.pair[pair] = {queue_pairs[pair].from_guest_stats(), queue_pairs[pair].to_guest_stats()};
+    // What is taken off is read before that from which it is: neither stands still.
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
+        const Traffic withheld = {
+            queue.finisher.withheld.read(), queue.finisher.withheld_bytes.read()};
+        const Traffic segments = {
+            queue.finisher.segments.read(), queue.finisher.segment_bytes.read()};
         if (i < kCountedQueues) {
-            all.rx_queue[i] = {queue.rx_frames.read(), queue.rx_bytes.read()};
+            all.rx_queue[i] = {
+                queue.rx_frames.read() - withheld.frames + segments.frames,
+                queue.rx_bytes.read() - withheld.bytes + segments.bytes};
             all.tx_queue[i] = {queue.tx_frames.read(), queue.tx_bytes.read()};
         }
         all.vlan_filtered.frames += queue.vlan_filtered.read();
         all.vlan_filtered.bytes += queue.vlan_filtered_bytes.read();
         all.vlan_errors += queue.vlan_errors.read();
+        all.withheld.frames += withheld.frames;
+        all.withheld.bytes += withheld.bytes;
+        all.segments.frames += segments.frames;
+        all.segments.bytes += segments.bytes;
+        all.csum_done += queue.finisher.csum_done.read();
+        all.cut += queue.finisher.cut.read();
+        all.unfinished_dropped += queue.finisher.dropped.read();
     }
+    for (uint16_t pair = 0; pair < all.pairs; ++pair)
+        all.pair[pair] = {queue_pairs[pair].from_guest_stats(), queue_pairs[pair].to_guest_stats()};
     return all;
 }
 
@@ -230,10 +244,32 @@ void Port::reset_stats() {
     before_ = counters();
 }
 
+uint64_t Port::rx_offloads() const {
+    uint64_t offloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP | RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
+    if (!linear())
+        offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+    // Who reads the older flags finishes all sums itself, and does not ask to be left with them.
+    if (!arguments_.legacy_flags)
+        offloads |= RTE_ETH_RX_OFFLOAD_CHECKSUM;
+    if (offers_large() && !linear())
+        offloads |= RTE_ETH_RX_OFFLOAD_TCP_LRO;
+    return offloads;
+}
+
 void Port::set_rules() {
     const uint64_t offloads = dev_->data->dev_conf.rxmode.offloads;
     scatter = !linear() && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
     dev_->data->scattered_rx = scatter ? 1 : 0;
+    constexpr uint64_t kSums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+    const bool wants_large =
+        arguments_.always_large || (offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
+    RxRules rules;
+    rules.legacy = arguments_.legacy_flags;
+    rules.csum = rules.legacy || (offloads & kSums) == kSums;
+    rules.large = offers_large() && wants_large && !linear();
+    const bool takes_all = rules.csum && (rules.large || !offers_large()) && !rules.legacy;
+    rules.look = arguments_.config.csum && !takes_all;
+    rx_rules = rules;
     vlan_strip = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_STRIP) != 0;
     vlan_filter = (offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0;
     vlan_insert = (dev_->data->dev_conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_VLAN_INSERT) != 0;

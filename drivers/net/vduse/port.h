@@ -30,6 +30,7 @@
 #include "compat.h"
 #include "control_thread.h"
 #include "devargs.h"
+#include "finisher.h"
 #include "secondary.h"
 #include "vduse/device.h"
 #include "vduse/info.h"
@@ -74,6 +75,7 @@ struct alignas(RTE_CACHE_LINE_SIZE) RxQueue {
     uint16_t stride = 1;  ///< it polls each stride-th pair, from `index` on
     uint16_t next = 0;    ///< the pair that the next burst begins with
     UniqueFd interrupts;  ///< epoll over the kick eventfds of its pairs
+    Finisher finisher;
 };
 
 struct alignas(RTE_CACHE_LINE_SIZE) TxQueue {
@@ -93,6 +95,7 @@ struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
     Counter rx_bytes;
     Counter vlan_filtered;  ///< frames of VLANs that the application did not ask for
     Counter vlan_filtered_bytes;
+    FinisherCounters finisher;
 };
 
 class Port final : public PeriodicTask {
@@ -124,6 +127,8 @@ class Port final : public PeriodicTask {
     [[nodiscard]] uint16_t max_mtu() const { return arguments_.config.mtu; }
     /// The MTU that the driver on the other side is told, if it is told one.
     [[nodiscard]] std::optional<uint16_t> guest_mtu() const { return arguments_.mtu; }
+    /// RTE_ETH_RX_OFFLOAD_*
+    [[nodiscard]] uint64_t rx_offloads() const;
     /// The application gets no chains, whatever it asks for.
     [[nodiscard]] bool linear() const { return arguments_.linear; }
     [[nodiscard]] bool mergeable() const { return arguments_.config.mrg_rxbuf; }
@@ -141,6 +146,7 @@ class Port final : public PeriodicTask {
     std::atomic<bool> running = false;  ///< between start and stop
     std::atomic<uint32_t> longest = 0;  ///< bytes of a frame from the guest
     std::atomic<bool> scatter = false;  ///< the application takes chained mbufs, and may have them
+    std::atomic<RxRules> rx_rules;
     std::atomic<bool> vlan_strip = false;
     std::atomic<bool> vlan_filter = false;
     std::atomic<bool> vlan_insert = false;
@@ -154,6 +160,9 @@ class Port final : public PeriodicTask {
         : arguments_(std::move(arguments)), control_(std::move(control)) {}
     Result<void> attach();
     Result<void> own() const;
+    [[nodiscard]] bool offers_large() const {
+        return arguments_.config.csum && arguments_.config.tso;
+    }
     void refresh_link();
     void tell_link();
     static void call_back(void* port);

@@ -20,6 +20,12 @@ void tx_queue_release(rte_eth_dev* dev, uint16_t index) {
     );
 }
 
+void drop_held(const rte_eth_dev* dev) {
+    for (uint16_t i = 0; i < dev->data->nb_rx_queues; ++i)
+        if (dev->data->rx_queues[i] != nullptr)
+            rx_queue(dev, i).finisher.drop_held(port_of(dev).queues[i].finisher);
+}
+
 int rx_queue_setup(
     rte_eth_dev* dev,
     uint16_t index,
@@ -66,7 +72,10 @@ int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
 }
 
 int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    return set_running(rx_queue(dev, index), dev->data->rx_queue_state[index], false);
+    RxQueue& queue = rx_queue(dev, index);
+    (void)set_running(queue, dev->data->rx_queue_state[index], false);
+    queue.finisher.drop_held(port_of(dev).queues[index].finisher);
+    return 0;
 }
 
 int tx_queue_start(rte_eth_dev* dev, uint16_t index) {

@@ -24,6 +24,8 @@ int set_running(Queue& queue, uint8_t& state, bool run) {
 
 void rx_queue_release(rte_eth_dev* dev, uint16_t index);
 void tx_queue_release(rte_eth_dev* dev, uint16_t index);
+/// Frees what rx queues hold back for later bursts.
+void drop_held(const rte_eth_dev* dev);
 int rx_queue_setup(
     rte_eth_dev* dev,
     uint16_t index,

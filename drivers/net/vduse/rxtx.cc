@@ -1,5 +1,6 @@
 #include "rxtx.h"
 
+#include <rte_errno.h>
 #include <rte_ether.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include "base/fd.h"
 #include "vduse/info.h"
 #include "vduse/limits.h"
+#include "vduse/offload.h"
 
 namespace vduse::pmd {
 namespace {
@@ -46,6 +48,15 @@ bool wanted_vlan(const Port& port, uint16_t tci) noexcept {
     return (port.vlans[vlan / 64].load(std::memory_order_relaxed) >> vlan % 64 & 1) != 0;
 }
 
+void strip_tag(rte_mbuf& frame) noexcept {
+    rte_vlan_strip(&frame);
+    // What an unfinished frame says of its headers.
+    if (frame.l2_len > sizeof(rte_vlan_hdr))
+        frame.l2_len = (frame.l2_len - sizeof(rte_vlan_hdr)) & 0x7f;
+    if ((frame.packet_type & RTE_PTYPE_L2_MASK) == RTE_PTYPE_L2_ETHER_VLAN)
+        frame.packet_type ^= RTE_PTYPE_L2_ETHER_VLAN ^ RTE_PTYPE_L2_ETHER;
+}
+
 /// Takes tags off, and frames away whose VLAN nobody asked for. Returns how many are left.
 uint16_t look_at_tags(
     const Port& port, std::span<rte_mbuf*> frames, QueueCounters& counters
@@ -68,7 +79,7 @@ uint16_t look_at_tags(
             }
         }
         if (tagged && strip)
-            rte_vlan_strip(frame);
+            strip_tag(*frame);
         frames[left++] = frame;
     }
     return left;
@@ -86,7 +97,7 @@ uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
     return good;
 }
 
-/// What one pair has for `frames`.
+/// What one pair has for `frames`, which are kMaxBurst at most.
 uint16_t poll(
     const RxQueue& queue,
     uint16_t pair,
@@ -101,16 +112,42 @@ uint16_t poll(
     if (!port.queue_pairs[pair].serves() || rte_spinlock_trylock(&lock) == 0)
         return 0;
     const Traffic before = port.queue_pairs[pair].from_guest_traffic();
-    const uint16_t got =
-        in_parts(static_cast<uint16_t>(frames.size()), [&](uint16_t first, uint16_t part) noexcept {
-            return port.queue_pairs[pair].from_guest(
-                queue.pool, frames.subspan(first, part), options
-            );
-        });
+    const uint16_t got = port.queue_pairs[pair].from_guest(queue.pool, frames, options);
     const Traffic after = port.queue_pairs[pair].from_guest_traffic();
     rte_spinlock_unlock(&lock);
     counters.rx_frames.add(after.frames - before.frames);
     counters.rx_bytes.add(after.bytes - before.bytes);
+    return got;
+}
+
+/// What the pairs of `queue` have for `frames`, finished.
+uint16_t poll_pairs(
+    RxQueue& queue, std::span<rte_mbuf*> frames, RxRules rules, QueueCounters& counters
+) noexcept {
+    const Port& port = *queue.port;
+    const RxOptions options{
+        port.number,
+        port.longest.load(std::memory_order_relaxed),
+        !port.scatter.load(std::memory_order_relaxed)};
+    uint16_t got = 0;
+    bool full = false;
+    // Each burst begins with another pair, or one that is always full would be the only one.
+    uint16_t pair = queue.next;
+    do {
+        bool whole = false;
+        do {
+            const auto part = frames.subspan(got, std::min<size_t>(kMaxBurst, frames.size() - got));
+            const uint16_t polled = poll(queue, pair, options, part, counters);
+            whole = polled == part.size();
+            const uint16_t finished =
+                rules.look ? queue.finisher.finish(part, polled, rules, counters.finisher) : polled;
+            got = static_cast<uint16_t>(got + finished);
+            // What comes behind frames that are held stays in the ring.
+            full = got == frames.size() || queue.finisher.held() != 0;
+        } while (whole && !full);
+        pair = pair_after(queue, pair);
+    } while (pair != queue.next && !full);
+    queue.next = pair_after(queue, queue.next);
     return got;
 }
 
@@ -119,25 +156,17 @@ uint16_t poll(
 uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     RxQueue& queue = *static_cast<RxQueue*>(raw);
     Port& port = *queue.port;
-    if (!queue.running.load(std::memory_order_relaxed))
-        return 0;
-    const RxOptions options{
-        port.number,
-        port.longest.load(std::memory_order_relaxed),
-        !port.scatter.load(std::memory_order_relaxed)};
-    if (queue.index >= port.queue_pairs.size())
+    if (!queue.running.load(std::memory_order_relaxed) || count == 0 ||
+        queue.index >= port.queue_pairs.size())
         return 0;
     QueueCounters& counters = port.queues[queue.index];
+    const RxRules rules = port.rx_rules.load(std::memory_order_relaxed);
+    const std::span all(frames, count);
     uint16_t got = 0;
-    // Each burst begins with another pair, or one that is always full would be the only one.
-    uint16_t pair = queue.next;
-    do {
-        got = static_cast<uint16_t>(
-            got + poll(queue, pair, options, std::span(frames + got, frames + count), counters)
-        );
-        pair = pair_after(queue, pair);
-    } while (pair != queue.next && got < count);
-    queue.next = pair_after(queue, queue.next);
+    if (queue.finisher.held() != 0)
+        got = queue.finisher.deliver_held(all, rules, counters.finisher);
+    if (got < count && queue.finisher.held() == 0)
+        got = static_cast<uint16_t>(got + poll_pairs(queue, all.subspan(got), rules, counters));
     if (got != 0 && (port.vlan_strip.load(std::memory_order_relaxed) ||
                      port.vlan_filter.load(std::memory_order_relaxed)))
         got = look_at_tags(port, std::span(frames, got), counters);
@@ -173,9 +202,20 @@ uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     return sent;
 }
 
+uint16_t tx_prepare(void* /*raw*/, rte_mbuf** frames, uint16_t count) noexcept {
+    for (uint16_t i = 0; i < count; ++i) {
+        Unfinished what;
+        if (may_be_unfinished(*frames[i]) && read_unfinished(*frames[i], what)) {
+            rte_errno = EINVAL;
+            return i;
+        }
+    }
+    return count;
+}
+
 uint32_t rx_waiting(RxQueue& queue) noexcept {
     Port& port = *queue.port;
-    uint32_t waiting = 0;
+    uint32_t waiting = queue.finisher.held();
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const Locked locked(port.locks[pair].from_guest);
         waiting += port.queue_pairs[pair].from_guest_waiting();
@@ -194,6 +234,7 @@ uint32_t tx_waiting(TxQueue& queue) noexcept {
 
 bool enable_interrupt(RxQueue& queue) noexcept {
     Port& port = *queue.port;
+    const bool holds = queue.finisher.held() != 0;
     bool nothing = true;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const int kick = port.queue_pairs[pair].kick_fd();
@@ -201,7 +242,7 @@ bool enable_interrupt(RxQueue& queue) noexcept {
         uint64_t kicks = 0;
         (void)!::read(kick, &kicks, sizeof kicks);
         const Locked locked(port.locks[pair].from_guest);
-        if (!port.queue_pairs[pair].arm_from_guest()) {
+        if (holds || !port.queue_pairs[pair].arm_from_guest()) {
             raise_eventfd(kick);
             nothing = false;
         }

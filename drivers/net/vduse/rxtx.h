@@ -15,7 +15,10 @@ namespace vduse::pmd {
 uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 
-/// Buffers of the driver that wait for the queue. Any thread.
+/// eth_tx_prep_t: stops at a frame that asks for what nobody can do, with rte_errno EINVAL.
+uint16_t tx_prepare(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
+
+/// Buffers of the driver that wait for the queue, and frames that it holds. Any thread.
 uint32_t rx_waiting(RxQueue& queue) noexcept;
 uint32_t tx_waiting(TxQueue& queue) noexcept;
 

@@ -31,6 +31,11 @@ PortStats& PortStats::operator-=(const PortStats& before) {
     }
     subtract(vlan_filtered, before.vlan_filtered);
     vlan_errors -= before.vlan_errors;
+    subtract(withheld, before.withheld);
+    subtract(segments, before.segments);
+    csum_done -= before.csum_done;
+    cut -= before.cut;
+    unfinished_dropped -= before.unfinished_dropped;
     return *this;
 }
 

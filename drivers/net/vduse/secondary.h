@@ -34,6 +34,12 @@ struct PortStats {
     std::array<Traffic, kCountedQueues> tx_queue{};
     Traffic vlan_filtered;     ///< frames of VLANs that the application did not ask for
     uint64_t vlan_errors = 0;  ///< frames whose tag could not be put in
+    // What a Finisher did (finisher.h), of all queues.
+    Traffic withheld;
+    Traffic segments;
+    uint64_t csum_done = 0;
+    uint64_t cut = 0;
+    uint64_t unfinished_dropped = 0;
 
     PortStats& operator-=(const PortStats& before);
 };
@@ -52,7 +58,7 @@ struct SecondaryStats {
     std::atomic<uint32_t> made = 0;
     std::atomic<bool> up = false;
     uint16_t pairs = 0;
-    bool linear = false;
+    uint64_t rx_offloads = 0;  ///< RTE_ETH_RX_OFFLOAD_*
     uint16_t max_mtu = 0;
     uint32_t speed = 0;
     bool full_duplex = true;

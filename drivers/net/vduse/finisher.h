@@ -1,0 +1,93 @@
+// Finishing on receive what the application did not ask to be left with (vduse/offload.h): sums of
+// checksums, and segments of large frames.
+//
+// A large frame may become more mbufs than a burst has room for, and its pool may be empty. Frames
+// that are behind it were taken from the ring already, so they are held here with it, and nothing
+// is polled before all of them were delivered: none is lost, and their order stays.
+//
+// Threads: the one that polls the queue; `held` any thread.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "base/counter.h"
+#include "vduse/limits.h"
+#include "vduse/offload.h"
+
+namespace vduse::pmd {
+
+/// What the application takes of what frames leave to be done.
+struct RxRules {
+    bool look = false;    ///< not all of it as it is
+    bool csum = false;    ///< checksums
+    bool large = false;   ///< large frames, with theirs
+    bool legacy = false;  ///< and it knows the flags only by which it would ask for the same itself
+};
+static_assert(std::atomic<RxRules>::is_always_lock_free);
+
+/// What a Finisher did.
+struct FinisherCounters {
+    Counter csum_done;  ///< frames whose checksum was computed
+    Counter cut;        ///< large frames
+    Counter segments;   ///< that they became
+    Counter segment_bytes;
+    Counter withheld;  ///< frames that the application did not get as they came: cut, or dropped
+    Counter withheld_bytes;
+    Counter dropped;  ///< frames and segments
+};
+
+class Finisher {
+  public:
+    explicit Finisher() = default;
+    Finisher(const Finisher&) = delete;
+    Finisher& operator=(const Finisher&) = delete;
+    ~Finisher() { (void)free_held(); }
+
+    /// Makes of `polled` frames, the first of `frames` and kMaxBurst at most, what the application
+    /// takes. Returns how many frames for it there are now. Not while any are held.
+    uint16_t finish(
+        std::span<rte_mbuf*> frames, uint16_t polled, RxRules rules, FinisherCounters& counters
+    ) noexcept {
+        uint64_t flags = 0;
+        for (const rte_mbuf* frame : frames.first(polled))
+            flags |= frame->ol_flags;
+        if ((flags & (RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO)) == 0)
+            return polled;
+        return finish_any(frames, polled, rules, counters);
+    }
+
+    /// Frames that are held, as many as `frames` and their pool have room for.
+    uint16_t deliver_held(
+        std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
+    ) noexcept;
+
+    /// Those that the ring gave and that have not been delivered, or not all of them.
+    [[nodiscard]] uint16_t held() const noexcept { return held_.load(std::memory_order_relaxed); }
+    /// Nobody will ask for them any more.
+    void drop_held(FinisherCounters& counters) noexcept;
+
+  private:
+    uint16_t finish_any(
+        std::span<rte_mbuf*> frames, uint16_t polled, RxRules rules, FinisherCounters& counters
+    ) noexcept;
+    uint16_t take(
+        rte_mbuf* frame, std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
+    ) noexcept;
+    uint16_t complete(std::span<rte_mbuf*> frames, FinisherCounters& counters) noexcept;
+    uint32_t free_held() noexcept;
+    void update_held() noexcept;
+
+    std::atomic<uint16_t> held_ = 0;
+    uint16_t next_ = 0;     ///< of `behind_`
+    uint16_t count_ = 0;    ///< in `behind_`
+    uint32_t starved_ = 0;  ///< bursts in a row that gave nothing for want of mbufs
+    Completion completion_;
+    std::array<rte_mbuf*, kMaxBurst> behind_;  ///< the frame in `completion_`
+};
+
+}  // namespace vduse::pmd
