@@ -72,10 +72,8 @@ int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
 }
 
 int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    RxQueue& queue = rx_queue(dev, index);
-    (void)set_running(queue, dev->data->rx_queue_state[index], false);
-    queue.finisher.drop_held(port_of(dev).queues[index].finisher);
-    return 0;
+    // What it holds stays for its next start: testpmd stops queues that are being polled.
+    return set_running(rx_queue(dev, index), dev->data->rx_queue_state[index], false);
 }
 
 int tx_queue_start(rte_eth_dev* dev, uint16_t index) {
