@@ -21,8 +21,9 @@
 
 namespace vduse::pmd {
 
-/// What the application takes of what frames leave to be done.
-struct RxRules {
+/// What the application takes of what frames leave to be done. Aligned as a word, or clang would
+/// call libatomic for it.
+struct alignas(uint32_t) RxRules {
     bool look = false;    ///< not all of it as it is
     bool csum = false;    ///< checksums
     bool large = false;   ///< large frames, with theirs
