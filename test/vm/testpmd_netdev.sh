@@ -78,8 +78,8 @@ answers device "show port 0 rxq 0 desc 0 status" 'Desc status = (AVAILABLE|DONE|
 answers device "show port 0 txq 0 desc 0 status" 'Desc status = (FULL|DONE|UNAVAILABLE)'
 answers device "show port 0 rxq 0 desc used count" 'Used desc count = [0-9]'
 answers device "show port 0 ptypes" 'L2 ptypes'
-answers device "show port 0 rx_offload capabilities" 'Per Port +:.*VLAN_STRIP.*VLAN_FILTER'
-answers device "show port 0 tx_offload capabilities" 'Per Port +:.*VLAN_INSERT'
+answers device "show port 0 rx_offload capabilities" 'Per Port +:.*VLAN_STRIP.*UDP_CKSUM.*TCP_CKSUM.*TCP_LRO.*VLAN_FILTER'
+answers device "show port 0 tx_offload capabilities" 'Per Port +:.*VLAN_INSERT.*TCP_CKSUM.*TCP_TSO'
 answers device "show port 0 rx_offload configuration" 'Rx Offloading Configuration'
 answers device "show port 0 tx_offload configuration" 'Tx Offloading Configuration'
 answers device "show port 0 flow_ctrl" 'Failed to get .* err = -95'
@@ -134,9 +134,9 @@ done
 answers device "port stop 0" '^Done'
 answers device "tso show 0" 'TSO for non-tunneled packets is disabled'
 answers device "port reset 0" 'Failed to reset port 0. diag=-95'
-answers device "port config 0 tx_offload tcp_tso on"
+answers device "port config 0 tx_offload sctp_cksum on"
 answers device "port start 0" "doesn't match Tx offloads capabilities" 'Fail to configure port 0'
-answers device "port config 0 tx_offload tcp_tso off"
+answers device "port config 0 tx_offload sctp_cksum off"
 answers device "port start 0" '^Done'
 answers device "start"
 pings "after queues and the port were stopped and started"
