@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "base/lines.h"
-#include "control_thread.h"
+#include "drivers/net/vduse/control_thread.h"
 #include "net/header.h"
 #include "support/session_rig.h"
 #include "virtio/config_space.h"
