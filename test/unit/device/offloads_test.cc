@@ -36,8 +36,9 @@ class OffloadsTest : public SessionTest {
         EXPECT_TRUE(device->destroy());
         device.reset();
         control.reset();
-        if (!with_journal)
+        if (!with_journal) {
             EXPECT_TRUE(std::filesystem::remove(folder.path() + "/vd0.journal"));
+        }
         auto created = Control::create(&kernel);
         ASSERT_TRUE(created);
         control = std::move(*created);
