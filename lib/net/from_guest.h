@@ -36,8 +36,8 @@ namespace vduse::net {
 
 struct FromGuestRules {
     uint32_t longest;  ///< the longest legal frame
-    bool linear =
-        false;  ///< a frame that does not fit into one mbuf is dropped, unless it is large
+    /// A frame that does not fit into one mbuf is dropped, unless it is large.
+    bool linear = false;
     uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
     Offloads offloads = {};                 ///< negotiated
 };

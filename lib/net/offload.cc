@@ -7,6 +7,7 @@
 
 #include "net/layers.h"
 #include "net/sum.h"
+#include "vduse/limits.h"
 #include "virtio/features.h"
 
 namespace vduse::net {
@@ -28,7 +29,8 @@ std::optional<Drop> check_header(
     if (header.gso_type != kGsoNone &&
         (!large || (header.flags & kHeaderNeedsCsum) == 0 || header.gso_size < kLeastSegment))
         return Drop::bad_gso;
-    if (uint32_t{header.csum_start} + header.csum_offset + sizeof(uint16_t) > frame_bytes)
+    if (header.csum_start < kEthernetHeader ||
+        uint32_t{header.csum_start} + header.csum_offset + sizeof(uint16_t) > frame_bytes)
         return Drop::bad_csum;
     return std::nullopt;
 }

@@ -71,6 +71,13 @@ Complaint set_legacy(DevArgs& args, Text value) {
     return parse::store_bool(value, args.legacy_flags);
 }
 
+/// Beside what it does for vduse-dp: whoever says 1 knows what RTE_MBUF_F_RX_L4_CKSUM_NONE means.
+Complaint set_csum(DevArgs& args, Text value) {
+    auto complaint = parse::store_bool(value, args.config.csum);
+    args.leave_sums = !complaint && args.config.csum;
+    return complaint;
+}
+
 /// Beside what it does for vduse-dp: whoever says 1 knows that large frames come.
 Complaint set_tso(DevArgs& args, Text value) {
     auto complaint = parse::store_bool(value, args.config.tso);
@@ -157,7 +164,7 @@ Complaint ignore(DevArgs& /*args*/, Text value) {
 }
 
 using Key = parse::Key<DevArgs>;
-constexpr std::array<Key, 28> kKeys = {
+constexpr std::array<Key, 29> kKeys = {
     {{"iface", set_iface},
      {"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
@@ -177,6 +184,7 @@ constexpr std::array<Key, 28> kKeys = {
      {"netns", set_netns},
      {"owner", set_owner},
      {"mode", set_mode},
+     {"csum", set_csum},
      {"tso", set_tso},
      {"in_order", refuse_feature},
      {"packed_vq", refuse_feature},

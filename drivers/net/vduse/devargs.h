@@ -25,6 +25,7 @@ struct DevArgs {
     DeviceConfig config;
     std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
     bool linear = false;          ///< Nobody gets chains: what one mbuf cannot hold is dropped.
+    bool leave_sums = false;      ///< Who asks for rx checksum offload takes frames without them.
     bool always_large = false;  ///< Large frames go to applications that did not ask for them, too.
     bool legacy_flags = false;  ///< Received frames say what they leave as sent ones do.
     std::string netdev;         ///< what virtio_vdpa's netdev is to be called; "": as it is

@@ -53,7 +53,7 @@ uint16_t Finisher::deliver_held(
     uint16_t got = 0;
     while (got < frames.size() && (completion_.busy() || next_ != count_)) {
         const auto room = frames.subspan(got);
-        const uint16_t more = completion_.busy() ? complete(room, counters)
+        const uint16_t more = completion_.busy() ? complete(room, rules, counters)
                                                  : take(behind_[next_++], room, rules, counters);
         got = static_cast<uint16_t>(got + more);
         if (completion_.busy() && more == 0)
@@ -92,11 +92,16 @@ uint16_t Finisher::take(
         counters.cut.add(1);
     else
         counters.csum_done.add(completion_.segments());
-    return complete(frames, counters);
+    return complete(frames, rules, counters);
 }
 
-uint16_t Finisher::complete(std::span<rte_mbuf*> frames, FinisherCounters& counters) noexcept {
+uint16_t Finisher::complete(
+    std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
+) noexcept {
     const uint16_t more = completion_.next(frames);
+    if (rules.good && completion_.segments() != 0)
+        for (rte_mbuf* frame : frames.first(more))
+            frame->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_GOOD;
     if (completion_.segments() > 1) {
         counters.segments.add(more);
         for (const rte_mbuf* segment : frames.first(more))

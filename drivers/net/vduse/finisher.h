@@ -23,10 +23,11 @@ namespace vduse::pmd {
 
 /// What the application takes of what frames leave to be done. Aligned as a word, or clang would
 /// call libatomic for it.
-struct alignas(uint32_t) RxRules {
+struct alignas(uint64_t) RxRules {
     bool look = false;    ///< not all of it as it is
     bool csum = false;    ///< checksums
     bool large = false;   ///< large frames, with theirs
+    bool good = false;    ///< it wants to be told that a checksum is right
     bool legacy = false;  ///< and it knows the flags only by which it would ask for the same itself
 };
 static_assert(std::atomic<RxRules>::is_always_lock_free);
@@ -79,7 +80,9 @@ class Finisher {
     uint16_t take(
         rte_mbuf* frame, std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
     ) noexcept;
-    uint16_t complete(std::span<rte_mbuf*> frames, FinisherCounters& counters) noexcept;
+    uint16_t complete(
+        std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
+    ) noexcept;
     uint32_t free_held() noexcept;
     void update_held() noexcept;
 

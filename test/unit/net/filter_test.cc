@@ -135,7 +135,7 @@ TEST_F(FilterTest, ChecksLengthsOfMbufs) {
     Pool pool(32);
     const auto check = [&](const std::vector<uint8_t>& bytes, size_t run) {
         rte_mbuf* frame = pool.frame(bytes, run);
-        const auto drop = net::detail::check_to_guest(frame, {100, false, &filter});
+        const auto drop = net::detail::check_to_guest(frame, frame->pkt_len, {100, false, &filter});
         rte_pktmbuf_free(frame);
         return drop;
     };

@@ -302,8 +302,24 @@ TEST_F(Offload, SumsAreFinishedForWhoDoesNotAskForThem) {
     EXPECT_EQ(xstat("rx_csum_done"), 0U);
 }
 
-TEST_F(Offload, SumsAreLeftToWhoAsksForThem) {
+// Who asks whether checksums are right is told that they are.
+TEST_F(Offload, SumsAreGoodForWhoAsks) {
     begin("", kSums);
+    for (const bool tcp : {true, false}) {
+        const Packet packet{.tcp = tcp};
+        guest_sends(packet);
+        const auto got = burst();
+        ASSERT_EQ(got.size(), 1U);
+        EXPECT_EQ(got[0].flags & kRxFlags, RTE_MBUF_F_RX_L4_CKSUM_GOOD);
+        EXPECT_EQ(got[0].bytes, packet.finished());
+    }
+    guest_sends(pattern(60));
+    EXPECT_EQ(burst()[0].flags & kRxFlags, 0U) << "nobody knows";
+    EXPECT_EQ(xstat("rx_csum_done"), 2U);
+}
+
+TEST_F(Offload, SumsAreLeftToWhoKnowsWhatThatIs) {
+    begin("csum=1", kSums);
     for (const bool tcp : {true, false}) {
         const Packet packet{.tcp = tcp};
         guest_sends(packet);
