@@ -269,7 +269,8 @@ struct Window {
         if (mergeable) {
             // More buffers may come, unless these are a whole window, or all that the ring can
             // hold, or one is useless.
-            if (count == unused().size() && count < std::min<size_t>(chains.size(), ring.size()))
+            if (count == unused().size() && count < std::min<size_t>(chains.size(), ring.size()) &&
+                more_may_come())
                 return Put::waits;
             std::fill_n(lengths.begin() + used, count, 0U);
             use(count);

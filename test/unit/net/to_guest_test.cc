@@ -382,6 +382,19 @@ TEST_F(ToGuest, Case68_AFullRingThatIsTooSmall) {
     EXPECT_EQ(drops(Drop::no_room), 1U);
 }
 
+TEST_F(ToGuest, Case68_AFullRingOfLongChainsThatIsTooSmall) {
+    setup(8);
+    rules.mergeable = true;
+    offer({100, 100, 100});
+    offer({100, 100, 100});
+    EXPECT_EQ(deliver({pool.frame(pattern(1500))}), 1U) << "two descriptors are no third chain";
+    EXPECT_EQ(drops(Drop::no_room), 1U);
+    setup(16);
+    offer({100, 100, 100});
+    offer({100, 100, 100});
+    EXPECT_EQ(deliver({pool.frame(pattern(1500))}), 0U) << "three more can come";
+}
+
 // Case 69: the header does not fit the first buffer.
 TEST_F(ToGuest, Case69_HeaderDoesNotFit) {
     for (const bool mergeable : {false, true}) {
