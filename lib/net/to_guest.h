@@ -25,9 +25,8 @@
 #include <optional>
 #include <span>
 
-#include "base/guest.h"
+#include "net/chain_writer.h"
 #include "net/counters.h"
-#include "net/cursor.h"
 #include "net/filter.h"
 #include "net/header.h"
 #include "net/offload.h"
@@ -65,84 +64,6 @@ inline std::optional<Drop> check_to_guest(
     const auto* head =
         static_cast<const uint8_t*>(rte_pktmbuf_read(frame, 0, head_bytes, scratch.data()));
     return rules.filter->accepts({head, head_bytes}) ? std::nullopt : std::optional(Drop::filtered);
-}
-
-/// What is written as one frame: a header, `head`, and `bytes` of an mbuf from `at` on.
-struct Output {
-    NetHeader header{};
-    std::span<const uint8_t> head = {};
-    const rte_mbuf* frame;
-    uint32_t at = 0;
-    uint32_t bytes;
-
-    [[nodiscard]] uint64_t size() const noexcept { return head.size() + bytes; }
-};
-
-/// Writes into chains, one after the other, and says how much each of them got.
-class ChainWriter {
-  public:
-    ChainWriter(std::span<const ring::Chain> chains, std::span<uint32_t> lengths) noexcept
-        : chains_(chains), lengths_(lengths), cursor_(chains[0].writable()) {
-        lengths_[0] = 0;
-    }
-    void write(const void* from, uint32_t bytes) noexcept {
-        const auto* next = static_cast<const std::byte*>(from);
-        for (;;) {
-            const uint32_t stored = cursor_.store(next, bytes);
-            lengths_[at_] += stored;
-            next += stored;
-            bytes -= stored;
-            if (bytes == 0)
-                return;
-            cursor_ = Cursor(chains_[++at_].writable());
-            lengths_[at_] = 0;
-        }
-    }
-
-  private:
-    std::span<const ring::Chain> chains_;
-    std::span<uint32_t> lengths_;
-    Cursor cursor_;
-    size_t at_ = 0;
-};
-
-/// Writes header and frame into `chains`, which have room for both; sets `lengths`.
-inline void write_frame(
-    const Output& output, std::span<const ring::Chain> chains, std::span<uint32_t> lengths
-) noexcept {
-    NetHeader header = output.header;
-    header.num_buffers = static_cast<uint16_t>(chains.size());
-    ChainWriter writer(chains, lengths);
-    writer.write(&header, sizeof header);
-    if (!output.head.empty())
-        writer.write(output.head.data(), static_cast<uint32_t>(output.head.size()));
-    uint32_t at = output.at;
-    uint32_t left = output.bytes;
-    for (const rte_mbuf* mbuf = output.frame; left != 0 && mbuf != nullptr; mbuf = mbuf->next) {
-        if (at >= mbuf->data_len) {
-            at -= mbuf->data_len;
-            continue;
-        }
-        const uint32_t run = std::min<uint32_t>(left, mbuf->data_len - at);
-        writer.write(rte_pktmbuf_mtod_offset(mbuf, const std::byte*, at), run);
-        left -= run;
-        at = 0;
-    }
-}
-
-/// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
-inline uint32_t write_simple_frame(
-    const rte_mbuf* frame, const ring::Segment& segment, bool valid
-) noexcept {
-    // A constant: put together on the stack, it would be loaded in wider pieces than it was stored
-    // in, which stalls (13 cycles a frame).
-    static constexpr std::array<NetHeader, 2> kHeaders = {
-        {{0, 0, 0, 0, 0, 0, 1}, {kHeaderDataValid, 0, 0, 0, 0, 0, 1}}};
-    guest::store(segment.host, kHeaders[valid ? 1 : 0]);
-    guest::store_bytes(
-        segment.host + kHeaderBytes, rte_pktmbuf_mtod(frame, const void*), frame->data_len
-    );
-    return kHeaderBytes + frame->data_len;
 }
 
 /// A chain that cannot even begin a frame: 5.1.6.4 wants the whole header in the first one.
@@ -200,8 +121,8 @@ enum class Put : uint8_t { placed, dropped, waits };
 template <ring::DeviceRing Ring>
 struct Window {
     Ring& ring;
-    uint16_t seen = 0;  ///< chains that the ring has shown
-    uint16_t used = 0;  ///< those that are done with, good or not: the first ones
+    uint16_t seen = 0;    ///< chains that the ring has shown
+    uint16_t used = 0;    ///< those that are done with, good or not: the first ones
     uint64_t placed = 0;  ///< frames that were not simple
     uint64_t bytes = 0;   ///< of them
     std::array<ring::Chain, ring::kWindow> chains;
@@ -312,9 +233,12 @@ struct Window {
             what.csum && !complete ? encode(what, what.segment != 0 && !cut) : NetHeader{};
         Put result = Put::placed;
         if (!cut && !complete && !what.ip_csum && what.pseudo)
-            result = put({.header = header, .frame = frame, .bytes = frame->pkt_len}, rules, counters);
+            result =
+                put({.header = header, .frame = frame, .bytes = frame->pkt_len}, rules, counters);
         else
-            result = put_segments(Segmenter(*frame, what, cut, complete), header, frame, rules, counters);
+            result = put_segments(
+                Segmenter(*frame, what, cut, complete), header, frame, rules, counters
+            );
         if (result == Put::placed) {
             counters.csum.add(what.csum && !complete ? 1 : 0);
             counters.large.add(what.segment != 0 && !cut ? 1 : 0);
