@@ -265,13 +265,12 @@ void Port::set_rules() {
         arguments_.always_large || (offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
     RxRules rules;
     rules.legacy = arguments_.legacy_flags;
+    rules.large = offers_large() && wants_large && !linear();
     // That it asks says that it wants to know whether they are right, and Open vSwitch up to 3.1
     // knows no more: frames without are for those who must know what that is.
     const bool wants_sums = (offloads & kSums) == kSums;
-    rules.csum =
-        rules.legacy || (wants_sums && (arguments_.leave_sums || (offers_large() && wants_large)));
+    rules.csum = rules.legacy || (wants_sums && (arguments_.leave_sums || rules.large));
     rules.good = wants_sums;
-    rules.large = offers_large() && wants_large && !linear();
     const bool takes_all = rules.csum && (rules.large || !offers_large()) && !rules.legacy;
     rules.look = arguments_.config.csum && !takes_all;
     rx_rules = rules;

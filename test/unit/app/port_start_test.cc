@@ -255,7 +255,8 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
 
     EXPECT_EQ(
         port_line(*ports.front()),
-        "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped, out of "
+        "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped 0 finished, "
+        "out of "
         "service\n"
     );
     LinkMonitor monitor;
