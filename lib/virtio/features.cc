@@ -62,6 +62,7 @@ uint64_t virtio::offered_features(const DeviceConfig& config, bool with_control)
     };
     for (const Feature& row : kFeatures) {
         const bool wanted = (row.needs.empty() || has(row.needs)) &&
+                            (row.useless_without.empty() || has(row.useless_without)) &&
                             (row.member == nullptr || config.*row.member) &&
                             (row.applies == nullptr || row.applies(config)) &&
                             (row.qemu == 0 || config.profile == Profile::full);

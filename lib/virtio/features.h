@@ -29,6 +29,9 @@ struct Feature {
     std::string_view needs = {};
     /// What does instead of that; "": nothing.
     std::string_view or_needs = {};
+    /// It means nothing without that one, which the specification does not say and drivers do not
+    /// keep to; "": none.
+    std::string_view useless_without = {};
     /// Its switch, and the key by which people set that (options/keys.h). nullptr: no switch. "":
     /// no key. Features may share both.
     bool DeviceConfig::*member = nullptr;
@@ -82,12 +85,12 @@ inline constexpr std::array kFeatures = std::to_array<Feature>({
     {.number = 17, .name = "CTRL_VQ"},
     {.number = 2,
      .name = "CTRL_GUEST_OFFLOADS",
-     .needs = "CTRL_VQ",
+     .useless_without = "CTRL_VQ",
      .member = &DeviceConfig::csum,
      .key = "csum"},
     {.number = 18, .name = "CTRL_RX", .needs = "CTRL_VQ"},
     {.number = 19, .name = "CTRL_VLAN", .needs = "CTRL_VQ"},
-    {.number = 20, .name = "CTRL_RX_EXTRA", .needs = "CTRL_VQ"},
+    {.number = 20, .name = "CTRL_RX_EXTRA", .useless_without = "CTRL_VQ"},
     {.number = 22,
      .name = "MQ",
      .needs = "CTRL_VQ",
@@ -114,7 +117,7 @@ consteval uint64_t feature(std::string_view name) {
 consteval uint64_t feature_and_dependents(std::string_view name) {
     uint64_t bits = bit(find_feature(name)->number);
     for (const Feature& row : kFeatures)
-        if (row.needs == name)
+        if (row.needs == name || row.useless_without == name)
             bits |= bit(row.number);
     return bits;
 }
