@@ -43,11 +43,14 @@ inline void report_store(const void* /*guest*/, size_t /*bytes*/) noexcept {
 }
 #endif
 
-/// std::memcpy, without the call for the sizes that small frames have.
+/// std::memcpy, without the call for the sizes that small frames have, and without the string
+/// instruction that libc takes from 2 KiB on: it is slow to start, and where the CPU is emulated it
+/// copies a byte at a time.
 inline void copy(void* to, const void* from, size_t bytes) noexcept {
     constexpr size_t kBlock = 64;
     constexpr size_t kInline = 4 * kBlock;
-    if (bytes < kBlock || bytes > kInline) {
+    constexpr size_t kString = 2048;
+    if (bytes < kBlock || (bytes > kInline && bytes < kString)) {
         std::memcpy(to, from, bytes);
         return;
     }
