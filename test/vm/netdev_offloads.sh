@@ -167,7 +167,7 @@ call(BPF_OBJ_PIN, struct.pack("<QI", ctypes.addressof(path), program))
 END
 in_netns iperf3 --client "$other_ip" --time 60 > /tmp/traffic.txt &
 traffic=$!
-for _ in $(seq "$(times 3 30)"); do
+for _ in $(seq "$(times 2 30)"); do
     nsenter --net=/run/netns/other ip link set "$other" xdp pinned /sys/fs/bpf/pass
     ip -n other -details link show "$other" | grep -q 'prog/xdp' || fail "there is no program"
     before=$(count vd1 to_guest large)
