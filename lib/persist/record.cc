@@ -73,7 +73,6 @@ struct WireGroup {
     uint8_t sticky_asid;
 };
 static_assert(sizeof(WireGroup) == 2);
-static_assert(sizeof(MacAddress) == 6);
 
 /// By their bits in WireControl::modes.
 constexpr std::array<bool net::Filter::*, 7> kModes = {
@@ -247,14 +246,8 @@ void write_control(const Record& record, Bytes& bytes) {
     uint32_t modes = 0;
     for (size_t i = 0; i < kModes.size(); ++i)
         modes |= uint32_t{control.filter.*kModes[i]} << i;
-    append(
-        bytes,
-        WireControl{
-            modes,
-            control.active_pairs,
-            control.filter.mac,
-            static_cast<uint32_t>(control.offloads_off)}
-    );
+    const auto off = static_cast<uint32_t>(control.offloads_off);
+    append(bytes, WireControl{modes, control.active_pairs, control.filter.mac, off});
 }
 
 bool read_control(View bytes, Record& record) {
@@ -401,9 +394,7 @@ Result<Record> from_bytes(View bytes) {
     for (size_t i = 0; i < kSections.size(); ++i)
         if (kSections[i].always && !seen[i])
             return damaged;
-    if (!sane(record))
-        return damaged;
-    return record;
+    return sane(record) ? Result<Record>(record) : damaged;
 }
 
 }  // namespace vduse::persist
