@@ -22,6 +22,7 @@ in_guide ovs bridge
 in_guide ovs ports
 wait_for 20 in_netns test -e /sys/class/net/guest0
 in_guide ovs addresses > ping.txt
+mark_ovs
 in_other() {
     ip netns exec other "$@"
 }
