@@ -16,8 +16,7 @@ namespace {
 constexpr unsigned kPoolCache = 256;
 constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
 /// The same where guests may send 64 KiB in one frame: a burst of these.
-constexpr uint32_t kWorkerMbufsLarge =
-    1024 + 32 * (kLongestLarge / RTE_MBUF_DEFAULT_DATAROOM + 1);
+constexpr uint32_t kWorkerMbufsLarge = 1024 + 32 * (kLongestLarge / RTE_MBUF_DEFAULT_DATAROOM + 1);
 
 /// Mbufs that one frame of `mtu` may need.
 uint32_t segments(uint16_t mtu) {

@@ -135,8 +135,7 @@ uint64_t Bridge::targets(unsigned from, const rte_mbuf* frame, uint64_t now) noe
 
 void Bridge::deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexcept {
     uint64_t ports = 0;
-    const uint32_t longest =
-        may_be_unfinished(*frame) ? longest_segment(*frame) : frame->pkt_len;
+    const uint32_t longest = may_be_unfinished(*frame) ? longest_segment(*frame) : frame->pkt_len;
     for (uint64_t rest = targets & ~devices_; rest != 0;) {
         const unsigned port = pop(rest);
         if (longest > members_[port].longest)

@@ -19,7 +19,9 @@ class Output {
     Output(Endpoint& port, uint16_t queue) noexcept : port_(port), queue_(queue) {}
 
     /// Where the next frames go; there is room for one at least.
-    [[nodiscard]] std::span<rte_mbuf*> room() noexcept { return std::span(frames_).subspan(count_); }
+    [[nodiscard]] std::span<rte_mbuf*> room() noexcept {
+        return std::span(frames_).subspan(count_);
+    }
     void added(uint16_t count) noexcept {
         count_ = static_cast<uint16_t>(count_ + count);
         if (count_ == frames_.size())

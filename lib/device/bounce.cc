@@ -111,8 +111,7 @@ Result<BouncePlan> plan_bounce(
         plan.queue_size = config.queue_size;
     if (config.attach == Attach::vhost && config.bounce == 0)
         return plan;
-    const uint64_t comfortable =
-        bounce_need(shape.pairs, plan.queue_size, bounce_entry(config));
+    const uint64_t comfortable = bounce_need(shape.pairs, plan.queue_size, bounce_entry(config));
     const uint64_t wanted = config.bounce != 0
                                 ? config.bounce
                                 : std::clamp(comfortable * shape.spaces, kLeastBounce, kMostBounce);

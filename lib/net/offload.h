@@ -3,7 +3,8 @@
 // nothing.
 //
 // A header may ask for the checksum of anything: Linux asks for those inside of tunnels. What is
-// not TCP or UDP right behind the outer IP header has no words in an mbuf; its sum is finished here.
+// not TCP or UDP right behind the outer IP header has no words in an mbuf; its sum is finished
+// here.
 //
 // What a hostile driver could try: offsets behind the end, or inside of other headers, segments of
 // no bytes, or of one (a frame of 64 KiB would become 65,000), IPv6 called IPv4, headers that end

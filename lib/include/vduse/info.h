@@ -27,7 +27,7 @@ struct Traffic {
 struct QueueStats {
     uint64_t frames = 0;
     uint64_t bytes = 0;
-    uint64_t dropped = 0;             ///< the sum of `drops`
+    uint64_t dropped = 0;                        ///< the sum of `drops`
     std::array<uint64_t, kDropReasons> drops{};  ///< by Drop; names: kDropNames
     uint64_t no_mbuf = 0;
     uint64_t no_buffer = 0;  ///< to_guest: bursts of which frames were left for want of buffers

@@ -5,7 +5,8 @@
 // such frames where the driver has negotiated it, and says so as DPDK's drivers do for frames that
 // they receive:
 //
-//     RTE_MBUF_F_RX_L4_CKSUM_NONE   the checksum field holds the sum of the pseudo header; packet_type,
+//     RTE_MBUF_F_RX_L4_CKSUM_NONE   the checksum field holds the sum of the pseudo header;
+//     packet_type,
 //                                   l2_len, l3_len and l4_len say where it is
 //     RTE_MBUF_F_RX_LRO             a large frame: tso_segsz bytes of TCP payload to a segment
 //
@@ -43,17 +44,17 @@ struct Offloads {
 
 /// What a frame leaves to be done. Bytes are counted from the start of the frame.
 struct Unfinished {
-    bool csum = false;        ///< of TCP or UDP
-    bool pseudo = false;      ///< the field has the pseudo header's sum already
-    bool ip_csum = false;     ///< of the IPv4 header
-    bool ipv4 = false;        ///< else IPv6
-    bool tcp = false;         ///< else UDP
-    bool cwr = false;         ///< of a large frame
-    uint16_t segment = 0;     ///< bytes of TCP payload to a segment; 0: not a large frame
-    uint16_t l2 = 0;          ///< bytes of each header
+    bool csum = false;     ///< of TCP or UDP
+    bool pseudo = false;   ///< the field has the pseudo header's sum already
+    bool ip_csum = false;  ///< of the IPv4 header
+    bool ipv4 = false;     ///< else IPv6
+    bool tcp = false;      ///< else UDP
+    bool cwr = false;      ///< of a large frame
+    uint16_t segment = 0;  ///< bytes of TCP payload to a segment; 0: not a large frame
+    uint16_t l2 = 0;       ///< bytes of each header
     uint16_t l3 = 0;
     uint16_t l4 = 0;
-    uint32_t end = 0;         ///< of what is summed
+    uint32_t end = 0;  ///< of what is summed
 
     [[nodiscard]] bool any() const noexcept { return csum || ip_csum || segment != 0; }
     [[nodiscard]] uint16_t l4_at() const noexcept { return static_cast<uint16_t>(l2 + l3); }
@@ -72,9 +73,8 @@ inline constexpr uint32_t kLongestLarge = 65535 + 14 + 2 * 4;
 
 /// Flags by which an application asks for work on what it sends.
 inline constexpr uint64_t kAskedFlags =
-    RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG |
-    RTE_MBUF_F_TX_IP_CKSUM | RTE_MBUF_F_TX_TUNNEL_MASK | RTE_MBUF_F_TX_OUTER_IP_CKSUM |
-    RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
+    RTE_MBUF_F_TX_L4_MASK | RTE_MBUF_F_TX_TCP_SEG | RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_IP_CKSUM |
+    RTE_MBUF_F_TX_TUNNEL_MASK | RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
 
 /// Whether a frame may leave anything to be done: most do not.
 inline bool may_be_unfinished(const rte_mbuf& frame) noexcept {
