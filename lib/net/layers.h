@@ -27,7 +27,7 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
         std::memcpy(&type, rte_pktmbuf_mtod_offset(&frame, const char*, kType + number * kTag), 2);
         return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == other;
     };
-    constexpr uint16_t kOuter = RTE_BE16(RTE_ETHER_TYPE_QINQ);
+    constexpr auto kOuter = RTE_BE16(RTE_ETHER_TYPE_QINQ);
     uint32_t tags = 0;
     while (tags < 3 && is_tag(tags, kOuter))
         ++tags;

@@ -262,11 +262,13 @@ uint32_t longest_segment(const rte_mbuf& frame) noexcept {
 Segmenter::Segmenter(
     const rte_mbuf& frame, const Unfinished& what, bool cut, bool complete
 ) noexcept
-    : frame_(&frame), what_(what), cut_(cut && what.segment != 0), complete_(complete) {
+    : frame_(&frame),
+      what_(what),
+      cut_(cut && what.segment != 0),
+      complete_(complete),
+      payload_bytes_(cut_ ? what.segment : frame.pkt_len - what.headers()),
+      count_(cut_ ? (what.end - what.headers() + payload_bytes_ - 1) / payload_bytes_ : 1) {
     copy_from(frame, 0, what.headers(), frame_head_.data());
-    const uint32_t payload = what.end - what.headers();
-    payload_bytes_ = cut_ ? what.segment : frame.pkt_len - what.headers();
-    count_ = cut_ ? (payload + payload_bytes_ - 1) / payload_bytes_ : 1;
 }
 
 Segmenter::Segment Segmenter::next() noexcept {

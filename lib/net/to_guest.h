@@ -271,7 +271,7 @@ struct Window {
         const QueueRules& rules,
         QueueCounters& counters
     ) noexcept {
-        const size_t wanted =
+        const auto wanted =
             std::min<size_t>({segmenter.count(), chains.size(), size_t{ring.size()}});
         while (unused().size() < wanted && peek_more())
             ;

@@ -12,7 +12,7 @@ iperf3 --server --daemon
 wait_for 10 listening 5201
 for reverse in '' --reverse; do
     step "iperf3 $reverse"
-    in_netns iperf3 --client "$tap_ip" --time 10 --json $reverse > "iperf3$reverse.json"
+    in_netns iperf3 --client "$tap_ip" --time "$(times 3 10)" --json $reverse > "iperf3$reverse.json"
     bytes=$(python3 -c 'import json, sys
 print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "iperf3$reverse.json")
     step "$bytes bytes"
