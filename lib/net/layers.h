@@ -22,9 +22,12 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
     lengths = {};
     const auto is_tag = [&](uint32_t number, uint16_t other) {
         uint16_t type = 0;
-        if (frame.data_len < kType + number * kTag + sizeof type)
+        const void* const there =
+            rte_pktmbuf_read(&frame, kType + number * kTag, sizeof type, &type);
+        if (there == nullptr)
             return false;
-        std::memcpy(&type, rte_pktmbuf_mtod_offset(&frame, const char*, kType + number * kTag), 2);
+        if (there != &type)
+            std::memcpy(&type, there, sizeof type);
         return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == other;
     };
     constexpr auto kOuter = RTE_BE16(RTE_ETHER_TYPE_QINQ);
@@ -33,8 +36,11 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
         ++tags;
     const bool known = tags == (is_tag(0, 0) ? 1 : 2);
     const uint32_t hidden = tags * kTag;
-    if (tags == 0 || tags > 2 || known || frame.data_len < sizeof(rte_ether_hdr) + hidden)
+    if (tags == 0 || tags > 2 || known)
         return rte_net_get_ptype(&frame, &lengths, kLayers);
+    // No mbuf of ours is that small.
+    if (frame.data_len < sizeof(rte_ether_hdr) + hidden)
+        return RTE_PTYPE_UNKNOWN;
     rte_mbuf rest = frame;
     rest.data_off = static_cast<uint16_t>(rest.data_off + hidden);
     rest.data_len = static_cast<uint16_t>(rest.data_len - hidden);
