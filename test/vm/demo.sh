@@ -27,9 +27,10 @@ pings=$(in_netns ping -c 10 -i 0.2 -W 5 -q "$guest_ip" | tee /dev/stderr | grep 
     fail "no pings"
 [ "$pings" = '10 received' ] || fail "pings were lost: $pings"
 
-# The frames and bytes of a device in one direction.
+# The frames and bytes of a device in one direction; of the frames, those whose checksum was left to whom they are for,
+# and large ones in place of many.
 count() { # DEVICE DIRECTION
-    told "/vduse/stats,$1" "'{frames} {bytes}'.format(**a['$2'])"
+    told "/vduse/stats,$1" "'{frames} {bytes} {csum} {large}'.format(**a['$2'])"
 }
 
 # transfer NAME COMMAND...: times COMMAND, and adds a row to the table.
@@ -72,8 +73,9 @@ grep -q 'group 1 control  asid 1' /tmp/block || fail "QEMU did not isolate the c
     printf '%-28s %s\n' "ping" "$pings of 10" "the file came back" "equal (sha256)"
     for device in vd0 vd1; do
         for direction in from_guest to_guest; do
-            read -r frames bytes <<< "$(count $device $direction)"
-            printf '%-28s %8s frames %10s bytes\n' "$device $direction" "$frames" "$bytes"
+            read -r frames bytes sums large <<< "$(count $device $direction)"
+            printf '%-28s %8s frames %10s bytes, %s without checksum, %s large\n' \
+                "$device $direction" "$frames" "$bytes" "$sums" "$large"
         done
     done
     echo
