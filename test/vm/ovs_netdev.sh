@@ -24,9 +24,10 @@ in_other() {
     ip netns exec other "$@"
 }
 pings() { # WHEN
-    in_netns ping -c 10 -i 0.05 -W 5 -q "$other_ip" | grep -q ' 10 received' || fail "vd0 to vd1 $1"
-    in_other ping -c 10 -i 0.05 -W 5 -q "$tap_ip" | grep -q ' 10 received' || fail "vd1 to the tap $1"
-    ping -c 10 -i 0.05 -W 5 -q "$driver_ip" | grep -q ' 10 received' || fail "the tap to vd0 $1"
+    step "pings $1"
+    all_answered "$other_ip" in_netns
+    all_answered "$tap_ip" in_other
+    all_answered "$driver_ip"
 }
 indices() {
     in_netns cat /sys/class/net/guest0/ifindex
