@@ -196,9 +196,7 @@ void ask(Input& input) {
     rte_mbuf* mbuf = pool().frame(frame.bytes, 1 + input.byte() % kMbufRoom);
     if (mbuf == nullptr)
         return;
-    mbuf->l2_len = frame.l2 & 0x7f;
-    mbuf->l3_len = frame.l3 & 0x1ff;
-    mbuf->l4_len = frame.l4 & 0xff;
+    say_lengths(mbuf, frame, 0);
     mbuf->ol_flags = frame.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
     mbuf->ol_flags |= input.pick<uint64_t>(
         {RTE_MBUF_F_TX_TCP_CKSUM, RTE_MBUF_F_TX_UDP_CKSUM, RTE_MBUF_F_TX_TCP_SEG, 0}

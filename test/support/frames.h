@@ -182,4 +182,21 @@ inline std::vector<FrameBytes> plain_segments(
     return segments;
 }
 
+/// Where the headers of `frame` are, and `mss` bytes to a segment, as fields of an mbuf.
+inline void say_lengths(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
+    mbuf->l2_len = frame.l2 & 0x7f;
+    mbuf->l3_len = frame.l3 & 0x1ff;
+    mbuf->l4_len = frame.l4 & 0xff;
+    mbuf->tso_segsz = mss;
+}
+
+/// Flags and lengths as applications set them.
+inline void ask(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
+    mbuf->ol_flags |= frame.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
+    mbuf->ol_flags |= mss != 0    ? RTE_MBUF_F_TX_TCP_SEG
+                      : frame.tcp ? RTE_MBUF_F_TX_TCP_CKSUM
+                                  : RTE_MBUF_F_TX_UDP_CKSUM;
+    say_lengths(mbuf, frame, mss);
+}
+
 }  // namespace vduse::test

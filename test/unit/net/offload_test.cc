@@ -439,18 +439,6 @@ TEST_F(Offload, ReceivedLarge) {
     EXPECT_EQ(read(what), Drop::bad_gso) << "UDP is not cut";
 }
 
-/// Flags and lengths as applications set them.
-void ask(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
-    mbuf->ol_flags = frame.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
-    mbuf->ol_flags |= mss != 0    ? RTE_MBUF_F_TX_TCP_SEG
-                      : frame.tcp ? RTE_MBUF_F_TX_TCP_CKSUM
-                                  : RTE_MBUF_F_TX_UDP_CKSUM;
-    mbuf->l2_len = frame.l2 & 0x7f;
-    mbuf->l3_len = frame.l3 & 0x1ff;
-    mbuf->l4_len = frame.l4 & 0xff;
-    mbuf->tso_segsz = mss;
-}
-
 TEST_F(Offload, AnApplicationAsks) {
     for (const FrameSpec& spec : kinds())
         for (const uint16_t mss : {uint16_t{0}, kMss}) {

@@ -15,18 +15,10 @@ namespace {
 enum class Words : uint8_t { received, asked };
 
 void say(rte_mbuf* mbuf, const Frame& frame, uint16_t mss, Words words) {
-    if (words == Words::received) {
-        mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE | (mss != 0 ? RTE_MBUF_F_RX_LRO : 0);
-    } else {
-        mbuf->ol_flags |= frame.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
-        mbuf->ol_flags |= mss != 0    ? RTE_MBUF_F_TX_TCP_SEG
-                          : frame.tcp ? RTE_MBUF_F_TX_TCP_CKSUM
-                                      : RTE_MBUF_F_TX_UDP_CKSUM;
-    }
-    mbuf->l2_len = frame.l2 & 0x7f;
-    mbuf->l3_len = frame.l3 & 0x1ff;
-    mbuf->l4_len = frame.l4 & 0xff;
-    mbuf->tso_segsz = mss;
+    if (words == Words::asked)
+        return ask(mbuf, frame, mss);
+    mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE | (mss != 0 ? RTE_MBUF_F_RX_LRO : 0);
+    say_lengths(mbuf, frame, mss);
 }
 
 /// A frame of any kind. Large ones are TCP.

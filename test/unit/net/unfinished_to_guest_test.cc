@@ -104,10 +104,7 @@ class UnfinishedToGuest : public testing::Test {
     rte_mbuf* received(const Frame& frame, uint16_t mss = 0, size_t run = Pool::kRoom) {
         rte_mbuf* mbuf = pool.frame(frame.bytes, run);
         mbuf->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE | (mss != 0 ? RTE_MBUF_F_RX_LRO : 0);
-        mbuf->l2_len = frame.l2 & 0x7f;
-        mbuf->l3_len = frame.l3 & 0x1ff;
-        mbuf->l4_len = frame.l4 & 0xff;
-        mbuf->tso_segsz = mss;
+        say_lengths(mbuf, frame, mss);
         return mbuf;
     }
     rte_mbuf* asked(Frame frame, uint16_t mss = 0, size_t run = Pool::kRoom) {
