@@ -5,13 +5,13 @@
 
 #include <rte_mbuf.h>
 
-#include <algorithm>
 #include <array>
 #include <span>
 
 #include "base/guest.h"
 #include "net/cursor.h"
 #include "net/header.h"
+#include "net/mbuf_walk.h"
 #include "ring/chain.h"
 
 namespace vduse::net::detail {
@@ -65,18 +65,10 @@ inline void write_frame(
     writer.write(&header, sizeof header);
     if (!output.head.empty())
         writer.write(output.head.data(), static_cast<uint32_t>(output.head.size()));
-    uint32_t at = output.at;
-    uint32_t left = output.bytes;
-    for (const rte_mbuf* mbuf = output.frame; left != 0 && mbuf != nullptr; mbuf = mbuf->next) {
-        if (at >= mbuf->data_len) {
-            at -= mbuf->data_len;
-            continue;
-        }
-        const uint32_t run = std::min<uint32_t>(left, mbuf->data_len - at);
-        writer.write(rte_pktmbuf_mtod_offset(mbuf, const std::byte*, at), run);
-        left -= run;
-        at = 0;
-    }
+    walk(*output.frame, output.at, output.bytes, [&](const std::byte* part, uint32_t run) {
+        writer.write(part, run);
+        return true;
+    });
 }
 
 /// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "net/layers.h"
+#include "net/mbuf_walk.h"
 #include "net/sum.h"
 
 namespace vduse {
@@ -188,21 +189,11 @@ rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
     if (made == nullptr)
         return nullptr;
     rte_mbuf* last = made;
-    bool whole =
-        append(made, last, segment.head.data(), static_cast<uint32_t>(segment.head.size()));
-    uint32_t at = segment.payload;
-    uint32_t left = segment.bytes;
-    for (const rte_mbuf* from = &frame; whole && left != 0 && from != nullptr; from = from->next) {
-        if (at >= from->data_len) {
-            at -= from->data_len;
-            continue;
-        }
-        const uint32_t run = std::min(left, from->data_len - at);
-        whole = append(made, last, rte_pktmbuf_mtod_offset(from, const uint8_t*, at), run);
-        left -= run;
-        at = 0;
-    }
-    if (whole)
+    const auto add = [&](const void* part, size_t bytes) {
+        return append(made, last, part, static_cast<uint32_t>(bytes));
+    };
+    if (add(segment.head.data(), segment.head.size()) &&
+        net::walk(frame, segment.payload, segment.bytes, add))
         return made;
     rte_pktmbuf_free(made);
     return nullptr;

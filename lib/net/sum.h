@@ -8,8 +8,10 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+
+#include "net/mbuf_walk.h"
 
 namespace vduse::net {
 
@@ -17,18 +19,12 @@ namespace vduse::net {
 inline uint16_t raw_sum(const rte_mbuf& frame, uint32_t at, uint32_t bytes) noexcept {
     uint32_t sum = 0;  // of fewer than 65,536 mbufs
     bool odd = false;
-    for (const rte_mbuf* from = &frame; bytes != 0 && from != nullptr; from = from->next) {
-        if (at >= from->data_len) {
-            at -= from->data_len;
-            continue;
-        }
-        const uint32_t run = std::min<uint32_t>(bytes, from->data_len - at);
-        const uint16_t part = rte_raw_cksum(rte_pktmbuf_mtod_offset(from, const void*, at), run);
-        sum += odd ? rte_bswap16(part) : part;
+    walk(frame, at, bytes, [&](const std::byte* part, uint32_t run) {
+        const uint16_t its = rte_raw_cksum(part, run);
+        sum += odd ? rte_bswap16(its) : its;
         odd = odd != (run % 2 != 0);
-        bytes -= run;
-        at = 0;
-    }
+        return true;
+    });
     sum = (sum & 0xffff) + (sum >> 16);
     return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
 }

@@ -1,0 +1,30 @@
+// The bytes of a frame, which may be in several mbufs, from some place on.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+namespace vduse::net {
+
+/// Calls `visit(const std::byte* part, uint32_t part_bytes)` for each run of `bytes` from `at`, in
+/// order, until it returns false. Returns whether it never did. What the frame has not is left out.
+template <class Visit>
+bool walk(const rte_mbuf& frame, uint32_t at, uint32_t bytes, Visit&& visit) noexcept {
+    for (const rte_mbuf* mbuf = &frame; bytes != 0 && mbuf != nullptr; mbuf = mbuf->next) {
+        if (at >= mbuf->data_len) {
+            at -= mbuf->data_len;
+            continue;
+        }
+        const uint32_t run = std::min<uint32_t>(bytes, mbuf->data_len - at);
+        if (!visit(rte_pktmbuf_mtod_offset(mbuf, const std::byte*, at), run))
+            return false;
+        bytes -= run;
+        at = 0;
+    }
+    return true;
+}
+
+}  // namespace vduse::net
