@@ -9,10 +9,6 @@ modprobe vhost_vdpa
 quick_starts
 other_ip=10.9.9.3
 
-in_other() {
-    ip netns exec other "$@"
-}
-
 combined() { # NETDEV PAIRS
     in_netns ethtool -L "$1" combined "$2"
     in_netns ethtool -l "$1" | tail -6 | grep -qE "^Combined:[[:space:]]+$2$" || fail "not $2 pairs: $1"

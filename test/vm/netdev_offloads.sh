@@ -13,9 +13,6 @@ start_app -- --patch vd0:vd1 --device vd0,attach=virtio,mtu=9000 --device vd1,at
 driver_to_netns vd1 other "$other_ip"
 other=$netdev
 driver_to_netns vd0
-in_other() {
-    ip netns exec other "$@"
-}
 ip -n guest addr add fd09::1/64 dev "$netdev" nodad
 ip -n other addr add fd09::3/64 dev "$other" nodad
 set_mtu() {

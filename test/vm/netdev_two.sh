@@ -16,10 +16,6 @@ driver_to_netns vd1 other "$other_ip"
 other=$netdev
 driver_to_netns vd0
 
-in_other() {
-    ip netns exec other "$@"
-}
-
 bridge_count() { # NAME
     told /vduse/bridge,bridge0 "a['$1']"
 }

@@ -20,14 +20,16 @@ wait_for 20 in_netns test -e /sys/class/net/guest0
 in_guide ovs addresses | tee ping.txt
 [ "$(grep -c ' 10 received, 0% packet loss' ping.txt)" = 2 ] || fail "pings were lost"
 
-in_other() {
-    ip netns exec other "$@"
-}
 pings() { # WHEN
     step "pings $1"
     all_answered "$other_ip" in_netns
     all_answered "$tap_ip" in_other
     all_answered "$driver_ip"
+}
+# A port that changes is down meanwhile, and OVS's main thread has to see that it is up again, and revalidate its flows.
+changed() {
+    wait_for 20 in_netns ping -c 1 -W 1 "$other_ip"
+    wait_for 20 ping -c 1 -W 1 "$driver_ip"
 }
 indices() {
     in_netns cat /sys/class/net/guest0/ifindex
@@ -98,6 +100,7 @@ in_guide ovs change
 shows vd0 mtu '^9000$'
 shows vd0 options:n_rxq 2
 wait_for 20 eval "ovs-appctl dpif-netdev/pmd-rxq-show | grep -q 'vd0 *queue-id: *1'"
+changed
 pings "with two queues and an MTU of 9000"
 in_netns ip link set guest0 mtu 9000
 in_other ip link set other0 mtu 9000
@@ -109,6 +112,7 @@ shows vd0 mtu '^1500$'
 shows vd1 mtu '^1500$'
 in_netns ip link set guest0 mtu 1500
 in_other ip link set other0 mtu 1500
+changed
 pings "with one queue again"
 pkill -INT -x ping # the job is a shell around it, which heeds no SIGINT
 wait "$flood" || true

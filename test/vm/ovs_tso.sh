@@ -23,40 +23,19 @@ in_guide ovs ports
 wait_for 20 in_netns test -e /sys/class/net/guest0
 in_guide ovs addresses > ping.txt
 mark_ovs
-in_other() {
-    ip netns exec other "$@"
-}
 
 # xstat VD NAME
 xstat() {
-    local port
-    port=$(ovs get interface "$1" status:port_no | tr -d '"')
-    told "/ethdev/xstats,$port" "a['$2']"
+    port_xstat "$(ovs get interface "$1" status:port_no | tr -d '"')" "$2"
 }
 
 dd if=/dev/urandom of=/tmp/file bs=1M count=2 status=none
-# copy SENDER RECEIVER IP: a file, which must arrive as it is. Either is a command, or nothing for the tap's side.
-copy() {
-    local receiver
-    step "TCP from ${1:-the tap} to ${2:-the tap}"
-    rm -f /tmp/there
-    ${2:+"$2"} python3 -c "import socket
-peer = socket.create_server(('', 5000)).accept()[0]
-with open('/tmp/there', 'wb') as file:
-    while data := peer.recv(65536): file.write(data)" &
-    receiver=$!
-    waits() { ${1:+"$1"} ss -Hltn 'sport = :5000' | grep -q .; }
-    wait_for 20 waits "$2"
-    ${1:+"$1"} timeout 60 bash -c "cat /tmp/file > /dev/tcp/$3/5000" || fail "no TCP"
-    wait "$receiver" || fail "the receiver failed"
-    same_file /tmp/file /tmp/there
-}
-copy '' in_netns "$driver_ip"
+copy_file '' in_netns "$driver_ip"
 large=$(xstat vd0 tx_pair0_large)
 [ "$large" -gt 10 ] || fail "$large large frames went to vd0"
-copy in_netns '' "$tap_ip"
-copy in_netns in_other "$other_ip"
-copy in_other in_netns "$driver_ip"
+copy_file in_netns '' "$tap_ip"
+copy_file in_netns in_other "$other_ip"
+copy_file in_other in_netns "$driver_ip"
 cut=$(xstat vd0 rx_segmented)
 [ "$cut" -gt 10 ] || fail "$cut large frames came from vd0"
 driver_is_content
@@ -64,8 +43,8 @@ driver_is_content
 step "a netdev that takes no large frames, and one that sends none"
 in_netns ethtool -K guest0 rx-gro-hw off
 in_other ethtool -K other0 tso off tx off
-copy '' in_netns "$driver_ip"
-copy in_other in_netns "$driver_ip"
+copy_file '' in_netns "$driver_ip"
+copy_file in_other in_netns "$driver_ip"
 [ "$(xstat vd0 tx_pair0_cut)" -gt 10 ] || fail "large frames were not cut for vd0"
 
 ovs del-port br0 vd0

@@ -8,10 +8,6 @@ other_ip=10.9.9.3
 # shellcheck disable=SC2054  # commas of the options
 devices=(--device vd0,attach=virtio --device vd1,attach=virtio --patch vd0:vd1)
 
-in_other() {
-    ip netns exec other "$@"
-}
-
 answered_again() {
     [ "$(grep -c icmp_seq /tmp/pings)" -gt $((answers + 100)) ]
 }

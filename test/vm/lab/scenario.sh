@@ -196,6 +196,9 @@ driver_to_netns() {
 in_netns() {
     ip netns exec guest "$@"
 }
+in_other() {
+    ip netns exec other "$@"
+}
 
 # all_answered IP [COMMAND...]: 20 pings, sent by COMMAND (in_netns, say), are all answered. For the last of all, ping
 # waits two round trips only, which on a busy machine may be too short; so it sends two more.
@@ -233,6 +236,23 @@ peer = socket.create_server(('', port)).accept()[0]
 $2" "$1" "$3" &
     server_pid=$!
     wait_for 20 listening "$1"
+}
+
+# copy_file SENDER RECEIVER IP: TCP carries /tmp/file to port 5000 of IP, where it must arrive as it is. Sender and receiver
+# are commands like in_netns, or nothing for the tap's side.
+copy_file() {
+    local receiver
+    step "TCP from ${1:-the tap} to ${2:-the tap}"
+    rm -f /tmp/there
+    ${2:+"$2"} python3 -c "import socket
+peer = socket.create_server(('', 5000)).accept()[0]
+with open('/tmp/there', 'wb') as file:
+    while data := peer.recv(65536): file.write(data)" &
+    receiver=$!
+    wait_for 20 eval "${2:+$2} ss -Hltn 'sport = :5000' | grep -q ."
+    ${1:+"$1"} timeout 60 bash -c "cat /tmp/file > /dev/tcp/$3/5000" || fail "no TCP"
+    wait "$receiver" || fail "the receiver failed"
+    same_file /tmp/file /tmp/there
 }
 
 # same_file A B
@@ -309,7 +329,18 @@ guest() {
         esac
         echo "$line"
     done
+    guest_is_where
     fail "the guest does not answer to: $1"
+}
+
+# For a guest that is stuck: where its CPU is, three times, and what its device has done.
+guest_is_where() {
+    for _ in 1 2 3; do
+        in_python qtest.qmp "$guest_files.qmp" human-monitor-command command-line='info registers' | grep -E 'RIP|RSP' || true
+        sleep 1
+    done
+    told /vduse/info,vd0 a || true
+    told /vduse/stats,vd0 a || true
 }
 
 guest_up() {

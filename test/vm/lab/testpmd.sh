@@ -107,3 +107,8 @@ close_testpmd() {
     wait "$pid" || status=$?
     [ "$status" = 0 ] || fail "testpmd $1 ended with status $status: $(tail -5 "/tmp/testpmd-$1.log")"
 }
+
+# port_xstat PORT NAME: one of the extended statistics of the program that has telemetry.
+port_xstat() {
+    told "/ethdev/xstats,$1" "a['$2']"
+}

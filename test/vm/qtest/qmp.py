@@ -1,6 +1,6 @@
 """QEMU's machine protocol (QMP): one JSON object a line over a unix socket.
 
-usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...]
+usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...], which prints the answer if it is a text
 """
 
 import json
@@ -48,7 +48,9 @@ class Qmp:
 
 def main():
     path, name, *arguments = sys.argv[1:]
-    Qmp(path).command(name, **dict(argument.split("=", 1) for argument in arguments))
+    answer = Qmp(path).command(name, **dict(argument.split("=", 1) for argument in arguments))
+    if isinstance(answer, str):
+        print(answer)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,72 @@
+#!/bin/bash
+# testpmd forwards TCP between two netdevs: io, which knows of no offloads, and csum, which asks for sums and segments
+# time: 500
+#
+#   netns guest, 10.9.9.1 ── vd0 ── testpmd ── vd1 ── netns other, 10.9.9.3
+
+# shellcheck source=test/vm/lab/testpmd.sh
+source /src/test/vm/lab/testpmd.sh
+other_ip=10.9.9.3
+mac0=02:00:00:00:00:10 mac1=02:00:00:00:00:11
+
+install_driver
+in_guide testpmd kernel
+ip netns add other
+# The csum engine sends what comes to the peer of the port.
+open_testpmd device "${testpmd:-dpdk-testpmd} -l 0-1 --no-pci --in-memory \
+    --vdev net_vduse0,iface=vd0,mac=$mac0,attach=virtio,netdev=guest0,netns=guest \
+    --vdev net_vduse1,iface=vd1,mac=$mac1,attach=virtio,netdev=other0,netns=other \
+    -- -i --total-num-mbufs=8192 --forward-mode=io --auto-start --eth-peer=0,$mac0 --eth-peer=1,$mac1"
+for side in "guest $driver_ip" "other $other_ip"; do
+    read -r netns address <<< "$side"
+    wait_for 20 ip netns exec "$netns" test -e "/sys/class/net/${netns}0"
+    ip -n "$netns" addr add "$address/24" dev "${netns}0"
+    ip -n "$netns" link set "${netns}0" up
+done
+reaches() {
+    wait_for 20 in_netns ping -c 1 -W 1 "$other_ip"
+}
+dd if=/dev/urandom of=/tmp/file bs=1M count=2 status=none
+
+step "io, which was asked for nothing, gets frames that are whole"
+reaches
+copy_file in_netns in_other "$other_ip"
+copy_file in_other in_netns "$driver_ip"
+for port in 0 1; do
+    segmented=$(port_xstat "$port" rx_segmented)
+    [ "$segmented" -gt 10 ] || fail "$segmented large frames were cut on port $port"
+    [ "$(port_xstat "$port" tx_pair0_large)" = 0 ] || fail "io sent large frames"
+done
+
+step "csum, with what the port can do"
+answers device "stop"
+answers device "port stop all" '^Done'
+for port in 0 1; do
+    for offload in "rx_offload tcp_lro" "rx_offload scatter" "tx_offload multi_segs"; do
+        answers device "port config $port $offload on" '!rror|fail'
+    done
+    for sum in ip tcp udp; do
+        answers device "csum set $sum hw $port" '!rror|fail|not supported'
+    done
+    answers device "tso set 1448 $port" 'TSO segment size for non-tunneled packets is 1448' '!rror|fail|not supported'
+done
+answers device "port start all" '^Done'
+answers device "set fwd csum" 'Set csum packet forwarding mode'
+answers device "start"
+reaches
+copy_file in_netns in_other "$other_ip"
+copy_file in_other in_netns "$driver_ip"
+for port in 0 1; do
+    large=$(port_xstat "$port" tx_pair0_large)
+    [ "$large" -gt 10 ] || fail "$large large frames were sent on port $port"
+done
+
+step "a receiver that takes no large frames"
+in_other ethtool -K other0 rx-gro-hw off
+before=$(port_xstat 1 tx_pair0_cut)
+copy_file in_netns in_other "$other_ip"
+[ "$(($(port_xstat 1 tx_pair0_cut) - before))" -gt 10 ] || fail "large frames were not cut for it"
+answers device "show port xstats 0" '!_errors: [1-9]'
+answers device "show port xstats 1" '!_errors: [1-9]'
+answers device "stop"
+close_testpmd device
