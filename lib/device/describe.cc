@@ -85,6 +85,7 @@ Facts describe(const DeviceInfo& device) {
         {"unicast", device.unicast},
         {"multicast", device.multicast},
         {"vlans", device.vlans},
+        {"offloads_off", feature_names(device.offloads_off)},
         {"problems", device.problems}};
     facts = join(std::move(facts), numbered("groups", device.groups));
     return join(std::move(facts), numbered("spaces", device.spaces));

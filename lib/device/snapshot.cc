@@ -73,6 +73,7 @@ void add_control(const net::ControlQueue& control, DeviceInfo& info) {
     info.unicast = filter.unicast.addresses.size();
     info.multicast = filter.multicast.addresses.size();
     info.vlans = filter.vlans.count();
+    info.offloads_off = control.state().offloads_off;
     info.commands = control.counters().commands;
     info.refused = control.counters().refused;
 }

@@ -19,9 +19,11 @@ step "a guest"
 start_guest queues=2 mq=on,mac=02:00:00:00:00:10
 guest_up
 
-step "another MAC, a VLAN, two pairs; a transfer and pings that go on"
+step "another MAC, a VLAN, two pairs, no large frames to it; a transfer and pings that go on"
 guest 'ip link set eth0 address 02:aa:bb:cc:dd:ee; ethtool -L eth0 combined 2; ip link add link eth0 name v5 type vlan id 5'
+guest 'ethtool -K eth0 rx-gro-hw off'
 same_state() { # DEVICE
+    telemetry "/vduse/info,$1" '{"GUEST_TSO4", "GUEST_TSO6"} <= set(a["offloads_off"]) and "CSUM" in a["feature_names"]'
     telemetry "/vduse/info,$1" 'a["mac"] == "02:aa:bb:cc:dd:ee" and a["active_pairs"] == 2 and a["promiscuous"] == "no"'
     [ "$(told "/vduse/info,$1" 'a["vlans"]')" = "$vlans" ] || fail "$1 has other VLANs than vd0 had"
     [ "$(told "/vduse/info,$1" 'a["multicast"]')" = "$multicast" ] || fail "$1 has other multicast addresses"

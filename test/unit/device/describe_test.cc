@@ -23,6 +23,7 @@ TEST(Describe, ADevice) {
     info.name = "vd0";
     info.status = 0xb;
     info.features = uint64_t{1} << 32 | 1U << 3;
+    info.offloads_off = 1U << 7;
     info.mac = {2, 0, 0, 0, 0, 0xab};
     info.groups = {{false, 0, 0, 3}, {true, 1, 4, 4}};
     info.spaces = {{{0, 0xfff, true, true, 1}, {0x2000, 0x2fff, true, false, -1}}, {}};
@@ -31,6 +32,7 @@ TEST(Describe, ADevice) {
     EXPECT_EQ(said(facts, "status"), "0xb");
     EXPECT_EQ(said(facts, "status_names"), "ACKNOWLEDGE, DRIVER, FEATURES_OK");
     EXPECT_EQ(said(facts, "features"), "0x100000008");
+    EXPECT_EQ(said(facts, "offloads_off"), "GUEST_TSO4");
     EXPECT_EQ(said(facts, "broken"), "no");
     EXPECT_EQ(said(facts, "mac"), "02:00:00:00:00:ab");
     EXPECT_EQ(said(facts, "promiscuous"), "yes");

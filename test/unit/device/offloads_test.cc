@@ -135,7 +135,9 @@ TEST_F(OffloadsTest, WhatTheDriverSwitches) {
         EXPECT_FALSE(is_large(pair));
         EXPECT_TRUE(may_leave(pair)) << "the other direction's stay";
     }
+    EXPECT_EQ(device->info().offloads_off, kGuest);
     ASSERT_EQ(command(4, offloads_set(kFeatureGuestCsum)), 0U);
+    EXPECT_EQ(device->info().offloads_off, kGuest & ~kFeatureGuestCsum);
     EXPECT_TRUE(is_left(1));
     EXPECT_FALSE(is_large(1));
     EXPECT_EQ(command(4, offloads_set(kGuest | kFeatureCsum)), 1U) << "refused";
