@@ -89,7 +89,7 @@ struct DeviceInfo {
     size_t multicast = 0;
     size_t vlans = 0;
     uint64_t offloads_off = 0;  ///< features GUEST_* that were negotiated and switched off since
-    uint64_t commands = 0;  ///< of the control queue
+    uint64_t commands = 0;      ///< of the control queue
     uint64_t refused = 0;
     std::vector<GroupInfo> groups;
     std::vector<std::vector<RegionInfo>> spaces;
