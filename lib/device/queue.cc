@@ -17,7 +17,11 @@ uint16_t Queue::from_guest(
     if (!entered)
         return 0;
     const net::FromGuestRules burst{
-        std::min(rules.longest, options.longest), options.linear, options.port, rules.offloads};
+        std::min(rules.longest, options.longest),
+        options.linear,
+        options.port,
+        rules.offloads,
+        options.large_buffers};
     const uint16_t count = net::from_guest(ring, pool, burst, frames, counters);
     finish_burst();
     return count;

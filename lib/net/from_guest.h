@@ -29,6 +29,7 @@
 #include "net/offload.h"
 #include "ring/chain.h"
 #include "vduse/drop.h"
+#include "vduse/large_buffers.h"
 #include "vduse/limits.h"
 #include "vduse/offload.h"
 
@@ -40,6 +41,8 @@ struct FromGuestRules {
     bool linear = false;
     uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
     Offloads offloads = {};                 ///< negotiated
+    /// For frames that do not fit into one mbuf; `linear` means nothing then.
+    LargeBuffers* large_buffers = nullptr;
 };
 
 namespace detail {
@@ -125,9 +128,11 @@ inline Taken take_unfinished(
     if (!drop && (segment > rules.longest || (only_large && segment == 0)))
         drop = Drop::too_long;
     if (drop) {
-        // The mbuf goes on to the next frame.
+        // The mbuf goes on to the next frame, and so does a buffer that it was given.
         rte_pktmbuf_free(std::exchange(mbuf->next, nullptr));
         mbuf->nb_segs = 1;
+        if (rules.large_buffers != nullptr && RTE_MBUF_HAS_EXTBUF(mbuf))
+            rte_pktmbuf_detach(mbuf);
         return dropped(*drop, counters);
     }
     counters.csum.add(decoded.csum ? 1 : 0);
@@ -154,7 +159,15 @@ template <class Another>
         return dropped(Drop::bad_header, counters);
     if (only_large && header.gso_type == kGsoNone)
         return dropped(Drop::too_long, counters);
-    if (!fill(mbuf, another, cursor, chain.readable_bytes - kHeaderBytes))
+    const uint32_t bytes = chain.readable_bytes - kHeaderBytes;
+    if (rules.large_buffers != nullptr && RTE_MBUF_DIRECT(mbuf) &&
+        !fits(*mbuf, chain.readable_bytes)) {
+        if (bytes > LargeBuffers::kLongest)
+            return dropped(Drop::too_long, counters);
+        if (!rules.large_buffers->attach(*mbuf, bytes))
+            return Taken::no_mbuf;
+    }
+    if (!fill(mbuf, another, cursor, bytes))
         return Taken::no_mbuf;
     return unfinished ? take_unfinished(header, mbuf, only_large, rules, counters) : Taken::frame;
 }
@@ -255,7 +268,8 @@ uint16_t from_guest(
         rte_mbuf* mbuf = mbufs[delivered];
         detail::prepare(mbuf, rules.port);
         const bool fits = detail::fits(*mbuf, chain.readable_bytes);
-        const bool only_large = too_long || (!fits && rules.linear);
+        const bool only_large =
+            too_long || (!fits && rules.linear && rules.large_buffers == nullptr);
         if (only_large && !detail::may_be_large(chain, rules)) {
             counters.drop(Drop::too_long);
             continue;

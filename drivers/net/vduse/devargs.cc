@@ -67,6 +67,10 @@ Complaint set_linear(DevArgs& args, Text value) {
     return parse::store_bool(value, args.linear);
 }
 
+Complaint set_ext_buffer(DevArgs& args, Text value) {
+    return parse::store_bool(value, args.ext_buffer);
+}
+
 Complaint set_legacy(DevArgs& args, Text value) {
     return parse::store_bool(value, args.legacy_flags);
 }
@@ -188,7 +192,7 @@ constexpr std::array<Key, 29> kKeys = {
      {"tso", set_tso},
      {"in_order", refuse_feature},
      {"packed_vq", refuse_feature},
-     {"ext-buffer", refuse_feature},
+     {"ext-buffer", set_ext_buffer},
      {"umem", refuse_feature},
      {"client", ignore},
      {"iommu-support", ignore},

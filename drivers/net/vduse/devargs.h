@@ -25,6 +25,7 @@ struct DevArgs {
     DeviceConfig config;
     std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
     bool linear = false;          ///< Nobody gets chains: what one mbuf cannot hold is dropped.
+    bool ext_buffer = false;      ///< What one mbuf cannot hold comes in a buffer attached to it.
     bool leave_sums = false;      ///< Who asks for rx checksum offload takes frames without them.
     bool always_large = false;  ///< Large frames go to applications that did not ask for them, too.
     bool legacy_flags = false;  ///< Received frames say what they leave as sent ones do.
@@ -56,6 +57,7 @@ Result<DevArgs> parse_devargs(const char* name, const char* args);
     "indirect=<0|1> "               \
     "event_idx=<0|1> "              \
     "linear-buffer=<0|1> "          \
+    "ext-buffer=<0|1> "             \
     "legacy-ol-flags=<0|1> "        \
     "ctrl_vq=<auto|on|off> "        \
     "groups=<together|per-pair> "   \

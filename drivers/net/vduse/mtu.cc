@@ -38,7 +38,7 @@ Result<void> check_mtu(const rte_eth_dev* dev, uint16_t mtu) {
     const uint32_t longest = max_frame(mtu);
     const Room room = least_room(*dev->data);
     const bool fits = longest <= room.bytes;
-    if (!fits && !port.linear() && !port.scatter)
+    if (!fits && !port.linear() && !port.scatter && !port.large_buffers)
         return Error{
             EINVAL,
             "at MTU " + std::to_string(mtu) + " frames have up to " + std::to_string(longest) +

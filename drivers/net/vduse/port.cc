@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "log.h"
@@ -17,10 +18,25 @@
 #include "vduse/limits.h"
 
 namespace vduse::pmd {
+namespace {
+
+/// 16 MiB. An application holds no more large frames than this for long.
+constexpr uint32_t kLargeBuffers = 256;
+
+}  // namespace
 
 Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread control) {
     auto port = std::unique_ptr<Port>(new Port(std::move(arguments), std::move(control)));
     const DeviceConfig& config = port->arguments_.config;
+    if (port->arguments_.ext_buffer) {
+        static std::atomic<unsigned> made_before = 0;
+        auto buffers = LargeBuffers::create(
+            "vduse_large_" + std::to_string(made_before++), kLargeBuffers, SOCKET_ID_ANY
+        );
+        if (!buffers)
+            return buffers.error();
+        port->large_buffers = std::move(*buffers);
+    }
     Result<void> made;
     port->control_.run([&](Control& library) {
         auto added = library.add(config);
@@ -259,13 +275,13 @@ uint64_t Port::rx_offloads() const {
 void Port::set_rules() {
     const uint64_t offloads = dev_->data->dev_conf.rxmode.offloads;
     scatter = !linear() && (offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0;
-    dev_->data->scattered_rx = scatter ? 1 : 0;
     constexpr uint64_t kSums = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
     const bool wants_large =
         arguments_.always_large || (offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0;
     RxRules rules;
     rules.legacy = arguments_.legacy_flags;
     rules.large = offers_large() && wants_large && !linear();
+    dev_->data->scattered_rx = (scatter || rules.large) && !large_buffers ? 1 : 0;
     // That it asks says that it wants to know whether they are right, and Open vSwitch up to 3.1
     // knows no more: frames without are for those who must know what that is.
     const bool wants_sums = (offloads & kSums) == kSums;

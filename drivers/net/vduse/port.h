@@ -34,6 +34,7 @@
 #include "secondary.h"
 #include "vduse/device.h"
 #include "vduse/info.h"
+#include "vduse/large_buffers.h"
 #include "vduse/limits.h"
 
 namespace vduse::pmd {
@@ -129,8 +130,8 @@ class Port final : public PeriodicTask {
     [[nodiscard]] std::optional<uint16_t> guest_mtu() const { return arguments_.mtu; }
     /// RTE_ETH_RX_OFFLOAD_*
     [[nodiscard]] uint64_t rx_offloads() const;
-    /// The application gets no chains, whatever it asks for.
-    [[nodiscard]] bool linear() const { return arguments_.linear; }
+    /// The application gets no chains, whatever it asks for, nor frames that one mbuf cannot hold.
+    [[nodiscard]] bool linear() const { return arguments_.linear && !large_buffers; }
     [[nodiscard]] bool mergeable() const { return arguments_.config.mrg_rxbuf; }
     [[nodiscard]] uint32_t speed() const { return arguments_.config.speed; }
     [[nodiscard]] const std::string& name() const { return arguments_.config.name; }
@@ -143,8 +144,9 @@ class Port final : public PeriodicTask {
     std::unique_ptr<Device> device;
     std::vector<QueuePair> queue_pairs;  ///< of the device
     std::unique_ptr<PairLocks[]> locks;
-    std::atomic<bool> running = false;  ///< between start and stop
-    std::atomic<uint32_t> longest = 0;  ///< bytes of a frame from the guest
+    std::unique_ptr<LargeBuffers> large_buffers;  ///< with ext-buffer=1
+    std::atomic<bool> running = false;            ///< between start and stop
+    std::atomic<uint32_t> longest = 0;            ///< bytes of a frame from the guest
     std::atomic<bool> scatter = false;  ///< the application takes chained mbufs, and may have them
     std::atomic<RxRules> rx_rules;
     std::atomic<bool> vlan_strip = false;

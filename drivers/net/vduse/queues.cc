@@ -87,7 +87,7 @@ int tx_queue_stop(rte_eth_dev* dev, uint16_t index) {
 void rxq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_rxq_info* info) {
     const RxQueue& queue = rx_queue(dev, index);
     info->mp = queue.pool;
-    info->scattered_rx = queue.port->scatter ? 1 : 0;
+    info->scattered_rx = dev->data->scattered_rx;
     info->nb_desc = queue.descriptors;
     info->conf.rx_deferred_start = queue.deferred ? 1 : 0;
     info->conf.rx_drop_en = 0;

@@ -128,7 +128,8 @@ uint16_t poll_pairs(
     const RxOptions options{
         port.number,
         port.longest.load(std::memory_order_relaxed),
-        !port.scatter.load(std::memory_order_relaxed)};
+        !port.scatter.load(std::memory_order_relaxed),
+        port.large_buffers.get()};
     uint16_t got = 0;
     bool full = false;
     // Each burst begins with another pair, or one that is always full would be the only one.

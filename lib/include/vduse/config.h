@@ -84,11 +84,15 @@ Result<void> validate(const DeviceConfig& config);
 /// A locally administered address that follows from a device's name: the same at every start.
 MacAddress mac_from_name(const std::string& name);
 
+class LargeBuffers;
+
 /// Options of `QueuePair::from_guest`.
 struct RxOptions {
     uint16_t port = UINT16_MAX;     ///< goes into the mbufs; the default is RTE_MBUF_PORT_INVALID
     uint32_t longest = UINT32_MAX;  ///< longer frames, in bytes, are dropped as too_long
     bool linear = false;            ///< and so are frames that do not fit into one mbuf of the pool
+    /// But where these are, such a frame gets one, or waits for one. It comes in one mbuf.
+    LargeBuffers* large_buffers = nullptr;
 };
 
 }  // namespace vduse

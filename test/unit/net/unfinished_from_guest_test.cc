@@ -319,5 +319,92 @@ TEST_F(UnfinishedFromGuest, UsedMbufs) {
     drop_got();
 }
 
+// One buffer a frame, and it comes back with the frame.
+TEST_F(UnfinishedFromGuest, LargeBuffers) {
+    auto buffers = LargeBuffers::create("large", 2, SOCKET_ID_ANY);
+    ASSERT_TRUE(buffers);
+    rules.large_buffers = buffers->get();
+    rules.linear = true;
+    const Frame frame = make_frame({.payload = 65000});
+    const FrameBytes plain = pattern(60);
+    for (const auto& sizes : std::vector<std::vector<uint32_t>>{{}, {12, 54, 4096}}) {
+        for (int i = 0; i < 3; ++i)
+            send(large_of(frame), frame.bytes, sizes);
+        send({}, plain, sizes);
+        ASSERT_EQ(burst(), 2U) << "the third waits for a buffer, and the fourth for the third";
+        for (uint16_t i = 0; i < count; ++i) {
+            EXPECT_EQ(content(got[i]), frame.bytes);
+            EXPECT_EQ(got[i]->nb_segs, 1U);
+            EXPECT_EQ(rte_mbuf_check(got[i], 1, nullptr), 0);
+            EXPECT_EQ(rte_pktmbuf_headroom(got[i]), RTE_PKTMBUF_HEADROOM);
+            EXPECT_EQ(got[i]->tso_segsz, kMss);
+        }
+        EXPECT_EQ(burst(), 2U);
+        EXPECT_EQ(content(got[0]), frame.bytes);
+        EXPECT_EQ(content(got[1]), plain);
+        EXPECT_EQ(got[1]->ol_flags, 0U) << "what one mbuf holds needs none";
+        drop_got();
+    }
+    EXPECT_EQ(counters.no_mbuf.read(), 2U);
+    EXPECT_EQ(pool.in_use(), 0U);
+    // Frames that are not large may be as long.
+    rules.longest = 9720;
+    const Frame jumbo = make_frame({.payload = 9000});
+    send({}, jumbo.bytes);
+    EXPECT_EQ(burst(), 1U);
+    EXPECT_EQ(content(got[0]), jumbo.bytes);
+    EXPECT_EQ(got[0]->nb_segs, 1U);
+}
+
+TEST_F(UnfinishedFromGuest, LargeBuffersOfDroppedFrames) {
+    auto buffers = LargeBuffers::create("large", 1, SOCKET_ID_ANY);
+    ASSERT_TRUE(buffers);
+    rules.large_buffers = buffers->get();
+    const Frame frame = make_frame({.payload = 5000});
+    NetHeader bad = large_of(frame);
+    bad.csum_start += 2;
+    const FrameBytes plain = pattern(60);
+    for (int i = 0; i < 3; ++i) {
+        send(bad, frame.bytes);
+        send({}, plain);
+        send(large_of(frame), frame.bytes);
+        ASSERT_EQ(burst(), 2U);
+        EXPECT_EQ(content(got[0]), plain);
+        EXPECT_EQ(got[0]->ol_flags, 0U);
+        EXPECT_EQ(content(got[1]), frame.bytes);
+    }
+    drop_got();
+    // More than an mbuf can say of one.
+    const Frame longest = make_frame({.tags = {0x88a8, 0x8100}, .payload = 65535 - 40});
+    send(large_of(longest), longest.bytes);
+    expect_drop(Drop::too_long);
+    const Frame fits = make_frame({.payload = LargeBuffers::kLongest - 54});
+    send(large_of(fits), fits.bytes);
+    ASSERT_EQ(burst(), 1U);
+    EXPECT_EQ(content(got[0]), fits.bytes);
+    EXPECT_EQ(rte_pktmbuf_headroom(got[0]), 0U);
+}
+
+// An application may keep frames for longer than a port is there.
+TEST_F(UnfinishedFromGuest, LargeBuffersOutliveTheirOwner) {
+    auto buffers = LargeBuffers::create("large", 2, SOCKET_ID_ANY);
+    ASSERT_TRUE(buffers);
+    rules.large_buffers = buffers->get();
+    const Frame frame = make_frame({.payload = 5000});
+    send(large_of(frame), frame.bytes);
+    ASSERT_EQ(burst(), 1U);
+    buffers->reset();
+    EXPECT_EQ(content(got[0]), frame.bytes);
+    EXPECT_NE(rte_mempool_lookup("large"), nullptr);
+    drop_got();
+    EXPECT_EQ(rte_mempool_lookup("large"), nullptr);
+}
+
+TEST(LargeBuffers, NoMemory) {
+    const auto buffers = LargeBuffers::create("large", 1U << 20, SOCKET_ID_ANY);
+    ASSERT_FALSE(buffers);
+    EXPECT_NE(buffers.error().text().find("buffers of 64 KiB"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace vduse::test

@@ -235,7 +235,7 @@ TEST(Devargs, AStringThatIsNoList) {
 }
 
 TEST(Devargs, FeaturesThatAreNotThereAreRefusedByName) {
-    for (const std::string key : {"in_order", "packed_vq", "ext-buffer", "umem"}) {
+    for (const std::string key : {"in_order", "packed_vq", "umem"}) {
         for (const char* yes : {"1", "on", "2", ""})
             expect_refused(key + "=" + yes, {key.c_str(), "must be 0", "does not have it yet"});
         EXPECT_EQ(complaint(key + "=0"), "accepted");
@@ -253,6 +253,8 @@ TEST(Devargs, StringsOfNetVhostWork) {
         args->ignored, (std::vector<std::string>{"client", "iommu-support", "postcopy-support"})
     );
     EXPECT_FALSE(args->config.tso);
+    EXPECT_FALSE(args->ext_buffer);
+    EXPECT_TRUE(parse("ext-buffer=1")->ext_buffer);
 }
 
 TEST(Devargs, LargeFrames) {
@@ -285,7 +287,6 @@ TEST(Devargs, WhatPmdinfoShowsIsWhatIsValid) {
     std::set<std::string> shown = {// Not there yet, or of no effect.
                                    "in_order",
                                    "packed_vq",
-                                   "ext-buffer",
                                    "umem",
                                    "client",
                                    "iommu-support",

@@ -400,6 +400,9 @@ TEST_F(Offload, LargeFramesForWhoTakesThem) {
         EXPECT_EQ(got[0].bytes, kLarge.unfinished());
         EXPECT_EQ(got[0].segment, kSegment);
         EXPECT_GT(got[0].mbufs, 1);
+        rte_eth_rxq_info queue{};
+        EXPECT_EQ(rte_eth_rx_queue_info_get(port, 0, &queue), 0);
+        EXPECT_EQ(queue.scattered_rx, 1);
         EXPECT_EQ(xstat("rx_segmented"), 0U);
         // Of others the sum is what was asked for.
         guest_sends(Packet{});
@@ -417,6 +420,27 @@ TEST_F(Offload, LinearBuffersHaveNoRoomForLargeFrames) {
     begin("linear-buffer=1,tso=1", kSums);
     guest_sends(kLarge, kSegment);
     EXPECT_EQ(finished(burst(), true), kLarge.segments(kSegment));
+}
+
+TEST_F(Offload, ExternalBuffers) {
+    for (const char* keys : {"ext-buffer=1,tso=1", "ext-buffer=1,linear-buffer=1,tso=1"}) {
+        begin(keys, kSums);
+        for (int i = 0; i < 2; ++i)
+            guest_sends(kLarge, kSegment);
+        const auto got = burst();
+        ASSERT_EQ(got.size(), 2U) << keys;
+        EXPECT_EQ(got[1].bytes, kLarge.unfinished());
+        EXPECT_EQ(got[1].mbufs, 1);
+        EXPECT_EQ(got[1].segment, kSegment);
+        rte_eth_rxq_info queue{};
+        EXPECT_EQ(rte_eth_rx_queue_info_get(port, 0, &queue), 0);
+        EXPECT_EQ(queue.scattered_rx, 0);
+        unplug();
+    }
+    begin("ext-buffer=1", kSums);
+    guest_sends(kLarge, kSegment);
+    EXPECT_EQ(finished(burst(), true), kLarge.segments(kSegment))
+        << "it did not ask for large ones";
 }
 
 TEST_F(Offload, LegacyFlags) {
