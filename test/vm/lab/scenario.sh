@@ -214,11 +214,12 @@ tap_up() {
     ip link set dtap0 up
 }
 
+# listening PORT [COMMAND]: here, or where COMMAND (in_netns, say) leads.
 listening() {
-    ss -Hltn "sport = :$1" | grep -q .
+    ${2:+"$2"} ss -Hltn "sport = :$1" | grep -q .
 }
 
-# serve_file PORT FILE and take_file PORT FILE: send FILE to the first who connects to the port, or
+# serve_file PORT FILE and take_file PORT FILE [COMMAND]: send FILE to the first who connects to the port, or
 # store what that one sends. They return when the port is open; server_pid is theirs.
 serve_file() {
     tcp_server "$1" 'with open(path, "rb") as file: peer.sendfile(file)' "$2"
@@ -226,32 +227,26 @@ serve_file() {
 
 take_file() {
     tcp_server "$1" 'with open(path, "wb") as file:
-    while data := peer.recv(65536): file.write(data)' "$2"
+    while data := peer.recv(65536): file.write(data)' "$2" "${3:-}"
 }
 
 tcp_server() {
-    python3 -c "import socket, sys
+    ${4:+"$4"} python3 -c "import socket, sys
 port, path = int(sys.argv[1]), sys.argv[2]
 peer = socket.create_server(('', port)).accept()[0]
 $2" "$1" "$3" &
     server_pid=$!
-    wait_for 20 listening "$1"
+    wait_for 20 listening "$1" "${4:-}"
 }
 
 # copy_file SENDER RECEIVER IP: TCP carries /tmp/file to port 5000 of IP, where it must arrive as it is. Sender and receiver
 # are commands like in_netns, or nothing for the tap's side.
 copy_file() {
-    local receiver
     step "TCP from ${1:-the tap} to ${2:-the tap}"
     rm -f /tmp/there
-    ${2:+"$2"} python3 -c "import socket
-peer = socket.create_server(('', 5000)).accept()[0]
-with open('/tmp/there', 'wb') as file:
-    while data := peer.recv(65536): file.write(data)" &
-    receiver=$!
-    wait_for 20 eval "${2:+$2} ss -Hltn 'sport = :5000' | grep -q ."
+    take_file 5000 /tmp/there "$2"
     ${1:+"$1"} timeout 60 bash -c "cat /tmp/file > /dev/tcp/$3/5000" || fail "no TCP"
-    wait "$receiver" || fail "the receiver failed"
+    wait "$server_pid" || fail "the receiver failed"
     same_file /tmp/file /tmp/there
 }
 
