@@ -1,8 +1,13 @@
 """A machine that goes from one QEMU and device to another, under frames.
 
 A migration is held back by a low bandwidth while things are tried on the shadowed queues, and let
-go then. QEMU's least is 32 KiB in a tenth of a second, so BALLAST must not be zeros. Frames are under way all the time: what the driver does after its machine has stopped is
-undone when it goes on at the destination (VirtioNet.move).
+go then. QEMU's least is 32 KiB in a tenth of a second, so BALLAST must not be zeros.
+
+Frames are under way all the time: what the driver does after its machine has stopped is undone when it
+goes on at the destination (VirtioNet.move). That can only be where the machine has no processor of
+QEMU's own, not even a halted one: for that one's sake a migration lets go of QEMU's lock once more
+behind its last look at the dirty pages, and what is written into a clean page then is not sent, while
+the avail index, in a dirty one, is.
 """
 
 import os
@@ -30,7 +35,7 @@ class Place:
     def start_qemu(self, command, mac, incoming=False):
         vhost = until(f"{self.device.name} on the vDPA bus", self.device.vhost)
         self.qemu = Qemu(shlex.split(command), self.folder, vhost, mac, memory_mib=MEMORY_MIB,
-                         incoming=incoming)
+                         incoming=incoming, processor="qtest")
 
     def running(self):
         return all(self.device.queue(i)["running"] == "yes"
