@@ -56,9 +56,18 @@ guide_block() {
 
 # in_guide GUIDE NAME: runs it, as in a checkout that was built.
 in_guide() {
-    guide_block "$1" "$2" > /tmp/block
+    guide_block "$1" "$2" | sed "s/23\.0/$dpdk_abi/g" > /tmp/block
     ln -sfn /build /tmp/build
-    (cd /tmp && bash -e /tmp/block)
+    (cd /tmp && "${host[@]}" bash -e /tmp/block)
+}
+
+# The machine that the guides speak of is the VM's main root. After use_debian13 it is the Debian 13 root, for which /build
+# has to be compiled; network namespaces that are made in one of the two are there in both.
+host=() host_root='' dpdk_abi=23.0
+use_debian13() {
+    host=(debian13) host_root=/debian13 dpdk_abi=25.0
+    mount --make-shared /run
+    mount --rbind /run /debian13/run
 }
 
 # --- The application ----------------------------------------------------------------------------
