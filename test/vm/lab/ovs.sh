@@ -1,27 +1,27 @@
 #!/bin/bash
-# Open vSwitch with DPDK in scenarios, Debian 12's 3.1, set up as doc/guide-ovs.md says. Sourced after scenario.sh
-# and testpmd.sh.
+# Open vSwitch with DPDK in scenarios, set up as doc/guide-ovs.md says: Debian 12's 3.1, after use_debian13 Debian 13's
+# 3.5. Sourced after scenario.sh and testpmd.sh.
 
-ovs_log=/var/log/openvswitch/ovs-vswitchd.log
+ovs_log=$host_root/var/log/openvswitch/ovs-vswitchd.log
 logs+=("$ovs_log")
 
 # start_ovs: with DPDK and net_vduse, and without a bridge.
 start_ovs() {
     install_driver
     # The VM has no systemd: what Debian's units of Open vSwitch do.
-    cat > /usr/local/bin/systemctl << 'END'
+    cat > "$host_root/usr/local/bin/systemctl" << 'END'
 #!/bin/bash
 exec /usr/share/openvswitch/scripts/ovs-ctl --system-id=random --no-monitor "$1"
 END
-    chmod +x /usr/local/bin/systemctl
-    systemctl start openvswitch-switch
+    chmod +x "$host_root/usr/local/bin/systemctl"
+    "${host[@]}" systemctl start openvswitch-switch
     in_guide ovs dpdk
     [ "$(ovs get Open_vSwitch . dpdk_initialized)" = true ] || fail "OVS has no DPDK: $(tail -5 "$ovs_log")"
 }
 
 # ovs WORDS...: ovs-vsctl, which fails when a port does.
 ovs() {
-    ovs-vsctl --timeout=60 "$@"
+    "${host[@]}" ovs-vsctl --timeout=60 "$@"
 }
 
 # shows INTERFACE COLUMN[:KEY] PATTERN: fails unless OVS's database has that within some seconds.
