@@ -140,6 +140,15 @@ once_locked() {
     record "making $name" "$begin"
 }
 
+# logged NAME COMMAND...: output goes to a log of the lab, of which a failure shows the end.
+logged() {
+    local log=$cache/lab/$1.log
+    shift
+    "$@" > "$log" 2>&1 < /dev/null && return
+    tail -20 "$log" >&2
+    die "failed: $1 (log: $log)"
+}
+
 # in_root ROOT COMMAND...: chroot into one of the lab's roots, in a mount namespace of its own when
 # the machine allows that. A plain container and a chroot do not; of /proc, only the kernel's objtool
 # misses something there: where its stack is.
