@@ -65,6 +65,8 @@ in_guide() {
 # has to be compiled; network namespaces that are made in one of the two are there in both.
 host=() host_root='' dpdk_abi=23.0
 use_debian13() {
+    compgen -G '/build/drivers/net/vduse/librte_net_vduse.so.*' > /dev/null ||
+        skip "net_vduse is compiled for Debian 13 with headers of its source package dpdk, which this machine's mirror must have"
     host=(debian13) host_root=/debian13 dpdk_abi=25.0
     mount --make-shared /run
     mount --rbind /run /debian13/run
