@@ -23,6 +23,10 @@ struct QueueCounters {
     Counter large;
     Counter csum_done;
     Counter cut;
+    // For the driver alone (net/device_stats.h), of `large`:
+    Counter large_bytes;
+    Counter segments;       ///< from_guest: the frames of the wire that they stand for
+    Counter segment_bytes;  ///< and the bytes of these
 
     void drop(Drop reason) noexcept { drops[static_cast<size_t>(reason)].add(1); }
 };

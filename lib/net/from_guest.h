@@ -136,7 +136,15 @@ inline Taken take_unfinished(
         return dropped(*drop, counters);
     }
     counters.csum.add(decoded.csum ? 1 : 0);
-    counters.large.add(decoded.large ? 1 : 0);
+    if (decoded.large) {
+        const uint32_t headers = segment - mbuf->tso_segsz;
+        const uint32_t payload = mbuf->pkt_len - headers;
+        const uint32_t segments = (payload + mbuf->tso_segsz - 1) / mbuf->tso_segsz;
+        counters.large.add(1);
+        counters.large_bytes.add(mbuf->pkt_len);
+        counters.segments.add(segments);
+        counters.segment_bytes.add(payload + segments * headers);
+    }
     counters.csum_done.add(decoded.finished ? 1 : 0);
     return Taken::frame;
 }

@@ -241,7 +241,10 @@ struct Window {
             );
         if (result == Put::placed) {
             counters.csum.add(what.csum && !complete ? 1 : 0);
-            counters.large.add(what.segment != 0 && !cut ? 1 : 0);
+            if (what.segment != 0 && !cut) {
+                counters.large.add(1);
+                counters.large_bytes.add(frame->pkt_len);
+            }
             counters.csum_done.add(complete ? 1 : 0);
             counters.cut.add(cut ? 1 : 0);
         }

@@ -136,6 +136,9 @@ TEST_F(UnfinishedFromGuest, OtherChecksumsAreFinishedOverMbufs) {
 }
 
 TEST_F(UnfinishedFromGuest, LargeFrames) {
+    size_t bytes = 0;
+    size_t all_segments = 0;
+    size_t segment_bytes = 0;
     for (const bool ipv4 : {true, false})
         for (const size_t payload : {size_t{1001}, size_t{3000}, size_t{65535 - 40 - 20}})
             for (const auto& sizes : std::vector<std::vector<uint32_t>>{
@@ -146,8 +149,15 @@ TEST_F(UnfinishedFromGuest, LargeFrames) {
                 EXPECT_EQ(content(got[0]), frame.bytes);
                 EXPECT_EQ(got[0]->ol_flags, RTE_MBUF_F_RX_L4_CKSUM_NONE | RTE_MBUF_F_RX_LRO);
                 EXPECT_EQ(got[0]->tso_segsz, kMss);
+                const size_t segments = (payload + kMss - 1) / kMss;
+                bytes += frame.bytes.size();
+                all_segments += segments;
+                segment_bytes += payload + segments * frame.headers();
             }
     EXPECT_EQ(counters.large.read(), 24U);
+    EXPECT_EQ(counters.large_bytes.read(), bytes);
+    EXPECT_EQ(counters.segments.read(), all_segments);
+    EXPECT_EQ(counters.segment_bytes.read(), segment_bytes);
     drop_got();
 }
 

@@ -173,6 +173,7 @@ TEST_F(UnfinishedToGuest, ChecksumsForWhoDoesNot) {
 }
 
 TEST_F(UnfinishedToGuest, LargeForWhoTakesIt) {
+    size_t bytes = 0;
     for (const bool ipv4 : {true, false})
         for (const bool cwr : {false, true})
             for (const bool asks : {false, true}) {
@@ -196,8 +197,10 @@ TEST_F(UnfinishedToGuest, LargeForWhoTakesIt) {
                 );
                 EXPECT_EQ(got[0].header.gso_size, kMss);
                 EXPECT_EQ(got[0].header.hdr_len, frame.headers());
+                bytes += frame.bytes.size();
             }
     EXPECT_EQ(counters.large.read(), 8U);
+    EXPECT_EQ(counters.large_bytes.read(), bytes);
     EXPECT_EQ(counters.cut.read(), 0U);
 }
 
@@ -229,6 +232,7 @@ TEST_F(UnfinishedToGuest, LargeForWhoDoesNot) {
                 }
     EXPECT_EQ(counters.cut.read(), 16U);
     EXPECT_EQ(counters.large.read(), 0U);
+    EXPECT_EQ(counters.large_bytes.read(), 0U);
     EXPECT_EQ(counters.frames.read(), 16U * 21);
 }
 
