@@ -67,7 +67,12 @@ std::vector<PairSample> samples(const Parts& parts, uint16_t active_pairs) {
 Session::Session(Parts parts, std::chrono::milliseconds timeout)
     : parts_(std::move(parts)),
       spaces_(parts_, state_),
-      control_(parts_.config.queue_pairs),
+      control_(
+          parts_.config.queue_pairs,
+          [this](uint32_t queue) -> const net::QueueCounters& {
+              return parts_.queues[queue].counters;
+          }
+      ),
       config_space_(parts_.config.name, *parts_.node, mac_of(parts_.config)),
       memo_(std::move(parts_.journal), parts_, state_, config_space_, control_),
       driver_(state_),

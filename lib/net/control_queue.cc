@@ -184,6 +184,18 @@ std::optional<ControlState> ControlQueue::propose(Data command) const {
     return next;
 }
 
+std::optional<std::vector<uint8_t>> ControlQueue::report(Data command, size_t room) const {
+    if (command.size() < 2 || command[0] != kStatsClass)
+        return std::nullopt;
+    const StatsScope scope{
+        .features = features_,
+        .pairs = max_pairs_,
+        .commands = counters_.commands + 1,
+        .refused = counters_.refused,
+        .counters = counters_of_};
+    return answer_stats(command[1], command.subspan(2), room, scope);
+}
+
 void ControlQueue::finish(std::optional<ControlState> proposed) {
     ++counters_.commands;
     if (proposed)
@@ -205,6 +217,7 @@ const ControlState* ControlBurst::next() {
             const bool fits = chain.readable_bytes <= kMaxCommand;
             command_.resize(fits ? chain.readable_bytes : 0);
             Cursor(chain.readable()).fetch(command_.data(), static_cast<uint32_t>(command_.size()));
+            result_ = queue_.report(command_, chain.writable_bytes - sizeof kAckOk);
             proposed_ = queue_.propose(command_);
             if (proposed_)
                 return &*proposed_;
@@ -223,9 +236,15 @@ void ControlBurst::answer() {
     const ring::Chain& chain = chains_[served_];
     uint32_t written = 0;
     if (chain.good && chain.writable_bytes != 0) {
-        const uint8_t ack = proposed_ ? kAckOk : kAckError;
-        queue_.finish(std::move(proposed_));
-        written = Cursor(chain.writable()).store(&ack, sizeof ack);
+        const uint8_t ack = proposed_ || result_ ? kAckOk : kAckError;
+        Cursor cursor(chain.writable());
+        written = cursor.store(&ack, sizeof ack);
+        if (result_) {
+            written += cursor.store(result_->data(), static_cast<uint32_t>(result_->size()));
+            queue_.finish_report();
+        } else {
+            queue_.finish(std::move(proposed_));
+        }
     }
     ring_.complete({&written, 1});
     ++served_;

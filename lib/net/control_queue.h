@@ -1,11 +1,12 @@
 // The control queue (virtio 1.3, 5.1.6.5): commands of the driver, executed on the control thread.
 //
-// A chain is {class, command, data...} readable and one ack byte writable. The readable part is
-// copied once into a buffer whose size is bounded; every length is checked against the row of the
-// command before its handler runs, so no handler can forget to. A handler edits a copy of the
-// ControlState. Nothing is called back: who serves the queue gets that copy, shows it to whoever
-// must know (the journal, the data threads), and says whether that was done. Only then is the
-// command acknowledged, and is the copy the state:
+// A chain is {class, command, data...} readable and one ack byte writable; where the driver asks
+// for something, the result goes behind the ack, as far as there is room (net/device_stats.h). The
+// readable part is copied once into a buffer whose size is bounded; every length is checked against
+// the row of the command before its handler runs, so no handler can forget to. A handler edits a
+// copy of the ControlState. Nothing is called back: who serves the queue gets that copy, shows it
+// to whoever must know (the journal, the data threads), and says whether that was done. Only then
+// is the command acknowledged, and is the copy the state:
 //
 //     ControlBurst burst(queue, ring);
 //     while (const ControlState* proposed = burst.next())
@@ -20,12 +21,14 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
-#include "net/counters.h"
+#include "net/device_stats.h"
 #include "net/filter.h"
 #include "ring/split.h"
 #include "vduse/limits.h"
@@ -48,8 +51,10 @@ struct ControlCounters {
 
 class ControlQueue {
   public:
-    /// `max_pairs`: what MQ_VQ_PAIRS_SET may ask for.
-    explicit ControlQueue(uint16_t max_pairs) : max_pairs_(max_pairs) {}
+    /// `max_pairs`: what MQ_VQ_PAIRS_SET may ask for. `counters`: what the driver is told of its
+    /// queues; without, nothing.
+    explicit ControlQueue(uint16_t max_pairs, CountersOf counters = {})
+        : max_pairs_(max_pairs), counters_of_(std::move(counters)) {}
 
     /// Back to the state after reset, with what the driver negotiated.
     void reset(uint64_t features, const MacAddress& mac);
@@ -63,7 +68,15 @@ class ControlQueue {
     /// What one command, the readable part of a chain, makes of the state. Nothing: it is wrong.
     [[nodiscard]] std::optional<ControlState> propose(std::span<const uint8_t> command) const;
 
-    /// Counts a command. With what it proposed that is the state from now on; without, it was
+    /// What a command that asks for something, and changes nothing, is answered with: `room` bytes
+    /// at most. Nothing: it is another one, or wrong.
+    [[nodiscard]] std::optional<std::vector<uint8_t>> report(
+        std::span<const uint8_t> command, size_t room
+    ) const;
+
+    /// Counts a command that was answered so.
+    void finish_report() { ++counters_.commands; }
+    /// Counts any other. With what it proposed that is the state from now on; without, it was
     /// refused.
     void finish(std::optional<ControlState> proposed);
 
@@ -72,6 +85,7 @@ class ControlQueue {
 
   private:
     uint16_t max_pairs_;
+    CountersOf counters_of_;
     uint64_t features_ = 0;
     ControlState state_;
     ControlCounters counters_;
@@ -85,7 +99,7 @@ class ControlBurst {
     ControlBurst& operator=(const ControlBurst&) = delete;
 
     /// What the next command proposes; `finish` answers it. Those that are wrong are answered on
-    /// the way. nullptr: there are no more.
+    /// the way, and so are those that only ask. nullptr: there are no more.
     const ControlState* next();
 
     /// VIRTIO_NET_OK if what it proposed was `published`, else VIRTIO_NET_ERR.
@@ -104,6 +118,7 @@ class ControlBurst {
     uint16_t served_ = 0;
     std::vector<uint8_t> command_;
     std::optional<ControlState> proposed_;
+    std::optional<std::vector<uint8_t>> result_;
 };
 
 }  // namespace vduse::net

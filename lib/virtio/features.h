@@ -21,6 +21,8 @@ constexpr uint64_t bit(unsigned number) {
     return uint64_t{1} << number;
 }
 
+inline constexpr unsigned kNoQemu = ~0U;
+
 /// A row: when a device offers a feature, and what people call it.
 struct Feature {
     unsigned number;        ///< of its bit
@@ -38,8 +40,9 @@ struct Feature {
     std::string_view key = {};
     /// What else must be so. nullptr: nothing.
     bool (*applies)(const DeviceConfig& config) = nullptr;
-    /// The first QEMU that shadows it; 0: all that can use VDUSE. An older one neither isolates the
-    /// control queue nor migrates the guest, so Profile::migratable has only those with 0.
+    /// The first QEMU that shadows it; 0: all that can use VDUSE; kNoQemu: none. An older one
+    /// neither isolates the control queue nor migrates the guest, so Profile::migratable has only
+    /// those with 0.
     unsigned qemu = 0;
 };
 
@@ -100,6 +103,12 @@ inline constexpr std::array kFeatures = std::to_array<Feature>({
     {.number = 29, .name = "EVENT_IDX", .member = &DeviceConfig::event_idx, .key = "event_idx"},
     {.number = 32, .name = "VERSION_1"},
     {.number = 33, .name = "ACCESS_PLATFORM"},
+    // It never reaches a guest in QEMU, which would give up isolation for it.
+    {.number = 50,
+     .name = "DEVICE_STATS",
+     .useless_without = "CTRL_VQ",
+     .applies = [](auto& config) { return config.attach != Attach::vhost; },
+     .qemu = kNoQemu},
     {.number = 63, .name = "SPEED_DUPLEX"},
 });
 
@@ -145,6 +154,7 @@ inline constexpr uint64_t kFeatureIndirect = feature("INDIRECT_DESC");
 inline constexpr uint64_t kFeatureEventIdx = feature("EVENT_IDX");
 inline constexpr uint64_t kFeatureVersion1 = feature("VERSION_1");
 inline constexpr uint64_t kFeatureAccessPlatform = feature("ACCESS_PLATFORM");
+inline constexpr uint64_t kFeatureDeviceStats = feature("DEVICE_STATS");
 inline constexpr uint64_t kFeatureSpeedDuplex = feature("SPEED_DUPLEX");
 
 /// Features that mean nothing without a control queue.

@@ -10,6 +10,8 @@ namespace {
 using net::ControlState;
 
 constexpr uint16_t kPairs = 4;
+/// Of statistics: as many entries as a command may have, each with all types of its queue.
+constexpr uint32_t kMostResult = 64 * 1024 / 16 * (56 + 24 + 56);
 
 bool same(const net::MacTable& a, const net::MacTable& b) {
     return a.addresses == b.addresses && a.everything == b.everything;
@@ -30,6 +32,7 @@ class Watched {
     explicit Watched(Input& input) {
         const uint64_t features = input.flag() ? ~uint64_t{0} : input.number<uint32_t>();
         queue.reset(features, {2, 0, 0, 0, 0, 1});
+        statistics_ = (features & virtio::kFeatureDeviceStats) != 0;
         published_ = queue.state();
     }
 
@@ -37,13 +40,17 @@ class Watched {
     void execute(Input& input) {
         refuse_ = input.below(8) == 7;
         std::vector<uint8_t> command = {
-            static_cast<uint8_t>(input.below(6)), static_cast<uint8_t>(input.below(6))};
-        const size_t bytes = input.pick<size_t>({1, 2, 6, 8, 14, 20, 70});
+            static_cast<uint8_t>(input.below(9)), static_cast<uint8_t>(input.below(6))};
+        const size_t bytes = input.pick<size_t>({0, 1, 2, 6, 8, 14, 16, 20, 32, 70});
         const auto rest = input.take(bytes);
         command.insert(command.end(), rest.begin(), rest.end());
         const ControlState before = queue.state();
         const net::ControlCounters counted = queue.counters();
+        const size_t room = input.below(512);
+        const auto result = queue.report(command, room);
+        check(!result || result->size() <= room, "no more than there is room for");
         auto proposed = queue.propose(command);
+        check(!result || !proposed, "a command asks, or changes something");
         check(same(queue.state(), before), "a proposal changes nothing");
         const bool accepted = proposed && publish(*proposed);
         queue.finish(accepted ? std::move(proposed) : std::nullopt);
@@ -81,7 +88,11 @@ class Watched {
         check_state();
     }
 
-    net::ControlQueue queue{kPairs};
+    net::QueueCounters counters;
+    net::ControlQueue queue{kPairs, [this](uint32_t index) -> const net::QueueCounters& {
+                                check(index < 2 * kPairs, "a data queue that there is");
+                                return counters;
+                            }};
 
   private:
     uint16_t serve(ring::SplitRing& ring) {
@@ -110,8 +121,8 @@ class Watched {
         uint64_t answered = 0;
         for (uint16_t i = 0; i < served && served <= world.ring.size(); ++i) {
             const uint32_t length = world.driver.used_at(static_cast<uint16_t>(from + i)).len;
-            check(length <= 1, "an answer is one byte");
-            answered += length;
+            check(length <= 1 + kMostResult, "an answer is no longer than there is to say");
+            answered += length != 0 ? 1U : 0U;
         }
         check(answered == commands, "every command is answered, and nothing else");
     }
@@ -121,12 +132,18 @@ class Watched {
         const uint16_t seen = world.ring.peek(chains);
         return {chains.begin(), chains.begin() + seen};
     }
-    /// Only the first writable byte of each chain has changed, and holds an answer.
-    static void check_acks(World& world, std::span<const ring::Chain> chains, uint16_t served) {
+    /// Only the first writable byte of each chain has changed, and holds an answer. With statistics
+    /// any of its writable bytes may have, and hold those of a chain that it overlaps.
+    void check_acks(World& world, std::span<const ring::Chain> chains, uint16_t served) const {
         check(served == chains.size(), "a burst is served");
         for (const ring::Chain& chain : chains) {
             if (chain.writable_bytes == 0)
                 continue;
+            if (statistics_) {
+                for (const ring::Segment& segment : chain.writable())
+                    world.excuse(segment.host, segment.bytes);
+                continue;
+            }
             const std::byte* const ack = chain.writable().front().host;
             // The driver may have put it over what is written later: a ring, another chain.
             const std::byte* const used = world.driver.areas().used.host;
@@ -141,6 +158,7 @@ class Watched {
     }
 
     ControlState published_;
+    bool statistics_ = false;  ///< were negotiated
     bool refuse_ = false;
 };
 
@@ -148,8 +166,8 @@ class Watched {
 void send(World& world, Input& input) {
     constexpr auto kCommand = World::kBuffers;
     const std::array<uint8_t, 2> head = {
-        static_cast<uint8_t>(input.below(6)), static_cast<uint8_t>(input.below(6))};
-    const auto data = input.take(input.pick<size_t>({1, 2, 6, 8, 14, 20}));
+        static_cast<uint8_t>(input.below(9)), static_cast<uint8_t>(input.below(6))};
+    const auto data = input.take(input.pick<size_t>({0, 1, 2, 6, 8, 14, 16, 20, 32}));
     world.memory.write(kCommand, head.data(), head.size());
     world.memory.write(kCommand + head.size(), data.data(), data.size());
     const auto bytes = static_cast<uint32_t>(head.size() + data.size());

@@ -50,7 +50,8 @@ class SessionTest : public testing::Test {
 
     static constexpr uint64_t kBase =
         virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform | virtio::kFeatureMtu;
-    static constexpr uint64_t kWithCvq = kBase | (virtio::kControlFeatures & ~virtio::kFeatureMq);
+    static constexpr uint64_t kWithCvq =
+        kBase | (virtio::kControlFeatures & ~virtio::kFeatureMq & ~virtio::kFeatureDeviceStats);
     static constexpr uint64_t kWithMq = kWithCvq | virtio::kFeatureMq;
     static constexpr std::array<uint8_t, 6> kMac = {2, 0, 0, 0, 0, 7};
 

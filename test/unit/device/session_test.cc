@@ -1129,6 +1129,50 @@ TEST_F(SessionTest, FramesGoToActivePairsOnly) {
     EXPECT_EQ(give(1), 0U);
 }
 
+// VIRTIO_NET_CTRL_STATS_GET names queues as the driver does; what is theirs is told.
+TEST_F(SessionTest, StatisticsOfEachQueue) {
+    DeviceConfig config = two_pairs();
+    ASSERT_EQ(create(config), "");
+    EXPECT_EQ(vd0->features & kFeatureDeviceStats, 0U) << "QEMU would not isolate the queue";
+    EXPECT_TRUE(device->destroy());
+    config.profile = Profile::full;
+    ASSERT_EQ(create(config), "");
+    qemu_start(kWithMq | kFeatureDeviceStats);
+    ASSERT_EQ(command(4, {4, 0, 2, 0}), 0U);
+    for (int i = 0; i < 3; ++i)
+        EXPECT_TRUE(frame_from_guest(1));
+    EXPECT_TRUE(frame_to_guest(0));
+    /// The number of frames in the record that comes for a queue.
+    const auto frames_of = [this](uint8_t queue, uint8_t type) {
+        std::vector<uint8_t> bytes(2 + 16);
+        bytes[0] = 8;
+        bytes[1] = 1;
+        bytes[2] = queue;
+        bytes[10 + type / 8] = static_cast<uint8_t>(1U << type % 8);
+        std::memcpy(command_at.host, bytes.data(), bytes.size());
+        ring(4).offer(
+            {{command_at.iova, static_cast<uint32_t>(bytes.size()), false},
+             {ack_at.iova, 1, true},
+             {ack_at.iova + 8, 56, true}}
+        );
+        ring(4).publish();
+        vd0->kick(4);
+        settle();
+        const auto used = ring(4).take_used();
+        uint64_t frames = ~uint64_t{0};
+        if (used && used->len == 57 && *ack_at.host == std::byte{0})
+            std::memcpy(&frames, ack_at.host + 8 + 8 + 8, sizeof frames);
+        return frames;
+    };
+    EXPECT_EQ(frames_of(0, 0), 1U);
+    EXPECT_EQ(frames_of(1, 16), 0U);
+    EXPECT_EQ(frames_of(2, 0), 0U);
+    EXPECT_EQ(frames_of(3, 16), 3U);
+    EXPECT_EQ(frames_of(3, 0), ~uint64_t{0}) << "not of that queue";
+    EXPECT_EQ(device->info().commands, 6U);
+    EXPECT_EQ(device->info().refused, 1U);
+}
+
 TEST_F(SessionTest, FilterOfTheControlQueueIsApplied) {
     ASSERT_EQ(create(), "");
     qemu_start();

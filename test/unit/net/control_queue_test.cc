@@ -357,6 +357,125 @@ class ControlRing : public ControlTest {
     }
 };
 
+// What is asked for goes behind the ack, as far as there is room, and changes nothing.
+class StatsRing : public ControlRing {
+  protected:
+    static constexpr uint64_t kStatsFeatures =
+        kFeatureCtrlVq | kFeatureDeviceStats | kFeatureVersion1;
+    static constexpr Iova kResult = kAck + 1;
+
+    StatsRing() {
+        control = ControlQueue(kMaxPairs, [this](uint32_t /*queue*/) -> const QueueCounters& {
+            return counters;
+        });
+        control.reset(kStatsFeatures, kMac);
+    }
+    /// Class 8 and its data, with so much room behind the ack.
+    void ask(uint8_t number, const Bytes& data, uint32_t room) {
+        const Bytes bytes = command(8, number, data);
+        offer(
+            {{put(bytes), static_cast<uint32_t>(bytes.size()), false},
+             {kAck, 1, true},
+             {kResult, room, true}}
+        );
+    }
+    static Bytes entry(uint8_t queue, uint64_t types) {
+        Bytes bytes = {queue, 0, 0, 0, 0, 0, 0, 0};
+        const Bytes bits = le64(types);
+        bytes.insert(bytes.end(), bits.begin(), bits.end());
+        return bytes;
+    }
+    [[nodiscard]] uint64_t number_at(Iova at) const { return rig.memory.load<uint64_t>(at); }
+
+    QueueCounters counters;
+};
+
+TEST_F(StatsRing, TheResultIsBehindTheAck) {
+    ask(0, {}, 8);
+    EXPECT_EQ(serve(), 1);
+    EXPECT_EQ(number_at(kResult), bit(0) | bit(16) | bit(32));
+    EXPECT_EQ(rig.memory.load<uint8_t>(kResult + 8), kUnanswered);
+    expect(kOk, 9);
+    counters.frames.add(7);
+    ask(1, entry(1, bit(16)), 100);
+    serve();
+    EXPECT_EQ(number_at(kResult + 8 + 8), 7U);
+    EXPECT_EQ(rig.memory.load<uint8_t>(kResult + 56), kUnanswered) << "no more than there is";
+    expect(kOk, 1 + 56);
+    EXPECT_EQ(published, 0U);
+    EXPECT_EQ(control.counters().commands, 2U);
+    EXPECT_EQ(control.counters().refused, 0U);
+}
+
+TEST_F(StatsRing, OtherClassesAreNoStatistics) {
+    for (unsigned class_id = 0; class_id < 256; ++class_id) {
+        const Bytes bytes = command(static_cast<uint8_t>(class_id), 0);
+        offer({{put(bytes), 2, false}, {kAck, 1, true}, {kResult, 8, true}});
+        serve();
+        EXPECT_EQ(rig.memory.load<uint8_t>(kResult) != kUnanswered, class_id == 8) << class_id;
+        expect(class_id == 8 ? kOk : kError, class_id == 8 ? 9 : 1);
+        std::memset(rig.memory.host(kResult), kUnanswered, 8);
+    }
+}
+
+TEST_F(StatsRing, AckAndResultInOneBuffer) {
+    const Bytes bytes = command(8, 0);
+    offer({{put(bytes), 2, false}, {kAck, 9, true}});
+    serve();
+    EXPECT_EQ(number_at(kResult), bit(0) | bit(16) | bit(32));
+    expect(kOk, 9);
+}
+
+TEST_F(StatsRing, Case156_NoMoreThanThereIsRoomFor) {
+    ask(1, entry(0, bit(0)), 55);
+    serve();
+    EXPECT_EQ(rig.memory.load<uint8_t>(kResult), kUnanswered) << "no record in part";
+    expect(kOk, 1);
+    ask(0, {}, 7);
+    serve();
+    EXPECT_EQ(rig.memory.load<uint8_t>(kResult), kUnanswered);
+    expect(kError, 1);
+    // Nothing behind the ack.
+    offer(command(8, 0));
+    serve();
+    expect(kError, 1);
+}
+
+TEST_F(StatsRing, CommandsCountTheOneThatAsks) {
+    ask(1, entry(1, bit(40)), 100);
+    serve();
+    expect(kError, 1);
+    ask(1, entry(2, bit(32)), 100);
+    serve();
+    EXPECT_EQ(number_at(kResult + 8), 2U);
+    EXPECT_EQ(number_at(kResult + 16), 1U);
+    expect(kOk, 1 + 24);
+    EXPECT_EQ(control.counters().refused, 1U);
+}
+
+TEST_F(StatsRing, Case155_AnErrorWritesTheAckAlone) {
+    ask(1, entry(5, bit(0)), 100);
+    serve();
+    EXPECT_EQ(rig.memory.load<uint8_t>(kResult), kUnanswered);
+    expect(kError, 1);
+    // And the next command has nothing of an earlier one's result.
+    ask(0, {}, 8);
+    const Bytes bytes = command(0, 1, {1});
+    put(bytes, kCommand + 0x100);
+    offer(
+        {{kCommand + 0x100, static_cast<uint32_t>(bytes.size()), false},
+         {kAck + 64, 1, true},
+         {kAck + 65, 8, true}}
+    );
+    EXPECT_EQ(serve(), 2);
+    expect(kOk, 9);
+    const auto used = rig.driver.take_used();
+    ASSERT_TRUE(used);
+    EXPECT_EQ(used->len, 1U);
+    EXPECT_EQ(ack(kAck + 64), kError) << "CTRL_RX was not negotiated";
+    EXPECT_EQ(ack(kAck + 65), kUnanswered);
+}
+
 TEST_F(ControlRing, AnswersOneByteAtItsPlace) {
     offer(command(0, 1, {1}));
     EXPECT_EQ(serve(), 1);

@@ -70,7 +70,7 @@ TEST(Features, NumbersOfTheSpecification) {
     EXPECT_EQ(virtio::kFeatureMergeable, uint64_t{1} << 15);
     EXPECT_EQ(virtio::kFeatureEventIdx, uint64_t{1} << 29);
     EXPECT_EQ(virtio::kFeatureSpeedDuplex, uint64_t{1} << 63);
-    EXPECT_EQ(virtio::kControlFeatures, uint64_t{0xde} << 16 | 1U << 2);
+    EXPECT_EQ(virtio::kControlFeatures, uint64_t{0xde} << 16 | 1U << 2 | uint64_t{1} << 50);
 }
 
 TEST(Features, AllAreOfferedWhereNothingStandsAgainstIt) {
@@ -129,7 +129,7 @@ TEST(Features, WhatEachNeeds) {
     }
     EXPECT_TRUE(is_complete(0));
     // QEMU with ctrl_vq=off leaves these to a guest.
-    EXPECT_TRUE(is_complete(kFeatureCtrlGuestOffloads | kFeatureCtrlRxExtra));
+    EXPECT_TRUE(is_complete(kFeatureCtrlGuestOffloads | kFeatureCtrlRxExtra | kFeatureDeviceStats));
     EXPECT_TRUE(is_complete(all_bits()));
     EXPECT_TRUE(is_complete(all_bits() & ~dependent));
     // Those of one direction are nothing to the other.
@@ -150,10 +150,23 @@ TEST(Features, WhatTheConfigurationHasNo) {
 
 TEST(Features, AMigratableDeviceOffersWhatEveryQemuShadows) {
     DeviceConfig config = all();
-    EXPECT_EQ(keys::least_qemu(config), 11U);
+    EXPECT_EQ(keys::least_qemu(config), virtio::kNoQemu);
     config.profile = Profile::migratable;
-    EXPECT_EQ(virtio::offered_features(config, true), all_bits() & ~virtio::kFeatureIndirect);
+    EXPECT_EQ(
+        virtio::offered_features(config, true),
+        all_bits() & ~(virtio::kFeatureIndirect | virtio::kFeatureDeviceStats)
+    );
     EXPECT_EQ(keys::least_qemu(config), 0U);
+}
+
+// What no QEMU shadows is not offered to one, whatever is asked for.
+TEST(Features, QemuIsNotOfferedWhatItNeverShadows) {
+    DeviceConfig config = all();
+    config.attach = Attach::vhost;
+    EXPECT_EQ(virtio::offered_features(config, true), all_bits() & ~virtio::kFeatureDeviceStats);
+    EXPECT_EQ(keys::least_qemu(config), 11U);
+    config.attach = Attach::virtio;
+    EXPECT_EQ(virtio::offered_features(config, true), all_bits());
 }
 
 TEST(Features, Keys) {
