@@ -79,7 +79,7 @@ struct State {
 constexpr std::optional<uint32_t> control_queue(const Shape& shape, uint64_t features) {
     if (!shape.has_control() || (features & virtio::kFeatureCtrlVq) == 0)
         return std::nullopt;
-    return (features & virtio::kFeatureMq) != 0 ? 2U * shape.pairs : 2U;
+    return virtio::data_queues(features, shape.pairs);
 }
 
 /// The group of `queue` with `features`. The last queue stays in the control group in any case, for
@@ -99,8 +99,8 @@ constexpr uint32_t space_of(const Shape& shape, const State& state, uint32_t que
 constexpr bool should_run(const Shape& shape, const State& state, uint32_t queue) {
     if (!state.driver_ok() || state.suspended || !state.ready(queue))
         return false;
-    const uint32_t data_queues = state.negotiated(virtio::kFeatureMq) ? 2U * shape.pairs : 2U;
-    return queue < data_queues || control_queue(shape, state.features) == queue;
+    return queue < virtio::data_queues(state.features, shape.pairs) ||
+           control_queue(shape, state.features) == queue;
 }
 
 struct GetQueueState {

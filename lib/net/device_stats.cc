@@ -114,8 +114,7 @@ bool is_negotiated(const Type& type, const StatsScope& scope) {
 
 /// The types that may be asked for of a queue; of one that is not there, none.
 uint64_t types_of(uint32_t queue, const StatsScope& scope) {
-    const bool multiqueue = (scope.features & virtio::kFeatureMq) != 0;
-    const uint32_t control = multiqueue ? 2U * scope.pairs : 2U;
+    const uint32_t control = virtio::data_queues(scope.features, scope.pairs);
     if (queue > control)
         return 0;
     Use use = queue % 2 == 0 ? Use::receive : Use::transmit;

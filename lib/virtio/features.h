@@ -172,6 +172,12 @@ constexpr bool is_complete(uint64_t features) {
     });
 }
 
+/// How many data queues a device with so many pairs has for a driver that negotiated `features`
+/// (virtio 1.3, 5.1.2). The control queue, if there is one, comes after them.
+constexpr uint32_t data_queues(uint64_t features, uint16_t pairs) {
+    return (features & kFeatureMq) != 0 ? 2U * pairs : 2U;
+}
+
 /// What a device offers, with a control queue or without.
 uint64_t offered_features(const DeviceConfig& config, bool with_control);
 
