@@ -1,5 +1,5 @@
 #!/bin/bash
-# The same with Debian 13's Open vSwitch 3.5 and DPDK 24.11: TCP with userspace-tso-enable, large frames both ways
+# ovs_tso with Debian 13's Open vSwitch 3.5 and DPDK 24.11: TCP with userspace-tso-enable, large frames both ways
 # needs: build=debian13
 # time: 700
 

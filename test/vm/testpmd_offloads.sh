@@ -27,6 +27,12 @@ open_ports() {
         ip -n "$netns" link set "${netns}0" up
     done
 }
+close_ports() {
+    answers device "stop"
+    close_testpmd device
+    wait_for 20 test ! -e /dev/vduse/vd0
+    wait_for 20 test ! -e /dev/vduse/vd1
+}
 # use_csum OFFLOAD...: the csum engine, with these offloads and with sums and segments left to the port.
 use_csum() {
     local port offload sum
@@ -82,12 +88,6 @@ copy_file in_netns in_other "$other_ip"
 [ "$(($(port_xstat 1 tx_pair0_cut) - before))" -gt 10 ] || fail "large frames were not cut for it"
 answers device "show port xstats 0" '!_errors: [1-9]'
 answers device "show port xstats 1" '!_errors: [1-9]'
-close_ports() {
-    answers device "stop"
-    close_testpmd device
-    wait_for 20 test ! -e /dev/vduse/vd0
-    wait_for 20 test ! -e /dev/vduse/vd1
-}
 close_ports
 
 # testpmd names the length and the mbufs of each frame that it receives; an mbuf of its pool holds 2 KiB.

@@ -1,5 +1,5 @@
 #!/bin/bash
-# The same with Debian 13's testpmd (DPDK 24.11): frames with and without offloads, in chains and in one buffer
+# testpmd_offloads with Debian 13's testpmd (DPDK 24.11): frames with and without offloads, in chains and in one buffer
 # needs: build=debian13
 # time: 500
 
