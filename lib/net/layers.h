@@ -3,6 +3,7 @@
 // rte_net_get_ptype of DPDK 22.11 knows one tag of 0x8100, and 0x88a8 before another tag, but not
 // 0x88a8 alone or 0x8100 twice, of which a guest's VLAN devices make large frames as well. It looks
 // for nothing in the Ethernet header but the type: it gets these frames as if they began later.
+// And it looks at the version in an IPv4 header, but not at that in an IPv6 header.
 #pragma once
 
 #include <rte_ether.h>
@@ -14,8 +15,8 @@
 
 namespace vduse::net {
 
-/// DPDK's type of the packet, and the lengths of its headers, with tags.
-inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
+/// As rte_net_get_ptype, behind tags that it does not know.
+inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
     constexpr uint32_t kLayers = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
     constexpr uint32_t kTag = sizeof(rte_vlan_hdr);
     constexpr uint32_t kType = 2 * RTE_ETHER_ADDR_LEN;
@@ -49,6 +50,19 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
     lengths.l2_len = static_cast<uint8_t>(lengths.l2_len + hidden);
     return (type & ~uint32_t{RTE_PTYPE_L2_MASK}) |
            (tags == 1 ? RTE_PTYPE_L2_ETHER_VLAN : RTE_PTYPE_L2_ETHER_QINQ);
+}
+
+/// DPDK's type of the packet, and the lengths of its headers, with tags. An IP header of another
+/// version than the Ethernet header says is none.
+inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
+    const uint32_t type = find_behind_tags(frame, lengths);
+    if (RTE_ETH_IS_IPV6_HDR(type) == 0)
+        return type;
+    uint8_t room = 0;
+    const void* const version = rte_pktmbuf_read(&frame, lengths.l2_len, sizeof room, &room);
+    return version != nullptr && *static_cast<const uint8_t*>(version) >> 4 == 6
+               ? type
+               : type & RTE_PTYPE_L2_MASK;
 }
 
 }  // namespace vduse::net

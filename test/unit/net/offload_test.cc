@@ -326,6 +326,25 @@ TEST_F(Offload, OtherThanItSays) {
     EXPECT_EQ(decode(header, frame.bytes), Drop::bad_gso);
 }
 
+TEST_F(Offload, TheVersionInTheIpHeader) {
+    for (const FrameSpec& spec : kinds()) {
+        const Frame whole = make_frame(spec);
+        for (const unsigned version : {0U, 4U, 5U, 6U, 7U, 14U, 15U}) {
+            if (version == (whole.ipv4 ? 4U : 6U))
+                continue;
+            Frame frame = whole;
+            uint8_t& first = frame.bytes[frame.l2];
+            first = static_cast<uint8_t>(version << 4 | (first & 0xf));
+            for (const size_t run : {size_t{2048}, size_t{23}}) {
+                ASSERT_EQ(decode(asks_csum(frame), frame.bytes, run), std::nullopt);
+                EXPECT_TRUE(decoded.finished) << version;
+                EXPECT_EQ(mbuf->ol_flags, 0U);
+                EXPECT_EQ(decode(asks_segments(frame), frame.bytes, run), Drop::bad_gso) << version;
+            }
+        }
+    }
+}
+
 TEST_F(Offload, TheLengthInTheIpHeader) {
     for (const bool ipv4 : {true, false}) {
         const Frame whole = make_frame({.ipv4 = ipv4, .payload = 3333});
