@@ -49,7 +49,7 @@ percent_of_apt() {
     tail -n 1 "$1" | cut -d: -f3 | cut -d. -f1
 }
 megabytes_of() {
-    du -sm "$1" | cut -f1
+    du -smx "$1" | cut -f1
 }
 
 die() {
