@@ -202,6 +202,10 @@ uint32_t QueuePair::to_guest_waiting() const noexcept {
     return to_guest_->waiting();
 }
 
+Offloads QueuePair::to_guest_offloads() const noexcept {
+    return to_guest_->offloads();
+}
+
 int QueuePair::kick_fd() const noexcept {
     return from_guest_->kick.get();
 }

@@ -41,6 +41,11 @@ uint32_t Queue::waiting() noexcept {
     return entered ? ring.waiting() : 0;
 }
 
+Offloads Queue::offloads() noexcept {
+    const sched::Entered entered(gate);
+    return entered && in_use.load(std::memory_order_relaxed) ? rules.offloads : Offloads();
+}
+
 bool Queue::arm() noexcept {
     const sched::Entered entered(gate);
     if (!entered || !ring.request_kick())

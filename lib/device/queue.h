@@ -64,6 +64,8 @@ struct alignas(64) Queue {
     uint16_t to_guest(std::span<rte_mbuf* const> frames) noexcept;
     /// Data threads.
     uint32_t waiting() noexcept;
+    /// Data threads, of a to_guest queue.
+    Offloads offloads() noexcept;
 
     /// After chains were completed, by the thread that did: the driver's interrupt, control's help.
     void finish_burst() noexcept;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace vduse::net {
 
@@ -24,6 +25,16 @@ bool walk(const rte_mbuf& frame, uint32_t at, uint32_t bytes, Visit&& visit) noe
         bytes -= run;
         at = 0;
     }
+    return true;
+}
+
+/// Copies `bytes` of `frame` from `at`; false: it has not so many.
+inline bool copy_from(const rte_mbuf& frame, uint32_t at, uint32_t bytes, void* to) noexcept {
+    const void* const there = rte_pktmbuf_read(&frame, at, bytes, to);
+    if (there == nullptr)
+        return false;
+    if (there != to)
+        std::memcpy(to, there, bytes);
     return true;
 }
 

@@ -8,118 +8,21 @@
 #include <rte_ip.h>
 #include <rte_mbuf.h>
 #include <rte_tcp.h>
-#include <rte_udp.h>
 
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
 #include <utility>
 
-#include "net/layers.h"
 #include "net/mbuf_walk.h"
 #include "net/sum.h"
 
 namespace vduse {
 namespace {
 
-/// What nobody here can do.
-constexpr uint64_t kUnknown = RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_TUNNEL_MASK |
-                              RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
-
-bool is_left(uint64_t flags) {
-    return (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
-}
-
 template <class Header>
 Header* header_at(uint8_t* head, uint32_t at) {
     return reinterpret_cast<Header*>(head + at);
-}
-
-/// Copies `bytes` of `frame` from `at`; false: it has not so many.
-bool copy_from(const rte_mbuf& frame, uint32_t at, uint32_t bytes, void* to) {
-    const void* const there = rte_pktmbuf_read(&frame, at, bytes, to);
-    if (there == nullptr)
-        return false;
-    if (there != to)
-        std::memcpy(to, there, bytes);
-    return true;
-}
-
-/// Layers as they are in the bytes. Those of a received frame say where its checksum is.
-void find_layers(const rte_mbuf& frame, Unfinished& what) {
-    rte_net_hdr_lens lengths{};
-    const uint32_t type = net::find_layers(frame, lengths);
-    const bool ip = RTE_ETH_IS_IPV4_HDR(type) || RTE_ETH_IS_IPV6_HDR(type);
-    what.ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
-    what.tcp = ip && (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
-    what.csum = what.tcp || (ip && (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_UDP);
-    what.l2 = lengths.l2_len;
-    what.l3 = lengths.l3_len;
-    what.l4 = lengths.l4_len;
-    what.end = frame.pkt_len;
-}
-
-/// What an application asks for.
-void find_asked(const rte_mbuf& frame, Unfinished& what) {
-    const uint64_t flags = frame.ol_flags;
-    const uint64_t l4 = flags & RTE_MBUF_F_TX_L4_MASK;
-    const bool large = (flags & RTE_MBUF_F_TX_TCP_SEG) != 0;
-    what.ipv4 = (flags & RTE_MBUF_F_TX_IPV6) == 0;
-    what.tcp = large || l4 == RTE_MBUF_F_TX_TCP_CKSUM;
-    what.csum = what.tcp || l4 == RTE_MBUF_F_TX_UDP_CKSUM;
-    what.ip_csum = what.ipv4 && (large || (flags & RTE_MBUF_F_TX_IP_CKSUM) != 0);
-    what.segment = large ? frame.tso_segsz : uint16_t{0};
-    what.l2 = frame.l2_len;
-    what.l3 = frame.l3_len;
-    // Of a frame that is not cut it need not be said, and may be wrong.
-    what.l4 = frame.l4_len;
-    if (!large)
-        what.l4 = what.tcp ? sizeof(rte_tcp_hdr) : what.csum ? sizeof(rte_udp_hdr) : 0;
-}
-
-/// Whether the headers are where `what` says, as far as anything here depends on it. Sets what is
-/// left to be found in them.
-bool check_headers(const rte_mbuf& frame, Unfinished& what) {
-    if (what.l2 < sizeof(rte_ether_hdr) || what.headers() > kMostHeaders ||
-        what.headers() > frame.pkt_len)
-        return false;
-    uint32_t ip_bytes = 0;
-    if (what.ipv4) {
-        rte_ipv4_hdr ip;
-        if (what.l3 < sizeof ip || !copy_from(frame, what.l2, sizeof ip, &ip) ||
-            ip.version_ihl != (0x40 | what.l3 / 4U) || what.l3 % 4 != 0)
-            return false;
-        ip_bytes = rte_be_to_cpu_16(ip.total_length);
-    } else {
-        rte_ipv6_hdr ip;
-        if (what.l3 < sizeof ip || !copy_from(frame, what.l2, sizeof ip, &ip) ||
-            (rte_be_to_cpu_32(ip.vtc_flow) >> 28) != 6)
-            return false;
-        ip_bytes = sizeof ip + rte_be_to_cpu_16(ip.payload_len);
-    }
-    if (what.tcp) {
-        rte_tcp_hdr tcp;
-        if (what.l4 < sizeof tcp || !copy_from(frame, what.l4_at(), sizeof tcp, &tcp) ||
-            (what.segment != 0 && what.l4 != (tcp.data_off >> 4) * 4))
-            return false;
-        what.cwr = what.segment != 0 && (tcp.tcp_flags & RTE_TCP_CWR_FLAG) != 0;
-    } else if (what.csum && what.l4 != sizeof(rte_udp_hdr)) {
-        return false;
-    }
-    // What an application sends may be padded, and padding is not summed. Of what a driver left to
-    // be summed, everything is.
-    if (what.end == 0) {
-        what.end = what.l2 + ip_bytes;
-        if (what.end < what.headers() || what.end > frame.pkt_len)
-            return false;
-    }
-    return what.segment == 0 || what.end == frame.pkt_len;
-}
-
-/// A UDP checksum of zero is none.
-bool has_udp_csum(const rte_mbuf& frame, const Unfinished& what) {
-    rte_udp_hdr udp;
-    return what.tcp || (copy_from(frame, what.l4_at(), sizeof udp, &udp) && udp.dgram_cksum != 0);
 }
 
 struct Pseudo6 {
@@ -199,56 +102,7 @@ rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
     return nullptr;
 }
 
-/// Nothing is to be done to it any more.
-void finish(rte_mbuf& frame) {
-    frame.ol_flags &=
-        ~(kAskedFlags | RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_IPV6 | RTE_MBUF_F_RX_L4_CKSUM_MASK |
-          RTE_MBUF_F_RX_LRO);
-    frame.tx_offload = 0;
-}
-
 }  // namespace
-
-std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noexcept {
-    what = {};
-    const uint64_t flags = frame.ol_flags;
-    if ((flags & kAskedFlags) != 0) {
-        const uint64_t l4 = flags & RTE_MBUF_F_TX_L4_MASK;
-        if ((flags & kUnknown) != 0 || l4 == RTE_MBUF_F_TX_SCTP_CKSUM)
-            return Drop::bad_csum;
-        find_asked(frame, what);
-        // The checksum of an IPv6 header is none.
-        if (!what.any() || !check_headers(frame, what))
-            return what.segment != 0 ? Drop::bad_gso : Drop::bad_csum;
-    } else if (is_left(flags) || (flags & RTE_MBUF_F_RX_LRO) != 0) {
-        find_layers(frame, what);
-        const bool large = (flags & RTE_MBUF_F_RX_LRO) != 0 && frame.tso_segsz != 0;
-        what.segment = large ? frame.tso_segsz : uint16_t{0};
-        // A port may say so of anything; only of these there is something that can be done.
-        if (!what.csum || (large && !what.tcp) || !check_headers(frame, what) ||
-            (!large && !has_udp_csum(frame, what))) {
-            what = {};
-            return large ? std::optional(Drop::bad_gso) : std::nullopt;
-        }
-        what.pseudo = is_left(flags);
-    } else {
-        return std::nullopt;
-    }
-    if ((flags & RTE_MBUF_F_TX_TCP_SEG) != 0 && what.segment == 0)
-        return Drop::bad_gso;
-    if (what.segment != 0 && frame.pkt_len > kLongestLarge)
-        return Drop::too_long;
-    if (what.segment != 0 && frame.pkt_len - what.headers() <= what.segment)
-        what.segment = 0;
-    return std::nullopt;
-}
-
-uint32_t longest_segment(const rte_mbuf& frame) noexcept {
-    Unfinished what;
-    if (read_unfinished(frame, what) || what.segment == 0)
-        return frame.pkt_len;
-    return uint32_t{what.headers()} + what.segment;
-}
 
 Segmenter::Segmenter(
     const rte_mbuf& frame, const Unfinished& what, bool cut, bool complete
@@ -259,7 +113,7 @@ Segmenter::Segmenter(
       complete_(complete),
       payload_bytes_(cut_ ? what.segment : frame.pkt_len - what.headers()),
       count_(cut_ ? (what.end - what.headers() + payload_bytes_ - 1) / payload_bytes_ : 1) {
-    copy_from(frame, 0, what.headers(), frame_head_.data());
+    net::copy_from(frame, 0, what.headers(), frame_head_.data());
 }
 
 Segmenter::Segment Segmenter::next() noexcept {
@@ -357,7 +211,7 @@ uint16_t Completion::next(std::span<rte_mbuf*> frames) noexcept {
         if (own && frame_->data_len >= segment.head.size()) {
             made = std::exchange(frame_, nullptr);
             std::memcpy(rte_pktmbuf_mtod(made, uint8_t*), segment.head.data(), segment.head.size());
-            finish(*made);
+            ask(*made, Unfinished());  // nothing is left
         } else {
             made = copy_of(*frame_, segment);
         }

@@ -16,17 +16,13 @@ bool is_large(const rte_mbuf& frame) noexcept {
     return (frame.ol_flags & RTE_MBUF_F_RX_LRO) != 0;
 }
 
-/// Says what an unfinished frame leaves in the words of who asks for it. The library has set
-/// packet_type and lengths.
+/// Says what an unfinished frame leaves in the words of who asks for it.
 void say_as_asked(rte_mbuf& frame) noexcept {
-    const bool ipv4 = RTE_ETH_IS_IPV4_HDR(frame.packet_type) != 0;
-    const bool tcp = (frame.packet_type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
-    uint64_t flags = ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
-    flags |= tcp ? RTE_MBUF_F_TX_TCP_CKSUM : RTE_MBUF_F_TX_UDP_CKSUM;
-    if (is_large(frame))
-        flags |= RTE_MBUF_F_TX_TCP_SEG | (ipv4 ? RTE_MBUF_F_TX_IP_CKSUM : uint64_t{0});
-    frame.ol_flags &= ~(RTE_MBUF_F_RX_L4_CKSUM_MASK | RTE_MBUF_F_RX_LRO);
-    frame.ol_flags |= flags;
+    Unfinished what;
+    if (read_unfinished(frame, what))
+        return;
+    what.ip_csum = what.ipv4 && what.segment != 0;
+    ask(frame, what);
 }
 
 }  // namespace

@@ -29,6 +29,7 @@
 #include "vduse/info.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"
+#include "vduse/offload.h"
 #include "vduse/result.h"
 #include "vduse/steering.h"
 
@@ -70,6 +71,9 @@ class QueuePair {
     /// us. 0 while the queue is not served.
     [[nodiscard]] uint32_t from_guest_waiting() const noexcept;
     [[nodiscard]] uint32_t to_guest_waiting() const noexcept;
+    /// The data thread of that direction: what the driver takes unfinished, now. Nothing while the
+    /// queue is not served. `to_guest` does the rest itself, so this is for those who can choose.
+    [[nodiscard]] Offloads to_guest_offloads() const noexcept;
 
     /// Any thread: an eventfd of this pair alone, non-blocking, the same for the device's life. It
     /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads

@@ -85,6 +85,12 @@ inline bool may_be_unfinished(const rte_mbuf& frame) noexcept {
 /// What `frame` leaves to be done. A reason to drop it: nobody can do what it asks for.
 std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noexcept;
 
+/// Says what `frame` leaves, which is `what` or nothing, with the flags by which applications ask
+/// for it, and with lengths. The pseudo header's sum is there, or must be put there
+/// (rte_eth_tx_prepare). `ip_csum` of `what` is the caller's: some drivers need it asked for with
+/// segments, others would not do it.
+void ask(rte_mbuf& frame, const Unfinished& what) noexcept;
+
 /// The bytes that the longest frame has into which `frame` can be cut; of one that is not large,
 /// its own.
 uint32_t longest_segment(const rte_mbuf& frame) noexcept;

@@ -387,6 +387,34 @@ TEST_F(Offload, ReadAsItWasDecoded) {
     }
 }
 
+// Drivers of ports leave in an mbuf what the frame before it had there.
+TEST_F(Offload, LengthsOfAnotherFrame) {
+    const auto all = kinds();
+    for (const FrameSpec& other : all) {
+        const Frame before = make_frame(other);
+        for (const FrameSpec& spec : all) {
+            const Frame frame = make_frame(spec);
+            put(frame.bytes);
+            say_lengths(mbuf, before, spec.tcp ? kMss : uint16_t{0});
+            // That of the packet is its own, or nothing.
+            if (other.options == 0)
+                mbuf->packet_type = RTE_PTYPE_L2_ETHER |
+                                    (spec.ipv4 ? RTE_PTYPE_L3_IPV4 : RTE_PTYPE_L3_IPV6) |
+                                    (spec.tcp ? RTE_PTYPE_L4_TCP : RTE_PTYPE_L4_UDP);
+            mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+            mbuf->ol_flags |= spec.tcp ? RTE_MBUF_F_RX_LRO : uint64_t{0};
+            Unfinished what;
+            ASSERT_EQ(read(what), std::nullopt);
+            EXPECT_EQ(what.tcp, frame.tcp);
+            EXPECT_EQ(what.ipv4, frame.ipv4);
+            EXPECT_EQ(what.l4_at(), frame.l4_at());
+            EXPECT_EQ(what.headers(), frame.headers());
+            ASSERT_FALSE(HasFailure())
+                << "of " << before.l2 << "+" << before.l3 << " in " << frame.l2 << "+" << frame.l3;
+        }
+    }
+}
+
 TEST_F(Offload, ReadALargeOne) {
     for (FrameSpec spec : kinds()) {
         if (!spec.tcp)
