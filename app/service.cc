@@ -73,7 +73,10 @@ Result<void> Service::start() {
         return done;
     if (auto done = connect(); !done)
         return done;
-    if (auto done = switch_->start(pool_, std::chrono::microseconds(options_.idle_us)); !done)
+    if (auto done = switch_->start(
+            pool_, {.idle = std::chrono::microseconds(options_.idle_us), .gro = options_.gro}
+        );
+        !done)
         return done;
     running_ = true;
     start_telemetry();

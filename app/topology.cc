@@ -31,7 +31,9 @@ PortNeeds needs_for(
 ) {
     if (other.port)
         return {};
-    return {devices[other.index]->queue_pairs(), options.devices[other.index].config.mtu};
+    const DeviceConfig& config = options.devices[other.index].config;
+    return {
+        .queues = devices[other.index]->queue_pairs(), .mtu = config.mtu, .offloads = config.csum};
 }
 
 }  // namespace
@@ -53,6 +55,7 @@ PortNeeds needs_of(
             const PortNeeds needs = needs_for(options, devices, member);
             most.queues = std::max(most.queues, needs.queues);
             most.mtu = std::max(most.mtu, needs.mtu);
+            most.offloads |= needs.offloads;
         }
         return most;
     }

@@ -17,6 +17,7 @@
 #include "base/counter.h"
 #include "vduse/device.h"
 #include "vduse/info.h"
+#include "vduse/offload.h"
 #include "vduse/steering.h"
 
 namespace vduse::app {
@@ -51,6 +52,8 @@ struct Endpoint {
     Device* device = nullptr;      ///< nullptr: a port
     std::vector<QueuePair> pairs;  ///< of the device
     uint16_t port = 0;             ///< its DPDK number
+    Offloads offloads;             ///< what the port takes unfinished
+    bool ip_csum = false;          ///< and large frames' IPv4 headers without their sums
     uint16_t queues = 0;  ///< pairs of the device; rx queues, and as many tx queues, of a port
     Steering tx_queues;   ///< over those of the port
     bool group_per_pair = false;                ///< of the device
@@ -62,8 +65,12 @@ struct Endpoint {
     PortLink link;                              ///< of the port
     /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<Counter[]> dropped;
-    /// Frames whose sums or segments were left to us, on their way to the port. By its queue.
+    /// Frames whose sums or segments were left to us, on their way to the port: finished here, or
+    /// by the port. By its queue.
     std::unique_ptr<Counter[]> finished;
+    std::unique_ptr<Counter[]> offloaded;
+    /// Frames that went to the device in a longer one (gro.h). By its pair.
+    std::unique_ptr<Counter[]> merged;
     std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by its queue or pair; none: it has one worker
 
     /// It has so many queues or pairs, and no worker polls them yet.
@@ -73,6 +80,8 @@ struct Endpoint {
         lcores.assign(count, LCORE_ID_ANY);
         dropped = std::make_unique<Counter[]>(count);
         finished = std::make_unique<Counter[]>(count);
+        offloaded = std::make_unique<Counter[]>(count);
+        merged = std::make_unique<Counter[]>(count);
     }
     /// It is this device.
     void set_device(Device& its) {

@@ -20,7 +20,7 @@ namespace vduse::app {
 namespace {
 
 constexpr uint16_t kBurst = 32;
-static_assert(kBurst == Bridge::kBurst);
+static_assert(kBurst == Bridge::kBurst && kBurst == Gro::kBurst);
 
 uint16_t receive(
     Endpoint& from, uint16_t queue, rte_mempool* pool, std::span<rte_mbuf*> frames
@@ -57,7 +57,19 @@ class TxLock {
     rte_spinlock_t* lock_;
 };
 
-void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexcept {
+/// What is left of `frames` when those that belong together are merged, if the driver takes that.
+std::span<rte_mbuf*> merged(
+    Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames, Gro* gro
+) noexcept {
+    if (gro == nullptr || frames.size() < 2 || !to.pairs[queue].to_guest_offloads().tso4)
+        return frames;
+    const auto left = gro->merge(frames);
+    to.merged[queue].add(frames.size() - left.size());
+    return left;
+}
+
+/// `gro`: for frames of a port.
+void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames, Gro* gro) noexcept {
     const auto takes = queue_for(to, from_queue);
     const uint16_t queue = takes.value_or(0);
     const TxLock lock(to, queue);
@@ -65,6 +77,7 @@ void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames) noexce
         return drop(to, queue, frames);
     if (to.device == nullptr)
         return send_to_port(to, queue, frames);
+    frames = merged(to, queue, frames, gro);
     const uint16_t taken = to.pairs[queue].to_guest(frames);
     drop(to, queue, frames.subspan(taken));
 }
@@ -90,17 +103,19 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
 }
 
 /// Sends `frames`, which came from a member of a bridge, to the others.
-void send_to_bridge(const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool) noexcept {
+void send_to_bridge(
+    const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool, Gro* gro
+) noexcept {
     Bridge& bridge = *lane.joined->bridge;
     bridge.sort(lane.member, frames, pool, rte_rdtsc());
     for (const uint8_t member : bridge.order())
         if (const auto output = bridge.output(member); !output.empty())
-            send(*lane.joined->members[member], lane.queue, output);
+            send(*lane.joined->members[member], lane.queue, output, gro);
 }
 
 }  // namespace
 
-bool run(const Lane& lane, rte_mempool* pool) noexcept {
+bool run(const Lane& lane, rte_mempool* pool, Gro* gro) noexcept {
     if (!lane.from->in_service.load(std::memory_order_relaxed))
         return false;
     std::array<rte_mbuf*, kBurst> burst;
@@ -108,14 +123,16 @@ bool run(const Lane& lane, rte_mempool* pool) noexcept {
     frames = frames.first(receive(*lane.from, lane.queue, pool, frames));
     if (frames.empty())
         return false;
+    if (lane.from->device != nullptr)
+        gro = nullptr;
     if (lane.joined != nullptr) {
-        send_to_bridge(lane, frames, pool);
+        send_to_bridge(lane, frames, pool, gro);
         return true;
     }
     if (lane.from == lane.to)
         frames = reflected(*lane.to, lane.queue, frames);
     if (!frames.empty())
-        send(*lane.to, lane.queue, frames);
+        send(*lane.to, lane.queue, frames, gro);
     return true;
 }
 

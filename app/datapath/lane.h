@@ -9,6 +9,7 @@
 
 #include "app/datapath/bridge.h"
 #include "app/datapath/endpoint.h"
+#include "app/datapath/gro.h"
 
 struct rte_mempool;
 
@@ -29,7 +30,8 @@ struct Lane {
     uint16_t member = 0;  ///< `from` as the bridge knows it
 };
 
-/// One burst; false when there was nothing to do.
-bool run(const Lane& lane, rte_mempool* pool) noexcept;
+/// One burst; false when there was nothing to do. `gro`: what ports receive is merged for devices
+/// that take large frames; nullptr: it is not.
+bool run(const Lane& lane, rte_mempool* pool, Gro* gro) noexcept;
 
 }  // namespace vduse::app

@@ -59,6 +59,24 @@ void complete(Endpoint& port, uint16_t queue, rte_mbuf* frame, Output& output) n
     }
 }
 
+/// Whether the port takes `frame` as it is. If so, it says what is left in the words of a frame
+/// that is sent.
+bool leave_to_port(Endpoint& port, uint16_t queue, rte_mbuf*& frame) noexcept {
+    Unfinished what;
+    // Its driver writes into the headers, which others must not see.
+    if (!port.offloads.csum || rte_mbuf_refcnt_read(frame) != 1 || !RTE_MBUF_DIRECT(frame) ||
+        read_unfinished(*frame, what) || !what.any() ||
+        (what.segment != 0 && !what.large_for(port.offloads)))
+        return false;
+    what.ip_csum = port.ip_csum && what.ipv4 && what.segment != 0;
+    ask(*frame, what);
+    // What the driver cannot do is finished here all the same.
+    if (rte_eth_tx_prepare(port.port, queue, &frame, 1) != 1)
+        return false;
+    port.offloaded[queue].add(1);
+    return true;
+}
+
 }  // namespace
 
 void drop(Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames) noexcept {
@@ -76,8 +94,8 @@ void send_to_port(Endpoint& port, uint16_t queue, std::span<rte_mbuf*> frames) n
         return drop(port, queue, frames.subspan(taken));
     }
     Output output(port, queue);
-    for (rte_mbuf* const frame : frames) {
-        if (may_be_unfinished(*frame)) {
+    for (rte_mbuf*& frame : frames) {
+        if (may_be_unfinished(*frame) && !leave_to_port(port, queue, frame)) {
             complete(port, queue, frame, output);
             continue;
         }

@@ -1,8 +1,9 @@
 // Frames for a DPDK port.
 //
 // A frame from a guest may be unfinished: its checksum is left to us, and it may be one of 64 KiB
-// in place of many (vduse/offload.h). A port gets finished frames only, made in mbufs of the pool.
-// What it has no room for is dropped and counted, segment by segment.
+// in place of many (vduse/offload.h). Of that a port gets what its driver takes. The rest is
+// finished here, in mbufs of the pool. What the port has no room for is dropped and counted,
+// segment by segment.
 //
 // What a hostile guest could try: large frames in small segments, of which each is an mbuf: two
 // thousand from one of 64 KiB. They are made a burst at a time, so the pool never holds more of

@@ -109,6 +109,7 @@ struct Switch::Worker {
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
     std::unique_ptr<IdleWait> idle_wait;  ///< nullptr: it never sleeps
+    std::unique_ptr<Gro> gro;             ///< nullptr: nothing is merged
 
     void take(LaneJob& job) {
         for (const Lane& lane : job.lanes)
@@ -136,7 +137,7 @@ struct Switch::Worker {
     [[nodiscard]] bool poll_all() const noexcept {
         bool busy = false;
         for (const Lane& lane : lanes)
-            busy |= run(lane, pool);
+            busy |= run(lane, pool, gro.get());
         return busy;
     }
     [[nodiscard]] bool poll_timed() noexcept {
@@ -145,7 +146,7 @@ struct Switch::Worker {
         for (size_t i = 0; i < lanes.size(); ++i) {
             if (fair_share.sits_out(i))
                 continue;
-            busy |= run(lanes[i], pool);
+            busy |= run(lanes[i], pool, gro.get());
             const uint64_t now = rte_rdtsc();
             fair_share.ran(i, now - then);
             then = now;
@@ -276,7 +277,7 @@ Result<std::string> Switch::assign_workers() {
     return describe(jobs, slots, *assigned);
 }
 
-Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
+Result<void> Switch::start(rte_mempool* pool, const WorkerOptions& options) {
     for (auto& worker : workers_) {
         worker->pool = pool;
         worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
@@ -287,9 +288,15 @@ Result<void> Switch::start(rte_mempool* pool, std::chrono::microseconds idle) {
         );
         if (worker->lanes.empty())
             continue;
-        if (idle.count() != 0)
-            if (auto prepared = worker->prepare_sleep(idle); !prepared)
+        if (options.idle.count() != 0)
+            if (auto prepared = worker->prepare_sleep(options.idle); !prepared)
                 return prepared;
+        if (options.gro) {
+            auto gro = Gro::create(static_cast<int>(rte_lcore_to_socket_id(worker->lcore)));
+            if (!gro)
+                return gro.error();
+            worker->gro = std::move(*gro);
+        }
         const int status = rte_eal_remote_launch(Worker::main, worker.get(), worker->lcore);
         if (status != 0)
             return Error{-status, "worker on lcore " + std::to_string(worker->lcore)};

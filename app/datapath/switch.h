@@ -41,6 +41,11 @@
 
 namespace vduse::app {
 
+struct WorkerOptions {
+    std::chrono::microseconds idle{0};  ///< without work for so long they sleep; 0: they never do
+    bool gro = false;                   ///< what ports receive is merged for guests (gro.h)
+};
+
 /// How a worker that may sleep did.
 struct WorkerInfo {
     unsigned lcore = 0;
@@ -65,9 +70,9 @@ class Switch {
     /// people.
     Result<std::string> assign_workers();
 
-    /// Frames from guests are built in mbufs of `pool`. Workers without work for `idle` sleep; 0:
-    /// they never do. Says on stderr who cannot: the ports must have been started.
-    Result<void> start(rte_mempool* pool, std::chrono::microseconds idle = {});
+    /// Frames from guests are built in mbufs of `pool`. Says on stderr who cannot sleep: the ports
+    /// must have been started.
+    Result<void> start(rte_mempool* pool, const WorkerOptions& options = {});
     /// Returns when no worker touches an endpoint any more. May be called at any time.
     void stop();
     /// Those that may sleep.

@@ -96,6 +96,8 @@ Words own_words(const Section& section) {
         words.insert(words.end(), {"--stats", stats});
     if (const char* const idle = section.value("idle_us"); idle != nullptr)
         words.insert(words.end(), {"--idle-us", idle});
+    if (const char* const gro = section.value("gro"); gro != nullptr)
+        words.insert(words.end(), {"--gro", gro});
     return words;
 }
 
@@ -125,7 +127,12 @@ constexpr std::array<Kind, 7> kKinds = {
       false,
       {{{"device", true}, {"group", true}, {"lcore", true}}},
       group_lcore_words},
-     {"vduse-dp", false, false, false, {{{"stats", false}, {"idle_us", false}}}, own_words}}};
+     {"vduse-dp",
+      false,
+      false,
+      false,
+      {{{"stats", false}, {"idle_us", false}, {"gro", false}}},
+      own_words}}};
 
 template <class Rows, class Name>
 std::string joined(const Rows& rows, Name name) {

@@ -34,13 +34,20 @@ Complaint of_config(DeviceOptions& device, Text value) {
     return set(device.config, value);
 }
 
-constexpr std::array<parse::Key<DeviceOptions>, 12> kDeviceKeys = {
+template <bool DeviceConfig::*feature>
+Complaint of_feature(DeviceOptions& device, Text value) {
+    return parse::store_bool(value, device.config.*feature);
+}
+
+constexpr std::array<parse::Key<DeviceOptions>, 14> kDeviceKeys = {
     {{"queues", of_config<keys::queues>},
      {"queue_size", of_config<keys::queue_size>},
      {"bounce", of_config<keys::bounce>},
      {"mac", of_config<keys::mac>},
      {"mtu", of_config<keys::mtu>},
      {"speed", of_config<keys::speed>},
+     {"csum", of_feature<&DeviceConfig::csum>},
+     {"tso", of_feature<&DeviceConfig::tso>},
      {"profile", of_config<keys::profile>},
      {"ctrl_vq", of_config<keys::ctrl_vq>},
      {"groups", of_config<keys::groups>},
@@ -171,6 +178,13 @@ Complaint read_idle(Reader& reader, Text text) {
     return {};
 }
 
+Complaint read_gro(Reader& reader, Text text) {
+    const auto complaint = parse::store_bool(text, reader.options.gro);
+    if (complaint)
+        return "--gro " + std::string(text) + ": " + *complaint;
+    return {};
+}
+
 Complaint read_file(Reader& reader, Text text);
 
 Complaint read_take_over(Reader& reader, Text /*text*/) {
@@ -194,7 +208,7 @@ struct Option {
     Complaint (*read)(Reader&, Text);
 };
 
-constexpr std::array<Option, 14> kOptions = {
+constexpr std::array<Option, 15> kOptions = {
     {{"--device", true, read_device},
      {"--port", true, read_port},
      {"--patch", true, read_patch},
@@ -204,6 +218,7 @@ constexpr std::array<Option, 14> kOptions = {
      {"--config", true, read_file},
      {"--stats", true, read_stats},
      {"--idle-us", true, read_idle},
+     {"--gro", true, read_gro},
      {"--take-over", false, read_take_over},
      {"-h", false, read_help},
      {"--help", false, read_help},

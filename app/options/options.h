@@ -57,6 +57,7 @@ struct Options {
     std::vector<BridgeOption> bridges;
     uint32_t stats_seconds = 0;  ///< 0: only at exit
     uint32_t idle_us = 0;        ///< workers without work for so long sleep; 0: never
+    bool gro = true;             ///< segments from ports are merged for guests that take that
     bool take_over = false;      ///< from the process that has the devices
     bool help = false;           ///< Nothing else is checked when help or version is asked for.
     bool version = false;

@@ -16,6 +16,9 @@ const char* const kUsage =
                                 own, with attach=virtio one derived from the name
       mtu=N                     68 to 9702 (default 1500)
       speed=N                   Mbit/s that the driver is told (default 10000)
+      csum=0|1                  checksums may be left to the other side (default 1); 0 on a
+                                kernel without a control queue: the netdev takes XDP
+      tso=0|1                   and, with csum, TCP segments, in frames of up to 64 KiB (default 1)
       profile=migratable|full   only what QEMU can migrate (default), or everything
       ctrl_vq=auto|on|off       control queue; auto (default): where the kernel accepts it
       groups=together|per-pair  all data queues in one group (default), or one for each pair
@@ -38,10 +41,12 @@ const char* const kUsage =
   --config FILE                 read options from an INI file as well: sections [device NAME] and
                                 [port NAME] with the keys above, [patch] (a=, b=), [reflect]
                                 (endpoint=), [bridge] (members=, age=), [group-lcore] (device=,
-                                group=, lcore=), [vduse-dp] (stats=, idle_us=)
+                                group=, lcore=), [vduse-dp] (stats=, idle_us=, gro=)
   --stats SECONDS               print counters every SECONDS, not only at exit
   --idle-us N                   an lcore that found nothing to do for N microseconds sleeps until
                                 something comes; 0 (default): it polls for ever
+  --gro 0|1                     TCP segments that a port receives in one burst are merged for a
+                                guest that takes large frames (default 1)
   --take-over                   take the devices over from the vduse-dp that has them, which ends;
                                 for their drivers that is a short pause. The EAL needs a
                                 --file-prefix of its own, or --in-memory in both

@@ -1,6 +1,6 @@
-// How it works: see port.h; port_start.cc does what is planned here. No offload is asked for beyond
-// what the length of frames makes necessary: frames longer than one mbuf are chains of mbufs, for
-// receiving as for sending.
+// How it works: see port.h; port_start.cc does what is planned here. Of offloads, those of
+// port_offloads.h are asked for, and what the length of frames makes necessary: frames longer than
+// one mbuf are chains of mbufs, for receiving as for sending.
 #include "app/ports/port.h"
 
 #include <rte_eal.h>
@@ -41,9 +41,13 @@ uint32_t largest_mtu(const rte_eth_dev_info& info) {
     return std::min<uint32_t>(info.max_mtu, by_length);
 }
 
+std::string_view driver_of(const rte_eth_dev_info& info) {
+    return info.driver_name != nullptr ? info.driver_name : "";
+}
+
 void plan_queues(PortPlan& plan, const rte_eth_dev_info& info, uint16_t wanted) {
     const uint16_t has = std::min(info.max_rx_queues, info.max_tx_queues);
-    const std::string_view driver = info.driver_name != nullptr ? info.driver_name : "";
+    const std::string_view driver = driver_of(info);
     const uint16_t safe = safe_queues(driver);
     plan.queues = std::max<uint16_t>(1, std::min({wanted, has, safe}));
     if (plan.queues < wanted)
@@ -118,6 +122,8 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
     plan_mtu(plan, info, needs.mtu);
     if (auto done = plan_segments(plan, info, max_frame(needs.mtu)); !done)
         return done.error();
+    if (needs.offloads)
+        plan.offloads = usable_offloads(driver_of(info), info);
     const int status =
         rte_eth_dev_adjust_nb_rx_tx_desc(port, &plan.rx_descriptors, &plan.tx_descriptors);
     if (status != 0)

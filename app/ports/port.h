@@ -14,6 +14,7 @@
 #include <string>
 #include <string_view>
 
+#include "app/ports/port_offloads.h"
 #include "vduse/mac.h"
 #include "vduse/result.h"
 
@@ -26,6 +27,7 @@ struct PortNeeds {
     uint16_t queues = 1;
     uint16_t mtu = 0;            ///< 0: whatever it has
     bool rx_interrupts = false;  ///< where it can
+    bool offloads = false;       ///< a device leaves checksums and segments to it
 };
 
 struct PortPlan {
@@ -35,8 +37,9 @@ struct PortPlan {
     uint16_t mtu = 0;     ///< 0: not changed
     uint16_t rx_descriptors = 1024;
     uint16_t tx_descriptors = 1024;
-    uint64_t rx_offloads = 0;
+    uint64_t rx_offloads = 0;  ///< as the length of frames makes necessary
     uint64_t tx_offloads = 0;
+    PortOffloads offloads;  ///< of checksums and segments
     uint64_t rss = 0;
     bool rx_interrupts = false;
 };
@@ -51,9 +54,9 @@ Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNee
 uint16_t safe_queues(std::string_view driver);
 
 /// Configures and starts it, in promiscuous mode. A driver that refuses is asked for less, in
-/// steps: no rx interrupts, no RSS, fewer queues, fewer descriptors, no MTU, no optional offloads.
-/// `plan` is then what it got, and stderr has a note for each thing that it is without. The error
-/// is that of the plan as it was.
+/// steps: no checksums and segments, no rx interrupts, no RSS, fewer queues, fewer descriptors, no
+/// MTU, no optional offloads. `plan` is then what it got, and stderr has a note for each thing that
+/// it is without. The error is that of the plan as it was.
 Result<void> start_port(PortPlan& plan, rte_mempool* pool);
 
 void stop_port(uint16_t port);

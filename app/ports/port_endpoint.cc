@@ -25,6 +25,10 @@ std::unique_ptr<Endpoint> make_port_endpoint(
     const Result<PortPlan> got = start(plan, pool);
     auto endpoint = make_endpoint(name, got ? got->queues : uint16_t{1});
     endpoint->port = port;
+    if (got) {
+        endpoint->offloads = offloads_of(got->offloads);
+        endpoint->ip_csum = (got->offloads.tx & RTE_ETH_TX_OFFLOAD_IPV4_CKSUM) != 0;
+    }
     endpoint->node = rte_eth_dev_socket_id(port);
     if (!got) {
         print_error(got.error().text() + "; the port is out of service");

@@ -29,8 +29,8 @@ Error failed(const PortPlan& plan, const char* what, int status) {
 rte_eth_conf configuration(const PortPlan& plan) {
     rte_eth_conf conf{};
     conf.rxmode.mtu = plan.mtu;
-    conf.rxmode.offloads = plan.rx_offloads;
-    conf.txmode.offloads = plan.tx_offloads;
+    conf.rxmode.offloads = plan.rx_offloads | plan.offloads.rx;
+    conf.txmode.offloads = plan.tx_offloads | plan.offloads.tx;
     conf.intr_conf.rxq = plan.rx_interrupts ? 1 : 0;
     if (plan.queues > 1 && plan.rss != 0) {
         conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -109,7 +109,11 @@ struct Reduction {
     std::string (*left)(const PortPlan&);
 };
 
-constexpr std::array<Reduction, 6> kReductions = {{
+constexpr std::array<Reduction, 7> kReductions = {{
+    {[](PortPlan& plan) { return std::exchange(plan.offloads, {}).any(); },
+     [](const PortPlan& /*plan*/) {
+         return std::string("without offloads, so checksums and segments are made in software");
+     }},
     {[](PortPlan& plan) { return std::exchange(plan.rx_interrupts, false); },
      [](const PortPlan& /*plan*/) { return std::string("without rx interrupts"); }},
     {[](PortPlan& plan) { return std::exchange(plan.rss, 0) != 0 && plan.queues > 1; },

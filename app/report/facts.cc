@@ -30,12 +30,14 @@ Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last) {
     QueueStats from;
     QueueStats to;
     uint64_t not_taken = 0;
+    uint64_t merged = 0;
     for (uint16_t pair = first; pair <= last; ++pair) {
         add_to(from, endpoint.pairs[pair].from_guest_stats());
         add_to(to, endpoint.pairs[pair].to_guest_stats());
         not_taken += endpoint.dropped[pair].read();
+        merged += endpoint.merged[pair].read();
     }
-    const Facts to_guest = join(describe(to), {{"not_taken", not_taken}});
+    const Facts to_guest = join(describe(to), {{"not_taken", not_taken}, {"merged", merged}});
     return join(under("from_guest", describe(from)), under("to_guest", to_guest));
 }
 

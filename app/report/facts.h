@@ -16,7 +16,7 @@ namespace vduse::app {
 Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned control_lcore);
 
 /// "from_guest" and "to_guest", summed over the pairs `first` to `last`. "not_taken" of the latter
-/// are frames for which there was no room, or no driver.
+/// are frames for which there was no room, or no driver; "merged" came to it in longer ones.
 Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last);
 
 Facts bridge_facts(const Bridge& bridge);

@@ -105,14 +105,15 @@ std::string port_line(const Endpoint& endpoint) {
         (void)rte_eth_stats_get(endpoint.port, &stats);
     uint64_t dropped = 0;
     uint64_t finished = 0;
+    uint64_t offloaded = 0;
     for (uint16_t queue = 0; queue < endpoint.queues; ++queue) {
         dropped += endpoint.dropped[queue].read();
         finished += endpoint.finished[queue].read();
+        offloaded += endpoint.offloaded[queue].read();
     }
     return fill(
                "{name}: link {link}, rx {ipackets} frames {ibytes} bytes, tx {opackets} frames "
-               "{obytes} "
-               "bytes {dropped} dropped {finished} finished",
+               "{obytes} bytes {dropped} dropped {finished} finished {offloaded} offloaded",
                {{"name", endpoint.name},
                 {"link", endpoint.link.up.load(std::memory_order_relaxed) ? "up" : "down"},
                 {"ipackets", stats.ipackets},
@@ -120,7 +121,8 @@ std::string port_line(const Endpoint& endpoint) {
                 {"opackets", stats.opackets},
                 {"obytes", stats.obytes},
                 {"dropped", dropped},
-                {"finished", finished}}
+                {"finished", finished},
+                {"offloaded", offloaded}}
            ) +
            (in_service ? "\n" : ", out of service\n");
 }

@@ -34,7 +34,8 @@ int start(rte_eth_dev* dev) {
     const rte_eth_conf& conf = dev->data->dev_conf;
     if (const int status = refused_if(
             !reluctant.starts || (conf.intr_conf.rxq != 0 && !reluctant.interrupts) ||
-            ((conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0 && !reluctant.scatter)
+            ((conf.rxmode.offloads & RTE_ETH_RX_OFFLOAD_SCATTER) != 0 && !reluctant.scatter) ||
+            ((conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0 && !reluctant.offloads)
         );
         status != 0)
         return status;
@@ -62,6 +63,11 @@ int info(rte_eth_dev* /*dev*/, rte_eth_dev_info* info) {
     info->flow_type_rss_offloads = RTE_ETH_RSS_IP;
     info->rx_offload_capa = reluctant.claims_scatter ? RTE_ETH_RX_OFFLOAD_SCATTER : 0;
     info->tx_offload_capa = RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    if (reluctant.claims_offloads) {
+        info->rx_offload_capa |= RTE_ETH_RX_OFFLOAD_CHECKSUM | RTE_ETH_RX_OFFLOAD_TCP_LRO;
+        info->tx_offload_capa |= RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+                                 RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    }
     info->default_rxportconf.ring_size = reluctant.default_ring;
     info->default_txportconf.ring_size = reluctant.default_ring;
     return 0;

@@ -15,9 +15,11 @@ struct Reluctant {
     uint16_t descriptors = 4096;
     uint16_t mtu = 9702;
     bool scatter = true;
+    bool offloads = true;
     bool starts = true;
     // What it claims of that.
     bool claims_scatter = true;
+    bool claims_offloads = false;
     uint16_t default_ring = 0;  ///< its own number of descriptors, 0: it tells none
     // What came of it.
     unsigned attempts = 0;  ///< configurations and starts that it refused

@@ -18,6 +18,8 @@ print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "iperf3$reverse.j
     step "$bytes bytes"
     [ "$bytes" -gt 1000000 ] || fail "hardly any traffic"
 done
+step "segments that came from the tap in one burst were merged"
+telemetry /vduse/stats,vd0 'a["to_guest"]["merged"] > 100 and a["to_guest"]["large"] > 10'
 
 step "a file, both ways"
 dd if=/dev/urandom of=/tmp/file bs=1M count=32 status=none

@@ -147,7 +147,7 @@ class IdleWaitTest : public testing::Test {
     [[nodiscard]] Result<void> start() {
         if (auto placed = the_switch->assign_workers(); !placed)
             return placed.error();
-        return the_switch->start(pool.get(), kIdle);
+        return the_switch->start(pool.get(), {.idle = kIdle});
     }
     [[nodiscard]] uint64_t sleeps() const { return the_switch->workers().at(0).sleeps; }
     [[nodiscard]] uint64_t wake_ups() const { return the_switch->workers().at(0).wake_ups; }

@@ -72,6 +72,7 @@ TEST(Config, EverythingAtOnce) {
         "[vduse-dp]\n"
         "stats = 5\n"
         "idle_us = 100\n"
+        "gro = off\n"
         "[patch]\n"
         "a = vd0\n"
         "b = 0000:03:00.0\n"
@@ -96,6 +97,7 @@ TEST(Config, EverythingAtOnce) {
     ASSERT_TRUE(options) << options.error().what;
     EXPECT_EQ(options->stats_seconds, 5U);
     EXPECT_EQ(options->idle_us, 100U);
+    EXPECT_FALSE(options->gro);
     ASSERT_EQ(options->devices.size(), 3U);
     const DeviceOptions& vd0 = options->devices[0];
     EXPECT_EQ(vd0.config.name, "vd0");
@@ -180,7 +182,7 @@ TEST(Config, KeysOfOtherSections) {
         known + "[group-lcore]\ndevice=p0\ngroup=0\nlcore=1\n", {"--group-lcore p0:0=1", "p0"}
     );
     expect_refused(
-        known + "[vduse-dp]\nlog=1\n", {"unknown key 'log', valid keys: stats, idle_us"}
+        known + "[vduse-dp]\nlog=1\n", {"unknown key 'log', valid keys: stats, idle_us, gro"}
     );
     expect_refused(known + "[vduse-dp]\nstats=0\n", {"--stats 0", "1 to 86400"});
 }

@@ -47,6 +47,8 @@ TEST(Options, DefaultsOfADevice) {
     EXPECT_FALSE(device.config.mac);
     EXPECT_EQ(device.config.mtu, 1500);
     EXPECT_EQ(device.config.speed, 10000U);
+    EXPECT_TRUE(device.config.csum);
+    EXPECT_TRUE(device.config.tso);
     EXPECT_EQ(device.config.profile, Profile::migratable);
     EXPECT_EQ(device.config.ctrl_vq, CtrlVq::automatic);
     EXPECT_EQ(device.config.attach, Attach::none);
@@ -57,7 +59,7 @@ TEST(Options, EveryKeyOfADevice) {
     const auto options = parse(
         "--device "
         "vd0,queues=4,queue_size=256,bounce=64M,mac=02:aB:00:00:00:01,mtu=9000,speed=25000,"
-        "profile=full,ctrl_vq=on,groups=per-pair,as=5,persist=1,attach=vhost"
+        "csum=0,tso=off,profile=full,ctrl_vq=on,groups=per-pair,as=5,persist=1,attach=vhost"
     );
     ASSERT_TRUE(options);
     const DeviceOptions& device = options->devices[0];
@@ -67,6 +69,8 @@ TEST(Options, EveryKeyOfADevice) {
     EXPECT_EQ(device.config.mac, (std::array<uint8_t, 6>{2, 0xab, 0, 0, 0, 1}));
     EXPECT_EQ(device.config.mtu, 9000);
     EXPECT_EQ(device.config.speed, 25000U);
+    EXPECT_FALSE(device.config.csum);
+    EXPECT_FALSE(device.config.tso);
     EXPECT_EQ(device.config.profile, Profile::full);
     EXPECT_EQ(device.config.ctrl_vq, CtrlVq::on);
     EXPECT_EQ(device.config.groups, Groups::per_pair);
@@ -111,6 +115,8 @@ TEST(Options, BadValuesNameTheKeyAndTheRange) {
     expect_refused("--device vd0,mtu=67", {"mtu=67", "68 to 9702"});
     expect_refused("--device vd0,mtu=9703", {"mtu=9703", "68 to 9702"});
     expect_refused("--device vd0,speed=0", {"speed=0", "1 to 2147483647"});
+    expect_refused("--device vd0,csum=2", {"csum=2", "0, 1"});
+    expect_refused("--device vd0,tso=large", {"tso=large", "0, 1"});
     expect_refused("--device vd0,profile=fast", {"profile=fast", "migratable, full"});
     expect_refused("--device vd0,ctrl_vq=yes", {"ctrl_vq=yes", "auto, on, off"});
     expect_refused("--device vd0,groups=own", {"groups=own", "together, data, per-pair"});
@@ -140,8 +146,8 @@ TEST(Options, KeysAreKnownAndGivenOnce) {
     expect_refused(
         "--device vd0,quues=2",
         {"unknown key 'quues'",
-         "queues, queue_size, bounce, mac, mtu, speed, profile, ctrl_vq, groups, as, persist, "
-         "attach"}
+         "queues, queue_size, bounce, mac, mtu, speed, csum, tso, profile, ctrl_vq, groups, as, "
+         "persist, attach"}
     );
     expect_refused("--device vd0,", {"unknown key ''", "queues, queue_size"});
     expect_refused("--device vd0,mtu=1500,", {"unknown key ''"});
@@ -317,6 +323,14 @@ TEST(Options, Stats) {
         );
 }
 
+TEST(Options, Gro) {
+    EXPECT_TRUE(parse("--device vd0")->gro);
+    EXPECT_FALSE(parse("--device vd0 --gro 0")->gro);
+    EXPECT_FALSE(parse("--device vd0 --gro=off")->gro);
+    EXPECT_TRUE(parse("--device vd0 --gro on")->gro);
+    expect_refused("--device vd0 --gro 2", {"--gro 2", "0, 1"});
+}
+
 TEST(Options, Idle) {
     EXPECT_EQ(parse("--device vd0 --idle-us 100")->idle_us, 100U);
     EXPECT_EQ(parse("--device vd0 --idle-us=0")->idle_us, 0U);
@@ -334,7 +348,7 @@ TEST(Options, UnknownOptionsAndMissingValues) {
         "--foo",
         {"'--foo'",
          "--device, --port, --patch, --reflect, --bridge, --group-lcore, --config, --stats, "
-         "--idle-us, --take-over, -h"}
+         "--idle-us, --gro, --take-over, -h"}
     );
     expect_refused("--devices=vd0", {"'--devices'", "--device, "});
     expect_refused("vd0", {"'vd0'", "--device, "});
@@ -392,11 +406,12 @@ TEST(Options, LcoresOfGroupsThatAreNotThere) {
 
 TEST(Options, UsageNamesEveryKey) {
     const std::string usage = kUsage;
-    for (const char* word : {"--device", "--port",   "--patch",     "--reflect", "--bridge",
-                             "age=",     "--config", "--stats",     "--idle-us", "-h",
-                             "-V",       "queues=",  "queue_size=", "mac=",      "mtu=",
-                             "speed=",   "profile=", "ctrl_vq=",    "groups=",   "as=",
-                             "attach=",  "persist="})
+    for (const char* word : {"--device",    "--port",        "--patch",     "--reflect", "--bridge",
+                             "age=",        "--config",      "--stats",     "--idle-us", "-h",
+                             "-V",          "queues=",       "queue_size=", "mac=",      "mtu=",
+                             "speed=",      "profile=",      "ctrl_vq=",    "groups=",   "as=",
+                             "attach=",     "persist=",      "csum=",       "tso=",      "--gro",
+                             "--take-over", "--group-lcore", "bounce=",     "age="})
         EXPECT_NE(usage.find(word), std::string::npos) << word;
 }
 

@@ -62,7 +62,7 @@ class PortStart : public testing::Test {
         EXPECT_EQ(rte_eal_hotplug_remove("vdev", kName), 0);
     }
 
-    static PortNeeds everything() { return {8, 9000, true}; }
+    static PortNeeds everything() { return {8, 9000, true, true}; }
 
     void make_plan(const PortNeeds& needs = everything()) {
         testing::internal::CaptureStderr();
@@ -142,6 +142,54 @@ TEST_F(PortStart, OneThingLess) {
         EXPECT_EQ(plan.tx_offloads, RTE_ETH_TX_OFFLOAD_MULTI_SEGS) << "frames need it";
         (void)rte_eth_dev_stop(port);
     }
+}
+
+TEST_F(PortStart, OffloadsAreAskedForWhereADeviceLeavesWorkToThem) {
+    reluctant.claims_offloads = true;
+    make_plan({1, 1500, false, false});
+    EXPECT_FALSE(plan.offloads.any());
+    make_plan({1, 1500, false, true});
+    EXPECT_EQ(
+        plan.offloads.tx,
+        RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM |
+            RTE_ETH_TX_OFFLOAD_IPV4_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO |
+            RTE_ETH_TX_OFFLOAD_MULTI_SEGS
+    );
+    EXPECT_EQ(plan.offloads.rx, RTE_ETH_RX_OFFLOAD_CHECKSUM) << "LRO that does not say how long";
+    testing::internal::CaptureStderr();
+    const auto endpoint = make_port_endpoint(kName, port, plan, pool.get());
+    EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+    EXPECT_EQ(endpoint->offloads, (Offloads{true, true, true, true}));
+    EXPECT_TRUE(endpoint->ip_csum);
+}
+
+TEST_F(PortStart, OneThatCannotDoTheOffloadsItClaims) {
+    reluctant.claims_offloads = true;
+    reluctant.offloads = false;
+    make_plan();
+    EXPECT_TRUE(start());
+    EXPECT_TRUE(said_that("it is there without offloads")) << said;
+    EXPECT_FALSE(plan.offloads.any());
+    EXPECT_NE(plan.rx_offloads, 0U) << "long frames need it";
+}
+
+TEST(PortOffloads, ByDriver) {
+    rte_eth_dev_info info{};
+    info.tx_offload_capa = info.rx_offload_capa = UINT64_MAX;
+    EXPECT_FALSE(usable_offloads("net_tap", info).any());
+    const PortOffloads nic = usable_offloads("net_i40e", info);
+    EXPECT_EQ(nic.rx & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0U);
+    EXPECT_NE(nic.tx & RTE_ETH_TX_OFFLOAD_TCP_TSO, 0U);
+    EXPECT_NE(usable_offloads("net_virtio_user", info).rx & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0U);
+    // Large frames are chains of mbufs, and need their checksums.
+    info.tx_offload_capa =
+        RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
+    EXPECT_EQ(
+        offloads_of(usable_offloads("net_i40e", info)), (Offloads{true, false, false, false})
+    );
+    info.tx_offload_capa =
+        RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO | RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+    EXPECT_EQ(offloads_of(usable_offloads("net_i40e", info)), Offloads());
 }
 
 TEST_F(PortStart, SeveralThingsLess) {
@@ -255,9 +303,8 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
 
     EXPECT_EQ(
         port_line(*ports.front()),
-        "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped 0 finished, "
-        "out of "
-        "service\n"
+        "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped 0 finished "
+        "0 offloaded, out of service\n"
     );
     LinkMonitor monitor;
     monitor.start(ports);
@@ -271,7 +318,7 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
     ASSERT_TRUE(the_switch.assign_workers());
     // A worker with such a port may sleep.
     testing::internal::CaptureStderr();
-    ASSERT_TRUE(the_switch.start(pool.get(), std::chrono::microseconds(1)));
+    ASSERT_TRUE(the_switch.start(pool.get(), {.idle = std::chrono::microseconds(1)}));
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (the_switch.workers().front().sleeps == 0 && std::chrono::steady_clock::now() < end)

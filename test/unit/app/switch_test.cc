@@ -7,14 +7,18 @@
 #include <rte_ethdev.h>
 #include <rte_ring.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
+#include "app/datapath/port_output.h"
 #include "base/counter.h"
 #include "net/header.h"
 #include "support/eal.h"
+#include "support/frames.h"
 #include "vduse/limits.h"
 
 namespace vduse::app {
@@ -158,6 +162,68 @@ TEST_F(SwitchTest, WhatIsForAPortOutOfServiceIsDropped) {
     EXPECT_EQ(dead->dropped[0].read(), 2U);
     the_switch.stop();
     EXPECT_EQ((*bridge)->counters().too_long.read(), 0U);
+}
+
+/// A large frame from a guest, as from_guest gives it.
+rte_mbuf* large_frame(rte_mempool* pool, const test::Frame& frame) {
+    rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool);
+    auto* const bytes = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.bytes.size()));
+    std::copy(frame.bytes.begin(), frame.bytes.end(), bytes);
+    test::say_lengths(mbuf, frame, 500);
+    mbuf->ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE | RTE_MBUF_F_RX_LRO;
+    return mbuf;
+}
+
+// What a port's driver takes unfinished is left to it, in the words of a frame that is sent.
+TEST_F(SwitchTest, APortGetsUnfinishedWhatItTakes) {
+    Endpoint& port = cables[1].endpoint;
+    const test::Frame frame = test::make_frame({.payload = 1400});
+    const auto send = [&](const Offloads& offloads, int holders = 1) {
+        port.offloads = offloads;
+        rte_mbuf* mbuf = large_frame(pool, frame);
+        rte_mbuf_refcnt_set(mbuf, static_cast<uint16_t>(holders));
+        send_to_port(port, 0, std::span(&mbuf, 1));
+        std::vector<rte_mbuf*> sent;
+        for (void* out = nullptr; rte_ring_dequeue(cables[1].from_port, &out) == 0;)
+            sent.push_back(static_cast<rte_mbuf*>(out));
+        for (int i = 1; i < holders; ++i)
+            rte_pktmbuf_free(mbuf);
+        return sent;
+    };
+    const auto release = [](const std::vector<rte_mbuf*>& frames) {
+        for (rte_mbuf* const mbuf : frames)
+            rte_pktmbuf_free(mbuf);
+    };
+    for (const bool ip_csum : {true, false}) {
+        port.ip_csum = ip_csum;
+        const auto whole = send({true, true, true, true});
+        ASSERT_EQ(whole.size(), 1U);
+        EXPECT_EQ(
+            whole[0]->ol_flags,
+            RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM | RTE_MBUF_F_TX_TCP_SEG |
+                (ip_csum ? RTE_MBUF_F_TX_IP_CKSUM : uint64_t{0})
+        );
+        EXPECT_EQ(whole[0]->tso_segsz, 500U);
+        EXPECT_EQ(whole[0]->l2_len + whole[0]->l3_len + whole[0]->l4_len, frame.headers());
+        release(whole);
+    }
+    EXPECT_EQ(port.offloaded[0].read(), 2U);
+    EXPECT_EQ(port.finished[0].read(), 0U);
+    const auto expect_cut = [&](const std::vector<rte_mbuf*>& segments) {
+        ASSERT_EQ(segments.size(), 3U);
+        const auto expected = test::plain_segments(frame, 500);
+        for (size_t i = 0; i < segments.size(); ++i) {
+            EXPECT_EQ(test::content(segments[i]), expected[i]);
+            EXPECT_EQ(segments[i]->ol_flags, 0U);
+        }
+        release(segments);
+    };
+    expect_cut(send({}));
+    expect_cut(send({true, false, true, true}));
+    // Its driver would write into headers that somebody else sends, too.
+    expect_cut(send({true, true, true, true}, 2));
+    EXPECT_EQ(port.offloaded[0].read(), 2U);
+    EXPECT_EQ(port.finished[0].read(), 3U);
 }
 
 TEST_F(SwitchTest, ABridgeFloodsThenLearns) {

@@ -198,13 +198,14 @@ TEST_F(TelemetryTest, TheTextSaysTheSame) {
 TEST_F(TelemetryTest, Stats) {
     endpoint.dropped[0].add(3);
     endpoint.dropped[1].add(4);
+    endpoint.merged[1].add(9);
     expect_parts(
         ask("/vduse/stats,vd0"),
         {R"("commands":0,"refused":0)",
          R"("from_guest":{"frames":0,"bytes":0,"dropped":0,"dropped_malformed":0,)",
          R"("dropped_no_room":0,"dropped_bad_csum":0,"dropped_bad_gso":0,"no_mbuf":0,"no_buffer":0,)",
          R"("interrupts":0,"misses":0,"csum":0,"large":0,"csum_done":0,"cut":0},"to_guest":{)",
-         R"("not_taken":7}})"}
+         R"("not_taken":7,"merged":9}})"}
     );
 }
 

@@ -81,7 +81,7 @@ STATS = {
     "commands": 3,
     "refused": 0,
     "from_guest": SIDE,
-    "to_guest": SIDE | {"not_taken": 0},
+    "to_guest": SIDE | {"not_taken": 0, "merged": 0},
 }
 
 
