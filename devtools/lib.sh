@@ -230,7 +230,7 @@ export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$tree CCACHE_NOHASHDIR=1 CCACHE_M
 
 # What every build takes, and what it takes besides with clang.
 build_packages=(ccache python3 meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev)
-test_packages=("${build_packages[@]}" libgtest-dev)
+test_packages=("${build_packages[@]}" libgtest-dev python3-scapy)
 clang_packages=(clang-14 libclang-rt-14-dev)
 
 # driver_sdk_option: what makes meson build the driver net_vduse too, where DPDK's driver headers can be had. Without
