@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 namespace vduse::bench {
 
 std::string Case::name() const {
     return std::string(to_guest ? "to_guest" : "from_guest") + "/frame" + std::to_string(frame) +
            "/burst" + std::to_string(burst) + "/regions" + std::to_string(regions) + "/cores" +
-           std::to_string(cores) + (where == Where::last ? "/last" : "/spread");
+           std::to_string(cores) + (where == Where::last ? "/last" : "/spread") +
+           (leaves == Leaves::csum  ? "/csum"
+            : leaves == Leaves::tso ? "/tso"
+                                    : "");
 }
 
 bool Case::matches(std::span<const std::string> filters) const {
@@ -29,6 +33,10 @@ std::vector<Case> all_cases() {
                         for (const bool to_guest : {false, true})
                             if (where == Where::last || regions > 1)
                                 cases.push_back({to_guest, frame, burst, regions, cores, where});
+    for (const auto& [frame, leaves] :
+         {std::pair{1518U, Leaves::csum}, {9014U, Leaves::tso}, {65226U, Leaves::tso}})
+        for (const bool to_guest : {false, true})
+            cases.push_back({to_guest, frame, 32, 1, 1, Where::last, leaves});
     return cases;
 }
 

@@ -13,6 +13,10 @@ namespace vduse::bench {
 /// into different regions, at random, which is the worst for a lookup that remembers its last hit.
 enum class Where : uint8_t { last, spread };
 
+/// What frames leave to others: nothing, their checksum, or being cut into segments as well. With
+/// the latter two, checksums and TSO are negotiated.
+enum class Leaves : uint8_t { nothing, csum, tso };
+
 struct Case {
     bool to_guest = false;
     uint32_t frame = 64;
@@ -20,8 +24,10 @@ struct Case {
     uint32_t regions = 1;
     unsigned cores = 1;
     Where where = Where::last;
+    Leaves leaves = Leaves::nothing;
 
-    /// For example from_guest/frame64/burst32/regions8/cores1/last; filters name parts of it.
+    /// For example from_guest/frame64/burst32/regions8/cores1/last, or with /csum or /tso behind
+    /// that; filters name parts of it.
     [[nodiscard]] std::string name() const;
     [[nodiscard]] bool matches(std::span<const std::string> filters) const;
 };

@@ -2,7 +2,9 @@
 // so that only the copies and the stores to the used ring are left; its mbufs were made before.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <utility>
 #include <vector>
 
 #include "bench/compare/side.h"
@@ -11,49 +13,80 @@ namespace vduse::bench {
 
 class Floor final : public Side {
   public:
-    Floor(AddressPair rings, rte_mempool* pool, uint16_t window) : Side(rings), mbufs_(window) {
-        require(rte_pktmbuf_alloc_bulk(pool, mbufs_.data(), window) == 0, "no mbufs for the floor");
+    Floor(AddressPair rings, rte_mempool* pool) : Side(rings), mbufs_(kRingSize) {
+        require(
+            rte_pktmbuf_alloc_bulk(pool, mbufs_.data(), kRingSize) == 0, "no mbufs for the floor"
+        );
     }
-    ~Floor() override {
-        rte_pktmbuf_free_bulk(mbufs_.data(), static_cast<unsigned>(mbufs_.size()));
-    }
+    ~Floor() override { rte_pktmbuf_free_bulk(mbufs_.data(), kRingSize); }
 
-    /// The length of every frame.
-    void expect(uint32_t frame_bytes) noexcept { bytes_ = frame_bytes; }
+    /// What every frame is like.
+    void expect(const Frame& frame) noexcept { frame_ = &frame; }
 
+    /// A frame is a chain of the mbufs that its buffers have.
     uint16_t from_guest(rte_mempool* /*pool*/, std::span<rte_mbuf*> frames) noexcept override {
         for (rte_mbuf*& frame : frames) {
-            const std::byte* buffer = from_guest_driver.buffer(next_from_).host;
-            frame = mbufs_[next_from_ % mbufs_.size()];
-            std::memcpy(rte_pktmbuf_mtod(frame, void*), buffer + net::kHeaderBytes, bytes_);
-            frame->pkt_len = bytes_;
-            frame->data_len = static_cast<uint16_t>(bytes_);
-            use(from_guest_driver, next_from_, 0);
+            const uint16_t head = from_desc_;
+            rte_mbuf* last = nullptr;
+            frame_->for_each_buffer([&](uint32_t at, uint32_t /*from*/, uint32_t bytes) {
+                rte_mbuf* const mbuf = mbufs_[from_desc_ % kRingSize];
+                const std::byte* const buffer = from_guest_driver.buffer(from_desc_++).host;
+                std::memcpy(rte_pktmbuf_mtod(mbuf, void*), buffer + at, bytes);
+                mbuf->data_len = static_cast<uint16_t>(bytes);
+                if (last != nullptr)
+                    last->next = mbuf;
+                last = mbuf;
+            });
+            frame = mbufs_[head % kRingSize];
+            frame->pkt_len = frame_->bytes();
+            frame->nb_segs = frame_->buffers();
+            use(from_guest_driver, next_from_, head, 0);
         }
         publish(from_guest_driver, next_from_);
         return static_cast<uint16_t>(frames.size());
     }
     uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept override {
         for (const rte_mbuf* frame : frames) {
-            std::byte* buffer = to_guest_driver.buffer(next_to_).host;
-            net::NetHeader header{};
-            header.num_buffers = 1;
-            std::memcpy(buffer, &header, sizeof header);
-            std::memcpy(buffer + sizeof header, rte_pktmbuf_mtod(frame, const void*), bytes_);
-            use(to_guest_driver, next_to_, net::kHeaderBytes + bytes_);
+            const net::NetHeader header = frame_->header(frame_->buffers());
+            std::memcpy(to_guest_driver.buffer(next_to_).host, &header, sizeof header);
+            const rte_mbuf* mbuf = frame;
+            uint32_t done = 0;
+            frame_->for_each_buffer([&](uint32_t at, uint32_t /*from*/, uint32_t bytes) {
+                std::byte* const buffer = to_guest_driver.buffer(next_to_).host;
+                const uint32_t end = at + bytes;
+                while (at != end) {
+                    const uint32_t run = std::min<uint32_t>(end - at, mbuf->data_len - done);
+                    std::memcpy(buffer + at, rte_pktmbuf_mtod_offset(mbuf, const void*, done), run);
+                    at += run;
+                    done += run;
+                    if (done == mbuf->data_len && mbuf->next != nullptr) {
+                        mbuf = mbuf->next;
+                        done = 0;
+                    }
+                }
+                use(to_guest_driver, next_to_, next_to_, end);
+            });
         }
         publish(to_guest_driver, next_to_);
         return static_cast<uint16_t>(frames.size());
     }
-    void free_received(std::span<rte_mbuf*> /*frames*/) noexcept override {}
+    void free_received(std::span<rte_mbuf*> frames) noexcept override {
+        for (rte_mbuf* mbuf : frames)
+            while (mbuf != nullptr) {
+                mbuf->nb_segs = 1;
+                mbuf = std::exchange(mbuf->next, nullptr);
+            }
+    }
     void free_sent(std::span<rte_mbuf*> frames) noexcept override {
         rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
     }
 
   private:
-    static void use(const Driver& driver, uint16_t& next, uint32_t length) noexcept {
+    static void use(
+        const Driver& driver, uint16_t& next, uint16_t descriptor, uint32_t length
+    ) noexcept {
         const uint32_t slot = next++ % kRingSize;
-        const ring::UsedElement element{slot, length};
+        const ring::UsedElement element{descriptor % kRingSize, length};
         std::memcpy(
             driver.used() + ring::kRingOffset + sizeof element * slot, &element, sizeof element
         );
@@ -64,7 +97,8 @@ class Floor final : public Side {
     }
 
     std::vector<rte_mbuf*> mbufs_;
-    uint32_t bytes_ = 0;
+    const Frame* frame_ = nullptr;
+    uint16_t from_desc_ = 0;
     uint16_t next_from_ = 0;
     uint16_t next_to_ = 0;
 };

@@ -36,10 +36,14 @@ struct Options {
     std::vector<std::string> filters;
 };
 
-/// The sides over one memory; made anew when the number of regions changes.
+/// The sides over one memory; made anew when the number of regions changes, or what is negotiated.
 struct Rig {
-    Rig(uint32_t regions, rte_mempool* pool)
-        : ram(regions), ours(ram, rings(0)), vhost(ram, rings(1)), floor(rings(2), pool, kWindow) {}
+    Rig(uint32_t regions, bool with_offloads, rte_mempool* pool)
+        : offloads(with_offloads),
+          ram(regions),
+          ours(ram, rings(0), with_offloads),
+          vhost(ram, rings(1), with_offloads),
+          floor(rings(2), pool) {}
 
     [[nodiscard]] AddressPair rings(uint64_t side) const {
         return AddressPair{ram.data(), Ram::kFirst}.behind(2 * Driver::kBytes * side);
@@ -64,6 +68,7 @@ struct Rig {
         }
     }
 
+    bool offloads;
     Ram ram;
     Ours ours;
     Vhost vhost;
@@ -111,8 +116,8 @@ Measured measure(const Case& what, Rig& rig, rte_mempool* pool, int other_cpu, b
     if (what.cores == 1)
         other.reset();
     rig.place_buffers(what.where);
-    rig.floor.expect(what.frame);
     Bench bench(what, pool, other.get());
+    rig.floor.expect(bench.frame());
     const unsigned rounds = quick ? 11 : 31;
     const unsigned windows = quick ? 40 : 400;
     std::array<std::vector<double>, 3> costs;
@@ -148,16 +153,17 @@ int run(const Options& options) {
     ::setrlimit(RLIMIT_NOFILE, &limit);
     start_eal(cores[0]);
     rte_mempool* pool =
-        rte_pktmbuf_pool_create("frames", 1023, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
+        rte_pktmbuf_pool_create("frames", 2047, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
     require(pool != nullptr, "a pool of mbufs");
 
     std::vector<Measured> rows;
     std::unique_ptr<Rig> rig;
     print_head();
     for (const Case& what : cases) {
-        if (!rig || rig->ram.regions().size() != what.regions) {
+        const bool offloads = what.leaves != Leaves::nothing;
+        if (!rig || rig->ram.regions().size() != what.regions || rig->offloads != offloads) {
             rig.reset();
-            rig = std::make_unique<Rig>(what.regions, pool);
+            rig = std::make_unique<Rig>(what.regions, offloads, pool);
         }
         const int other = cores.size() < 2 ? -1 : cores[1];
         rows.push_back(measure(what, *rig, pool, other, options.quick));

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <vector>
 
 namespace vduse::bench {
@@ -11,16 +12,48 @@ namespace {
 
 /// Calls `burst(first, count)` until all of the window is through; cycles per frame.
 template <class Burst>
-double drain(uint16_t most, Burst burst) {
+double drain(uint16_t window, uint16_t most, Burst burst) {
     unsigned idle = 0;
     const uint64_t start = rte_rdtsc_precise();
-    for (uint16_t done = 0; done < kWindow;) {
-        const uint16_t count = burst(done, std::min<uint16_t>(most, kWindow - done));
+    for (uint16_t done = 0; done < window;) {
+        const uint16_t count =
+            burst(done, std::min<uint16_t>(most, static_cast<uint16_t>(window - done)));
         done = static_cast<uint16_t>(done + count);
         if (count == 0 && ++idle == 1000)
             give_up("a device does not take what is there");
     }
-    return static_cast<double>(rte_rdtsc_precise() - start) / kWindow;
+    return static_cast<double>(rte_rdtsc_precise() - start) / window;
+}
+
+/// A frame in as many mbufs as it takes.
+rte_mbuf* make(rte_mempool* pool, const Frame& frame, uint64_t number) {
+    rte_mbuf* const head = rte_pktmbuf_alloc(pool);
+    for (rte_mbuf* mbuf = head; mbuf != nullptr;) {
+        const uint32_t done = head->pkt_len;
+        const uint32_t run = std::min<uint32_t>(frame.bytes() - done, RTE_MBUF_DEFAULT_DATAROOM);
+        frame.write(rte_pktmbuf_mtod(mbuf, std::byte*), done, run, number);
+        mbuf->data_len = static_cast<uint16_t>(run);
+        head->pkt_len += run;
+        if (head->pkt_len == frame.bytes()) {
+            frame.describe(*head);
+            return head;
+        }
+        mbuf->next = rte_pktmbuf_alloc(pool);
+        ++head->nb_segs;
+        mbuf = mbuf->next;
+    }
+    give_up("no mbufs for the frames");
+}
+
+bool matches(const rte_mbuf& received, const Frame& frame, uint64_t number, bool whole) {
+    uint32_t from = 0;
+    for (const rte_mbuf* mbuf = &received; mbuf != nullptr; mbuf = mbuf->next) {
+        const auto* const bytes = rte_pktmbuf_mtod(mbuf, const std::byte*);
+        if (!frame.matches(bytes, from, mbuf->data_len, number, whole))
+            return false;
+        from += mbuf->data_len;
+    }
+    return from == frame.bytes() && received.pkt_len == frame.bytes();
 }
 
 }  // namespace
@@ -36,41 +69,41 @@ double Bench::round(Side& side, unsigned windows) {
 
 double Bench::window(Side& side, bool whole) {
     const double cost = case_.to_guest ? to_guest(side, whole) : from_guest(side, whole);
-    number_ += kWindow;
+    number_ += window_;
     return cost;
 }
 
 double Bench::from_guest(Side& side, bool whole) {
-    driver([&] { side.from_guest_driver.send(frame_, kWindow, number_); });
-    std::array<rte_mbuf*, kWindow> frames;
-    const double cost = drain(case_.burst, [&](uint16_t first, uint16_t count) {
-        return side.from_guest(pool_, std::span(frames).subspan(first, count));
+    driver([&] { side.from_guest_driver.send(frame_, window_, number_); });
+    std::array<rte_mbuf*, kMostFrames> room;
+    const auto frames = std::span(room).first(window_);
+    const double cost = drain(window_, case_.burst, [&](uint16_t first, uint16_t count) {
+        return side.from_guest(pool_, frames.subspan(first, count));
     });
     for (uint64_t number = number_; const rte_mbuf* frame : frames)
         require(
-            frame->pkt_len == frame_.bytes() && frame->data_len == frame_.bytes() &&
-                frame_.matches(rte_pktmbuf_mtod(frame, const std::byte*), number++, whole),
+            matches(*frame, frame_, number++, whole),
             "another frame came from the guest than was sent"
         );
     side.free_received(frames);
-    driver([&] { side.from_guest_driver.reclaim(kWindow); });
+    driver([&] { side.from_guest_driver.reclaim(frame_, window_); });
     return cost;
 }
 
 double Bench::to_guest(Side& side, bool whole) {
-    driver([&] { side.to_guest_driver.offer(kWindow); });
-    std::array<rte_mbuf*, kWindow> frames;
-    require(rte_pktmbuf_alloc_bulk(pool_, frames.data(), kWindow) == 0, "no mbufs for the frames");
-    for (uint64_t number = number_; rte_mbuf * frame : frames) {
-        frame->pkt_len = frame_.bytes();
-        frame->data_len = static_cast<uint16_t>(frame_.bytes());
-        frame_.write(rte_pktmbuf_mtod(frame, std::byte*), number++);
+    driver([&] { side.to_guest_driver.offer(frame_, window_); });
+    std::array<rte_mbuf*, kMostFrames> room;
+    const auto frames = std::span(room).first(window_);
+    for (uint64_t number = number_; rte_mbuf * &frame : frames) {
+        frame = make(pool_, frame_, number++);
+        if (frame_.leaves_something())
+            side.say(*frame);
     }
-    const double cost = drain(case_.burst, [&](uint16_t first, uint16_t count) {
-        return side.to_guest(std::span(frames).subspan(first, count));
+    const double cost = drain(window_, case_.burst, [&](uint16_t first, uint16_t count) {
+        return side.to_guest(frames.subspan(first, count));
     });
     side.free_sent(frames);
-    driver([&] { side.to_guest_driver.receive(frame_, kWindow, number_, whole); });
+    driver([&] { side.to_guest_driver.receive(frame_, window_, number_, whole); });
     return cost;
 }
 

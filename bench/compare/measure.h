@@ -11,19 +11,28 @@
 
 #include <rte_mbuf.h>
 
+#include <algorithm>
+
 #include "bench/compare/case.h"
 #include "bench/compare/other_core.h"
 #include "bench/compare/side.h"
 
 namespace vduse::bench {
 
-inline constexpr uint16_t kWindow = 64;
+/// Frames of a window, at most.
+inline constexpr uint16_t kMostFrames = 64;
 
 class Bench {
   public:
     /// `other`: where the driver runs, or nullptr for here.
     Bench(const Case& what, rte_mempool* pool, OtherCore* other)
-        : case_(what), pool_(pool), other_(other), frame_(what.frame) {}
+        : case_(what),
+          pool_(pool),
+          other_(other),
+          frame_(what.frame, what.leaves),
+          window_(std::min<uint16_t>(kMostFrames, kRingSize / frame_.buffers())) {}
+
+    [[nodiscard]] const Frame& frame() const noexcept { return frame_; }
 
     /// One round: TSC cycles per frame.
     double round(Side& side, unsigned windows);
@@ -44,6 +53,7 @@ class Bench {
     rte_mempool* pool_;
     OtherCore* other_;
     Frame frame_;
+    uint16_t window_;      ///< frames, of which the ring has room for all
     uint64_t number_ = 0;  ///< of the next frame
 };
 

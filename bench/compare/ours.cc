@@ -5,7 +5,7 @@
 
 namespace vduse::bench {
 
-Ours::Ours(const Ram& ram, AddressPair rings) : Side(rings) {
+Ours::Ours(const Ram& ram, AddressPair rings, bool offloads) : Side(rings) {
     auto control = Control::create(&kernel_);
     require(bool(control), "our Control");
     control_ = std::move(*control);
@@ -23,9 +23,7 @@ Ours::Ours(const Ram& ram, AddressPair rings) : Side(rings) {
     const bool good = kernel.set_status(0);
     for (size_t i = 0; const memory::Region& region : ram.regions())
         kernel.map(0, region.first, region.last, ram.fd(), i++ * Ram::kRegionBytes, region.perm);
-    kernel.set_features(
-        virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform | virtio::kFeatureMergeable
-    );
+    kernel.set_features(kFeatures | (offloads ? kOffloads : uint64_t{0}));
     kernel.set_vq(0, to_guest_driver.layout());
     kernel.set_vq(1, from_guest_driver.layout());
     constexpr uint8_t kDriver = virtio::kStatusAcknowledge | virtio::kStatusDriver;

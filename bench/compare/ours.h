@@ -14,12 +14,17 @@ namespace vduse::bench {
 
 class Ours final : public Side {
   public:
-    Ours(const Ram& ram, AddressPair rings);
+    Ours(const Ram& ram, AddressPair rings, bool offloads);
     uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {
         return pair_->from_guest(pool, frames);
     }
     uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept override {
         return pair_->to_guest(frames);
+    }
+    /// As it says so of what it receives: so frames come from another device.
+    void say(rte_mbuf& frame) noexcept override {
+        frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
+        frame.ol_flags |= frame.tso_segsz != 0 ? RTE_MBUF_F_RX_LRO : uint64_t{0};
     }
     void check() override;
 

@@ -38,7 +38,7 @@ constexpr rte_vhost_device_ops kOperations = [] {
 
 }  // namespace
 
-Vhost::Vhost(const Ram& ram, AddressPair rings) : Side(rings) {
+Vhost::Vhost(const Ram& ram, AddressPair rings, bool offloads) : Side(rings) {
     char folder[] = "/tmp/vduse-compare-XXXXXX";
     require(::mkdtemp(folder) != nullptr, "a folder for the socket");
     folder_ = folder;
@@ -53,7 +53,10 @@ Vhost::Vhost(const Ram& ram, AddressPair rings) : Side(rings) {
         "rte_vhost_driver_start"
     );
     front_end_ = std::make_unique<VhostUser>(
-        path_, ram, std::array{to_guest_driver.layout(), from_guest_driver.layout()}
+        path_,
+        ram,
+        std::array{to_guest_driver.layout(), from_guest_driver.layout()},
+        kFeatures | (offloads ? kOffloads : uint64_t{0})
     );
     require(wait_for([] { return running >= 0; }), "rte_vhost did not start its device");
     vid_ = running;

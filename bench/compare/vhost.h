@@ -17,7 +17,7 @@ namespace vduse::bench {
 
 class Vhost final : public Side {
   public:
-    Vhost(const Ram& ram, AddressPair rings);
+    Vhost(const Ram& ram, AddressPair rings, bool offloads);
     ~Vhost() override;
 
     uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept override {
@@ -30,6 +30,11 @@ class Vhost final : public Side {
             rte_vhost_enqueue_burst(vid_, 0, frames.data(), static_cast<uint16_t>(frames.size()));
         rte_pktmbuf_free_bulk(frames.data(), count);
         return count;
+    }
+    /// It knows the flags of frames that are sent only.
+    void say(rte_mbuf& frame) noexcept override {
+        frame.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
+        frame.ol_flags |= frame.tso_segsz != 0 ? RTE_MBUF_F_TX_TCP_SEG : uint64_t{0};
     }
     void check() override { require(front_end_->misses() == 0, "rte_vhost missed an address"); }
 

@@ -77,7 +77,10 @@ constexpr uint8_t kUpdate = 2;
 }  // namespace
 
 VhostUser::VhostUser(
-    const std::string& path, const Ram& ram, const std::array<ring::Layout, 2>& rings
+    const std::string& path,
+    const Ram& ram,
+    const std::array<ring::Layout, 2>& rings,
+    uint64_t features
 )
     : socket_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
@@ -93,15 +96,14 @@ VhostUser::VhostUser(
     back_ = UniqueFd(ends[0]);
     const UniqueFd theirs(ends[1]);
 
-    constexpr uint64_t kFeatures = virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform |
-                                   virtio::kFeatureMergeable | kFeatureProtocol;
+    features |= kFeatureProtocol;
     constexpr uint64_t kProtocol = kProtocolReplyAck | kProtocolBackendReq;
-    require((get(kGetFeatures) & kFeatures) == kFeatures, "rte_vhost lacks a feature");
+    require((get(kGetFeatures) & features) == features, "rte_vhost lacks a feature");
     require((get(kGetProtocolFeatures) & kProtocol) == kProtocol, "rte_vhost has no IOTLB");
     send(kSetProtocolFeatures, 0, &kProtocol, sizeof kProtocol, -1);
     set(kSetOwner, nullptr, 0);
     set(kSetBackendReqFd, nullptr, 0, theirs.get());
-    set_number(kSetFeatures, kFeatures);
+    set_number(kSetFeatures, features);
     set_memory(ram);
     for (uint32_t i = 0; i < rings.size(); ++i)
         set_ring(i, rings[i]);

@@ -18,8 +18,13 @@ namespace vduse::bench {
 
 class VhostUser {
   public:
-    /// Connects to `path` and starts queues 0 and 1 with `rings`.
-    VhostUser(const std::string& path, const Ram& ram, const std::array<ring::Layout, 2>& rings);
+    /// Connects to `path` and starts queues 0 and 1 with `rings` and `features`.
+    VhostUser(
+        const std::string& path,
+        const Ram& ram,
+        const std::array<ring::Layout, 2>& rings,
+        uint64_t features
+    );
 
     /// How often rte_vhost has asked for an address since this was last asked.
     unsigned misses();
