@@ -5,7 +5,8 @@
 modprobe -a vhost_net
 use_bus virtio
 app_eal+=(--iova-mode=va)
-start_app --vdev=net_virtio_user0,path=/dev/vhost-net,iface=dtap0,queue_size=1024 -- \
+# Without in_order=0 DPDK 22.11 misreads how Linux 7.3 gives buffers back: large frames come cut short.
+start_app --vdev=net_virtio_user0,path=/dev/vhost-net,iface=dtap0,queue_size=1024,in_order=0 -- \
     --device vd0,attach=virtio --port net_virtio_user0 --patch vd0:net_virtio_user0
 tap_up
 driver_to_netns vd0
@@ -40,7 +41,7 @@ in_netns bash -c "cat < /dev/tcp/$tap_ip/5002" > /tmp/small
 same_file /tmp/file /tmp/small
 telemetry /vduse/stats,vd0 'a["to_guest"]["cut"] > 10'
 
-no_complaints
+no_complaints 'has no promiscuous mode'
 mark_log
 stop_app
 app_says '^net_virtio_user0: .* 0 dropped 0 finished [1-9][0-9]{2,} offloaded' ||
