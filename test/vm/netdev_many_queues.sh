@@ -35,9 +35,9 @@ carries() {
     fi
     in_other iperf3 --server --daemon --one-off --pidfile /run/iperf3
     wait_for 10 in_other bash -c 'ss -Hltn "sport = :5201" | grep -q .'
-    in_netns iperf3 --client "$other_ip" --parallel 8 --time "$(times 1 3)" --json > iperf3.json || fail "iperf3: $(tail -3 iperf3.json)"
+    in_netns iperf3 --client "$other_ip" --parallel 16 --time "$(times 1 3)" --json > iperf3.json || fail "iperf3: $(tail -3 iperf3.json)"
     bytes=$(bytes_of_iperf3 iperf3.json)
-    step "$bytes bytes in 8 streams"
+    step "$bytes bytes in 16 streams"
     [ "$bytes" -gt 1000000 ] || fail "hardly any traffic"
     if [ "$pairs" -gt 1 ]; then
         combined "$netdev" "$few"

@@ -145,27 +145,10 @@ from_other 10.9.5.1
 
 # A program that passes everything: virtio_net has the device stop leaving it sums and segments.
 step "XDP comes and goes under traffic"
-mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
-python3 - << 'END'
-import ctypes, platform, struct
-XDP_PASS, BPF_PROG_LOAD, BPF_OBJ_PIN, PROG_TYPE_XDP = 2, 5, 6, 6
-code = struct.pack("<BBhi", 0xB7, 0, 0, XDP_PASS) + struct.pack("<BBhi", 0x95, 0, 0, 0)
-code = ctypes.create_string_buffer(code, len(code))
-licence, path = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(b"/sys/fs/bpf/pass")
-libc, bpf = ctypes.CDLL(None, use_errno=True), {"x86_64": 321}[platform.machine()]
-def call(command, attributes):
-    attributes = ctypes.create_string_buffer(attributes, 128)
-    result = libc.syscall(bpf, command, attributes, 128)
-    if result < 0:
-        raise OSError(ctypes.get_errno(), f"bpf {command}")
-    return result
-program = call(BPF_PROG_LOAD, struct.pack("<IIQQ", PROG_TYPE_XDP, 2, ctypes.addressof(code), ctypes.addressof(licence)))
-call(BPF_OBJ_PIN, struct.pack("<QI", ctypes.addressof(path), program))
-END
 in_netns iperf3 --client "$other_ip" --time 60 > /tmp/traffic.txt &
 traffic=$!
 for _ in $(seq "$(times 2 30)"); do
-    nsenter --net=/run/netns/other ip link set "$other" xdp pinned /sys/fs/bpf/pass
+    xdp_on other "$other"
     ip -n other -details link show "$other" | grep -q 'prog/xdp' || fail "there is no program"
     before=$(count vd1 to_guest large)
     more vd1 to_guest cut sleep 0.5

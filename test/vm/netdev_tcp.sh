@@ -22,13 +22,6 @@ step "segments that came from the tap in one burst were merged"
 telemetry /vduse/stats,vd0 'a["to_guest"]["merged"] > 100 and a["to_guest"]["large"] > 10'
 
 step "a file, both ways"
-dd if=/dev/urandom of=/tmp/file bs=1M count=32 status=none
-serve_file 5000 /tmp/file
-in_netns bash -c "cat < /dev/tcp/$tap_ip/5000" > /tmp/there
-same_file /tmp/file /tmp/there
-take_file 5001 /tmp/back
-in_netns bash -c "cat > /dev/tcp/$tap_ip/5001" < /tmp/there
-wait "$server_pid"
-same_file /tmp/file /tmp/back
+file_both_ways 32
 
 stop_app

@@ -27,14 +27,7 @@ step "UDP"
 in_netns iperf3 --client "$tap_ip" --udp --bandwidth 20M --time 1 --json > udp.json
 
 step "a file, both ways, and into a driver that takes no large frames"
-dd if=/dev/urandom of=/tmp/file bs=1M count=16 status=none
-serve_file 5000 /tmp/file
-in_netns bash -c "cat < /dev/tcp/$tap_ip/5000" > /tmp/there
-same_file /tmp/file /tmp/there
-take_file 5001 /tmp/back
-in_netns bash -c "cat > /dev/tcp/$tap_ip/5001" < /tmp/there
-wait "$server_pid"
-same_file /tmp/file /tmp/back
+file_both_ways 16
 in_netns ethtool -K "$netdev" rx-gro-hw off
 serve_file 5002 /tmp/file
 in_netns bash -c "cat < /dev/tcp/$tap_ip/5002" > /tmp/small

@@ -1,5 +1,5 @@
 #!/bin/bash
-# A kernel that refuses the control queue: one pair and one warning, or an error with ctrl_vq=on
+# A kernel that refuses the control queue: one pair and one warning, or an error with ctrl_vq=on; XDP with csum=0
 # needs: module=stock
 # time: 500
 
@@ -23,5 +23,17 @@ driver_to_netns vd0
 in_netns ethtool -l "$netdev" | grep -q '^Combined:.*[2-9]' && fail "more than one pair"
 in_netns ping -c 20 -i 0.1 -W 5 -q "$tap_ip" | tee ping.txt
 grep -q ' 20 received' ping.txt || fail "pings were lost"
+step "no XDP, as nobody could be told to finish frames"
+! xdp_on guest "$netdev" 2> /tmp/refused || fail "virtio_net takes a program: csum=0 is not needed any more"
+grep -q 'not supported' /tmp/refused || fail "another reason: $(cat /tmp/refused)"
+stop_app
 
+step "XDP with csum=0"
+ip netns del guest
+start_app --vdev=net_tap0,iface=dtap0 -- \
+    --device vd0,attach=virtio,csum=0 --port net_tap0 --patch vd0:net_tap0
+tap_up
+driver_to_netns vd0
+xdp_on guest "$netdev"
+all_answered "$tap_ip" in_netns
 stop_app

@@ -204,6 +204,13 @@ driver_to_netns() {
     ip -n "$netns" link set "$netdev" up
 }
 
+# xdp_on NETNS NETDEV: gives it a program that passes every frame. What is pinned is not to be seen in `ip netns exec`.
+xdp_on() {
+    mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+    [ -e /sys/fs/bpf/pass ] || in_python netdev.xdp_pass /sys/fs/bpf/pass
+    nsenter --net="/run/netns/$1" ip link set "$2" xdp pinned /sys/fs/bpf/pass
+}
+
 in_netns() {
     ip netns exec guest "$@"
 }
@@ -239,6 +246,18 @@ serve_file() {
 take_file() {
     tcp_server "$1" 'with open(path, "wb") as file:
     while data := peer.recv(65536): file.write(data)' "$2" "${3:-}"
+}
+
+# file_both_ways MEGABYTES: from the tap into the namespace `guest` and back. The file stays, /tmp/file.
+file_both_ways() {
+    dd if=/dev/urandom of=/tmp/file bs=1M count="$1" status=none
+    serve_file 5000 /tmp/file
+    in_netns bash -c "cat < /dev/tcp/$tap_ip/5000" > /tmp/there
+    same_file /tmp/file /tmp/there
+    take_file 5001 /tmp/back
+    in_netns bash -c "cat > /dev/tcp/$tap_ip/5001" < /tmp/there
+    wait "$server_pid"
+    same_file /tmp/file /tmp/back
 }
 
 tcp_server() {
