@@ -245,6 +245,16 @@ build_native() {
     CXX="ccache g++" build_tree native --buildtype=release "$(driver_sdk_option)"
 }
 
+# install_tree BUILD FOLDER: installs a build into the folder as a packager would, and prints where its libraries are.
+install_tree() {
+    local libs
+    DESTDIR=$2 meson install -C "$1" --no-rebuild > "$2.log" || die "meson install failed: $2.log"
+    libs=$(dirname "$(find "$2" -name libvduse.a)")
+    # They name the place where all would be without DESTDIR.
+    sed -i "s|^prefix=|prefix=$2|" "$libs"/pkgconfig/*.pc
+    echo "$libs"
+}
+
 # build_app: the program alone.
 build_app() {
     apt_need g++ "${build_packages[@]}"
