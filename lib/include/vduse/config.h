@@ -34,6 +34,7 @@ enum class Attach : uint8_t {
     vhost,   ///< vhost_vdpa: a character device for QEMU.
 };
 
+/// What a device is to be.
 struct DeviceConfig {
     std::string name;          ///< The node will be /dev/vduse/NAME.
     uint16_t queue_pairs = 1;  ///< 1 to 128

@@ -19,6 +19,7 @@
 
 namespace vduse {
 
+/// A name and a value.
 struct Fact {
     std::string path;  ///< "mac", "groups.0.asid"
     std::variant<uint64_t, bool, std::string, std::vector<std::string>> value;

@@ -103,6 +103,7 @@ class QueuePair {
     device::Queue* from_guest_;
 };
 
+/// One virtio-net device, /dev/vduse/NAME. `Control::add` makes it.
 class Device {
   public:
     ~Device();
@@ -161,6 +162,7 @@ class Device {
     std::unique_ptr<device::Session> session_;
 };
 
+/// The devices of a process, and what answers the kernel for them. One for each process.
 class Control {
   public:
     /// `kernel`: nullptr for the running one. Installs a handler for SIGBUS, which a guest that

@@ -18,6 +18,8 @@ struct DeviceOwner {
     int pid = 0;
     bool supports_handover = false;
 };
+
+/// What went through a queue.
 struct Traffic {
     uint64_t frames = 0;
     uint64_t bytes = 0;
@@ -53,6 +55,7 @@ inline constexpr std::array kQueueStats = {
     &QueueStats::csum_done,
     &QueueStats::cut};
 
+/// A virtqueue group: its queues, and the address space that it is in.
 struct GroupInfo {
     bool control = false;
     uint32_t asid = 0;
@@ -60,6 +63,7 @@ struct GroupInfo {
     uint32_t last_queue = 0;
 };
 
+/// A region of an address space: the I/O virtual addresses of its first and its last byte.
 struct RegionInfo {
     uint64_t first = 0;
     uint64_t last = 0;

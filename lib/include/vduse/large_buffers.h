@@ -17,6 +17,7 @@ struct rte_mempool;
 
 namespace vduse {
 
+/// A number of such buffers.
 class LargeBuffers {
   public:
     /// The longest frame that a buffer has room for, in bytes: what an mbuf can say of one.

@@ -99,6 +99,7 @@ uint32_t longest_segment(const rte_mbuf& frame) noexcept;
 /// bytes of the frame come behind them; who uses it copies both.
 class Segmenter {
   public:
+    /// Headers, and where in the frame their payload is.
     struct Segment {
         std::span<const uint8_t> head;  ///< good until the next one is asked for
         uint32_t payload = 0;           ///< where it is in the frame

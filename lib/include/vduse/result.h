@@ -13,6 +13,7 @@
 
 namespace vduse {
 
+/// What went wrong, for programs and for people.
 struct Error {
     int code = 0;      ///< An errno value, never 0.
     std::string what;  ///< What was being done, or what is wrong.
@@ -20,6 +21,7 @@ struct Error {
     [[nodiscard]] std::string text() const { return what + ": " + std::strerror(code); }
 };
 
+/// A value, or the error that there is in place of it.
 template <class T>
 class [[nodiscard]] Result {
   public:
@@ -37,6 +39,7 @@ class [[nodiscard]] Result {
     std::variant<T, Error> content_;
 };
 
+/// Success, or an error.
 template <>
 class [[nodiscard]] Result<void> {
   public:
