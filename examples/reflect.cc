@@ -71,6 +71,7 @@ int main(int argc, char** argv) {
         std::signal(number, [](int) { stopped = true; });
 
     std::thread data([&] { reflect((*device)->queue_pair(0), pool); });
+    (*device)->set_link(true);
     while (!stopped)
         (*control)->run_once(100);
     data.join();
