@@ -237,10 +237,6 @@ def main():
         before, done = idle, harm_done(kind)
         hostile.order(kind)
         meanwhile = good.rate()
-        # What else the machine does only takes away, so the best of a few is nearest to the share.
-        for _ in range(2):
-            if meanwhile < LEAST * before:
-                meanwhile = max(meanwhile, good.rate())
         done = harm_done(kind) - done if kind != "jumps" else harm_done(kind)
         hostile.order("idle")
         idle = good.rate()
