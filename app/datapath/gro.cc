@@ -1,6 +1,5 @@
 #include "app/datapath/gro.h"
 
-#include <rte_errno.h>
 #include <rte_ether.h>
 #include <rte_gro.h>
 #include <rte_ip.h>
@@ -9,6 +8,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 
 namespace vduse::app {
 namespace {
@@ -84,19 +85,20 @@ void complete(rte_mbuf& frame) noexcept {
     frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE | RTE_MBUF_F_RX_LRO;
 }
 
-/// Merges what of `run` belongs together. How many frames are left, which are its first.
-size_t merge_run(void* tables, std::span<rte_mbuf*> run) noexcept {
+/// Merges what of `run` belongs together, into `to`, which begins no later. How many frames that
+/// makes.
+size_t merge_run(void* tables, std::span<rte_mbuf*> run, std::span<rte_mbuf*> to) noexcept {
     const auto count = static_cast<uint16_t>(run.size());
-    std::array<rte_mbuf*, Gro::kBurst> made{};
     // What it does not take stays in front, but all of a run it takes.
     const uint16_t refused = rte_gro_reassemble(run.data(), count, tables);
+    std::memmove(to.data(), run.data(), refused * sizeof(rte_mbuf*));
     const auto room = static_cast<uint16_t>(count - refused);
-    const uint16_t left = rte_gro_timeout_flush(tables, 0, RTE_GRO_TCP_IPV4, made.data(), room);
-    std::copy_n(made.begin(), left, run.begin() + refused);
-    for (rte_mbuf* const frame : run.first(refused + left))
+    const size_t made =
+        refused + rte_gro_timeout_flush(tables, 0, RTE_GRO_TCP_IPV4, to.data() + refused, room);
+    for (rte_mbuf* const frame : to.first(made))
         if (frame->nb_segs > 1)
             complete(*frame);
-    return refused + left;
+    return made;
 }
 
 }  // namespace
@@ -138,13 +140,7 @@ std::span<rte_mbuf*> Gro::merge(std::span<rte_mbuf*> frames) noexcept {
             frames[left++] = frames[i++];
             continue;
         }
-        const size_t made = merge_run(tables_, frames.subspan(i, end - i));
-        std::copy_n(
-            frames.begin() + static_cast<ptrdiff_t>(i),
-            made,
-            frames.begin() + static_cast<ptrdiff_t>(left)
-        );
-        left += made;
+        left += merge_run(tables_, frames.subspan(i, end - i), frames.subspan(left));
         i = end;
     }
     return frames.first(left);

@@ -11,7 +11,8 @@
 #include <rte_net.h>
 
 #include <cstdint>
-#include <cstring>
+
+#include "net/mbuf_walk.h"
 
 namespace vduse::net {
 
@@ -23,13 +24,8 @@ inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& length
     lengths = {};
     const auto is_tag = [&](uint32_t number, uint16_t other) {
         uint16_t type = 0;
-        const void* const there =
-            rte_pktmbuf_read(&frame, kType + number * kTag, sizeof type, &type);
-        if (there == nullptr)
-            return false;
-        if (there != &type)
-            std::memcpy(&type, there, sizeof type);
-        return type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == other;
+        return copy_from(frame, kType + number * kTag, sizeof type, &type) &&
+               (type == RTE_BE16(RTE_ETHER_TYPE_VLAN) || type == other);
     };
     constexpr auto kOuter = RTE_BE16(RTE_ETHER_TYPE_QINQ);
     uint32_t tags = 0;
@@ -58,11 +54,9 @@ inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) no
     const uint32_t type = find_behind_tags(frame, lengths);
     if (RTE_ETH_IS_IPV6_HDR(type) == 0)
         return type;
-    uint8_t room = 0;
-    const void* const version = rte_pktmbuf_read(&frame, lengths.l2_len, sizeof room, &room);
-    return version != nullptr && *static_cast<const uint8_t*>(version) >> 4 == 6
-               ? type
-               : type & RTE_PTYPE_L2_MASK;
+    uint8_t first = 0;
+    const bool six = copy_from(frame, lengths.l2_len, sizeof first, &first) && first >> 4 == 6;
+    return six ? type : type & RTE_PTYPE_L2_MASK;
 }
 
 }  // namespace vduse::net

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "net/layers.h"
+#include "net/mbuf_walk.h"
 #include "net/sum.h"
 #include "vduse/limits.h"
 #include "virtio/features.h"
@@ -51,14 +52,12 @@ void finish(rte_mbuf& frame, uint32_t start, uint32_t field) {
 
 /// Bytes behind the Ethernet header, as the IP header has them.
 uint32_t ip_bytes(const rte_mbuf& frame, bool ipv4, uint32_t l2) {
-    rte_ipv6_hdr room;
-    const uint32_t bytes = ipv4 ? sizeof(rte_ipv4_hdr) : sizeof(rte_ipv6_hdr);
-    const void* const ip = rte_pktmbuf_read(&frame, l2, bytes, &room);
-    if (ip == nullptr)
-        return 0;
-    return ipv4 ? rte_be_to_cpu_16(static_cast<const rte_ipv4_hdr*>(ip)->total_length)
-                : sizeof(rte_ipv6_hdr) +
-                      rte_be_to_cpu_16(static_cast<const rte_ipv6_hdr*>(ip)->payload_len);
+    if (ipv4) {
+        rte_ipv4_hdr ip;
+        return copy_from(frame, l2, sizeof ip, &ip) ? rte_be_to_cpu_16(ip.total_length) : 0;
+    }
+    rte_ipv6_hdr ip;
+    return copy_from(frame, l2, sizeof ip, &ip) ? sizeof ip + rte_be_to_cpu_16(ip.payload_len) : 0;
 }
 
 }  // namespace
