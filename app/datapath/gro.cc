@@ -91,7 +91,7 @@ size_t merge_run(void* tables, std::span<rte_mbuf*> run, std::span<rte_mbuf*> to
     const auto count = static_cast<uint16_t>(run.size());
     // What it does not take stays in front, but all of a run it takes.
     const uint16_t refused = rte_gro_reassemble(run.data(), count, tables);
-    std::memmove(to.data(), run.data(), refused * sizeof(rte_mbuf*));
+    std::memmove(to.data(), run.data(), run.first(refused).size_bytes());
     const auto room = static_cast<uint16_t>(count - refused);
     const size_t made =
         refused + rte_gro_timeout_flush(tables, 0, RTE_GRO_TCP_IPV4, to.data() + refused, room);

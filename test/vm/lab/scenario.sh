@@ -116,7 +116,8 @@ app_ready_or_gone() {
 
 # app_says PATTERN: whether a line of the application's log after the last mark_log matches.
 app_says() {
-    tail -n "+$((log_mark + 1))" "$app_log" | grep -qE -- "$1"
+    # In a pipe, tail would fail for what grep does not wait for.
+    grep -qE -- "$1" <(tail -n "+$((log_mark + 1))" "$app_log")
 }
 
 mark_log() {
