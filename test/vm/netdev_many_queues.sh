@@ -44,7 +44,7 @@ carries() {
         all_answered "$other_ip" in_netns
     fi
     all_answered "$driver_ip" in_other
-    ! dmesg | grep -q 'Unexpected TXQ' || fail "$(dmesg | grep 'Unexpected TXQ' | tail -1)"
+    ! grep -q 'Unexpected TXQ' <(dmesg) || fail "$(dmesg | grep 'Unexpected TXQ' | tail -1)"
     no_complaints "${complaint:-}"
     stop_app
     ip netns del guest

@@ -39,7 +39,7 @@ start_testpmd() {
 }
 
 testpmd_forwards_or_gone() {
-    tail -n "+$((testpmd_mark + 1))" "$testpmd_log" | grep -q '^Press enter to exit' ||
+    grep -q '^Press enter to exit' <(tail -n "+$((testpmd_mark + 1))" "$testpmd_log") ||
         gone "$testpmd_pid"
 }
 
