@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // vduse-dp: a datapath for VDUSE devices.
 //
 // `vduse-dp [EAL options] -- [options]`. Everything after `--` is ours and is checked before the

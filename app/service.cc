@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see service.h. The order of `finish` matters: while devices leave the vDPA bus the
 // kernel asks them things, so they are still served; workers stop before their devices go; and the
 // devices go before Control.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The application in operation: devices, ports, workers, and the loop of the main lcore.
 //
 //     start   devices under /dev/vduse, ports with their mbuf pool, workers, "ready", attach

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/topology.h"
 
 #include <rte_errno.h>

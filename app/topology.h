@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the options say of who is joined with whom, for those who make ports, pools and bridges.
 //
 // Threads: any; pure functions of their arguments, but for `create_pool`.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Shell library for devtools/ and test/vm/lab/. `source` it after `set -euo pipefail`.
 #
 # It names the checkout (repo) and the one folder outside it that we write to (cache), prints

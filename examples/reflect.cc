@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A program of somebody else's with a VDUSE device: it sends every frame back with its MAC
 // addresses swapped.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The public interface over the sessions, and control's loop: one epoll for all devices of the
 // process.
 #include "vduse/device.h"

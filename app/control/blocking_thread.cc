@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see blocking_thread.h. `busy_` falls after the last result is in, so whoever sees
 // it down and then takes the results has them all.
 #include "app/control/blocking_thread.h"

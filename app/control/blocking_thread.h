@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The thread for what blocks: does what control must not do itself, because the kernel, or who has
 // its locks, asks the device, that is control, before it lets go of the caller
 // (lib/include/vduse/bus.h, probe.h).

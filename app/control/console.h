@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The application's own lines: reports on stdout, complaints and notes on stderr. From Service on
 // they are written by a thread (base/lines.h), so that whoever prints never waits for a reader.
 //

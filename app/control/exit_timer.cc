@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see exit_timer.h. The handler uses only what POSIX allows in one.
 #include "app/control/exit_timer.h"
 

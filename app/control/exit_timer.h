@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A limit on how long the end of the process may take.
 //
 // At exit the kernel is asked to let go of devices. If it hangs, then so would we, and whoever

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see link_policy.h. Each side remembers what was requested of it, so that devices
 // and ports only hear of changes.
 #include "app/control/link_policy.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Carrier: the link of each side of a patch follows the other side.
 //
 //     device : device   the link of one is up while the other has a driver

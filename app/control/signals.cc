@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see signals.h. SIGPIPE is ignored: a reader of our stdout that goes away must not
 // take the devices with it.
 #include "app/control/signals.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // SIGINT, SIGTERM and SIGHUP: an orderly end. SIGUSR2: another process wants the devices.
 //
 // They are blocked from before the EAL starts its threads, which inherit that, and let through on

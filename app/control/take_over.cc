@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/control/take_over.h"
 
 #include <poll.h>

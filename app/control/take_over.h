@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // --take-over: the devices of a running vduse-dp come to this one, for whose drivers that is a
 // pause as after a crash, but a shorter one, since the EAL of this process is up already.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see bridge.h. A set of members is a 64-bit word, bit i for member i.
 #include "app/datapath/bridge.h"
 #include "vduse/mac.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A learning bridge between several devices and ports: decides where each frame of a burst goes.
 //
 // It knows its members by number only and sends nothing itself: `sort` puts the frames of a burst

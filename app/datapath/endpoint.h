@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // An endpoint: a device or a DPDK port.
 //
 // Threads: made by the main lcore; what workers touch is atomic or says so.

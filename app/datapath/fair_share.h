@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How a worker shares its time between lanes, when a burst of one of them costs much.
 //
 // A round gives each lane one burst of at most 32 frames. Some bursts cost a hundred times as much

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/datapath/gro.h"
 
 #include <rte_ether.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Generic receive offload: TCP segments that came in one burst become large frames, for a guest
 // that takes such frames. A guest that receives gains little from its offloads otherwise: ports
 // give frames as they were on the wire.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see idle.h. All descriptors are watched for their level, so that what is not
 // taken care of in one turn ends the next sleep at once.
 #include "app/datapath/idle.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How a worker sleeps when nothing comes: on the kick eventfds of its device pairs, the rx
 // interrupts of its ports, and an eventfd to be called by.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: `send`, at the end of every lane, spreads the queues of one side over those of the
 // other: the pairs that the driver uses now, or the port's tx queues (vduse/steering.h). A device
 // without a driver takes nothing, so what a port receives meanwhile is drained and dropped, instead

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A lane: polls one queue of one endpoint, and sends what came to another one, or into a bridge.
 //
 // Threads: a worker's. It neither allocates nor logs: what the other side has no room for is

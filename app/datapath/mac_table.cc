@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see mac_table.h. The positions that rte_hash gives to keys index `entries_`; an
 // entry has a copy of its key, for that is how rte_hash is told to forget it.
 #include "app/datapath/mac_table.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Which member of a bridge a MAC address was last heard on.
 //
 // An rte_hash gives each address an entry, which says on which member and when it was last heard.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see placement.h.
 #include "app/datapath/placement.h"
 

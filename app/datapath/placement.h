@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Which worker lcore does what: decided once, before the workers start, and printed.
 //
 // A job is what one thread must do alone: a bridge, or what of a patch or a reflect belongs to one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/datapath/port_output.h"
 
 #include <rte_ethdev.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Frames for a DPDK port.
 //
 // A frame from a guest may be unfinished: its checksum is left to us, and it may be one of 64 KiB

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The datapath of the application: worker lcores that carry frames between endpoints.
 //
 // An endpoint is a device or a DPDK port. What is to be done is a list of lanes: poll one queue of

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What --patch, --reflect, --bridge and --group-lcore name, resolved at the end, so that they may
 // precede the endpoints.
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see ini_file.h. The file is read once. In what was read, lines are looked for that
 // rte_cfgfile would pass over in silence, as a typing error is one; then rte_cfgfile gets the same
 // bytes, in a file in memory. Each kind of section is a row of a table.

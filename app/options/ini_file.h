@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // --config FILE: what would stand on the command line, as an INI file.
 //
 //     [vduse-dp]             [device vd0]       [port net_tap0]     [patch]       [bridge]

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: the words are read once, left to right, into an Options and a list of --patch,
 // --reflect and --bridge arguments; those are resolved at the end, so that they may precede the
 // endpoints that they name. --config puts words of a file (ini_file.h) in its place; what is wrong

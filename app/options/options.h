@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The options after `--`: from words to a checked plain struct.
 //
 // `parse_options` is a pure function of the words and the files that --config names: it knows

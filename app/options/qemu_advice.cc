@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What QEMU will not do with a device: doc/guide-migration.md.
 #include <string>
 #include <vector>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The command line while it is being read: between options.cc, which reads words, and endpoints.cc,
 // which resolves the names in them.
 #pragma once

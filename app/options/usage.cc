@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What -h prints.
 #include "app/options/options.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/options/whole_file.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A whole file, read once: what is checked is then what is used, also of a pipe, which can be read
 // no second time, and of a file that somebody changes meanwhile.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see link_monitor.h. What a link is after a request was done is known a round later:
 // a port that was set up just now may not have noticed.
 #include "app/ports/link_monitor.h"

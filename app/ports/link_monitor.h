@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The links of DPDK ports, looked at and set by a thread of their own.
 //
 // Both may wait for the kernel's RTNL lock: net_tap, bonding and mlx5 do them by ioctl(2). And who

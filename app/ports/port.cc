@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see port.h; port_start.cc does what is planned here. Of offloads, those of
 // port_offloads.h are asked for, and what the length of frames makes necessary: frames longer than
 // one mbuf are chains of mbufs, for receiving as for sending.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // DPDK ports: found by name, set up to fit the device on the other side, started, stopped.
 //
 // Two steps, because the ports' rings decide the size of the mbuf pool, and ports need the pool:

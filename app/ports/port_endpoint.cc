@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/ports/port_endpoint.h"
 
 #include <rte_ethdev.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A DPDK port as an endpoint of the switch.
 //
 // A port that cannot be had is no reason to leave devices alone, which guests may be using: its

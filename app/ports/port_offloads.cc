@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/ports/port_offloads.h"
 
 #include <rte_ethdev.h>

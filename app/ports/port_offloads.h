@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a port does of checksums and segments, in place of us.
 //
 // A port is asked for what it has if a device on the other side leaves such work to others. There

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see port.h, start_port. A driver may claim more than it then gives: queues that the
 // machine has no memory or interrupts for, an offload that one version of a card lacks. What it
 // says about the reason is an errno value, so which claim was wrong is found by leaving one out.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The DPDK ports of the command line, from their names to their numbers.
 //
 // To make, to start or to close a port may take the kernel's RTNL lock: net_tap does all that by

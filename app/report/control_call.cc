@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/report/control_call.h"
 
 #include <utility>

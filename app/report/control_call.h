@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Calls of other threads that the control thread runs.
 //
 // What only control may look at (Device::info and its like) others get by a call: `run` hands a

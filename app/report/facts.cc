@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "app/report/facts.h"
 
 #include <rte_lcore.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the app adds to the facts of a device (vduse/describe.h): who serves it, and what found no
 // room in it. And the facts of bridges, which are the app's own.
 //

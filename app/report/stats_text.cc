@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: one function for each kind of line. Values are the facts that telemetry shows too;
 // a line is a form whose names in braces they are filled into. `lost` of a pair's to_guest side is
 // the sum of what the device refused and of what it had no room for, which is the switch's to

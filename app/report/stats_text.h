@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The statistics block, as text that people read. Programs ask telemetry (telemetry.h).
 //
 // A block for each device, a line for each port, each bridge, and each worker that may sleep. Some

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see telemetry.h. DPDK's commands have no argument of ours in 22.11, and cannot be
 // taken back, so the object that answers is found through one pointer of the process.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What DPDK's telemetry socket tells of devices (dpdk-telemetry.py, or any client of it):
 //
 //     /vduse/list              names of the devices

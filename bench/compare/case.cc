@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "bench/compare/case.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The cases of bench/compare, and what is measured of each.
 #pragma once
 

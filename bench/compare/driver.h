@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The driver's side of one split ring, the same for every side that is compared.
 //
 // Fast and honest: one buffer per descriptor, the header in front of the frame (VERSION_1 allows

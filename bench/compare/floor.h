@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The floor: what any device must do. It knows beforehand where every buffer is and what is in it,
 // so that only the copies and the stores to the used ring are left; its mbufs were made before.
 #pragma once

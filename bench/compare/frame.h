@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The frames that are measured: numbered, and cut into the buffers of a driver.
 //
 // A frame has bytes that no frame of another size has. One that leaves something to others is

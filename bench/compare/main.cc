@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // compare: our burst functions against rte_vhost, and both against the floor.
 //
 //   ours    the real Device behind the fake kernel of test/support

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "bench/compare/measure.h"
 
 #include <rte_cycles.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Measures one case on one side at a time.
 //
 //   driver:  sends, or offers buffers, for a window of frames           not measured

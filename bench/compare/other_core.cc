@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "bench/compare/other_core.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A second core for the driver: a thread that runs what it is given and is waited for.
 //
 // So the rings' and the buffers' cache lines are in the other core's caches when the device begins,

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Our side: a real Device, attached through the fake kernel, so that a burst pays for all that it
 // pays in life: gate, ring, translation, counters, the decision to interrupt.
 #pragma once

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Guest memory for bench/compare: one file, cut into regions, which both sides map for themselves.
 //
 //   file   | region 0 (rings) | region 1 | ... | region n-1 |    2 MiB each, sparse

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What is compared: a device with one queue pair, and the driver's rings for it.
 #pragma once
 

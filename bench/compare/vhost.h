@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The other side: rte_vhost, through its public API.
 //
 // Registered as it runs under VDUSE and net_vhost: statistics on (VDUSE cannot turn them off),

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "bench/compare/vhost_user.h"
 
 #include <sys/socket.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A vhost-user front end: what QEMU says to rte_vhost, as far as one queue pair behind an IOMMU
 // needs it. It gives rte_vhost its memory, its rings, and every region as an IOTLB entry, with
 // VIRTIO_F_ACCESS_PLATFORM, so that rte_vhost translates each buffer as it does under VDUSE.

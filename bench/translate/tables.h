@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Candidates for the lookup table of an address space (lib/memory/table.h has the one in use), and
 // what DPDK has. Each is built once of sorted regions that do not overlap, and finds the region of
 // an address or nullptr.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // translate: which lookup table for an address space? (Google Benchmark.)
 //
 //   translate   lib/memory/table.h through its Translator, last hit included: what a burst pays

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What sleeping costs and saves: how long a frame waits for a worker that sleeps, beside one that
 // polls, and how much CPU each takes while nothing comes.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A counter with one writer and any number of readers.
 #pragma once
 

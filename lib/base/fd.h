@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves. And the one
 // thing that is written to an eventfd.
 #pragma once

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The only header that touches bytes in guest memory.
 //
 // The driver can rewrite its memory at any instant, so a value is fetched exactly once into our own

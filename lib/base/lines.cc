@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: one queue under a mutex, which is held for no longer than a string is moved. The
 // thread takes a line, writes it without the mutex, and counts it as written only then.
 #include "base/lines.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Lines for people, written by a thread of their own: who writes to a pipe that nobody reads, or to
 // a terminal that was stopped, waits for ever. The control thread must not, as the kernel gives a
 // device up that does not answer for 30 s.

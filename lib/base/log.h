@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Log lines of the library: one DPDK log type, "lib.vduse", never used in the datapath.
 #pragma once
 

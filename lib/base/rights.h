@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What an error says more when a right was missing: errno names neither the right nor who gives it.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // printf into a string: for lines that people read, never in the datapath.
 #pragma once
 

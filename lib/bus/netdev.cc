@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: sysfs shows the virtio device below the vDPA device, and its netdev below that, as
 // long as the netdev is in the namespace that this /sys was mounted for. A netdev that was moved
 // before is found by asking its namespace for the one whose parent is that virtio device. From then

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The netdev of a device on virtio_vdpa: its name and its network namespace.
 //
 // No tool has to be installed: rtnetlink does it.

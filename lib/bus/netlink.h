@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Netlink requests to the kernel: composed, sent, and waited for until they are acknowledged.
 //
 // The kernel works while we are inside `transact`; what it has to say about a failure comes with

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: each request opens a netlink socket of its own, asks the controller for the number
 // of family "vdpa" and sends one command.
 #include "vduse/bus.h"

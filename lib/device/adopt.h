@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The kernel's device outlives the process (persist, survive_crash), and the next one goes on with
 // it.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How much of the kernel's bounce memory a device needs, and getting it.
 //
 // virtio_vdpa does not give a device the buffers of virtio_net. It maps each of them to pages of a

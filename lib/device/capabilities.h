@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the VDUSE of the running kernel has, asked once for each device, before it is made.
 //
 //   Linux 6.12   API version 0: one group, one address space

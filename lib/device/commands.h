@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The control queue of a device in service: who executes its commands, and makes what they say
 // true.
 //

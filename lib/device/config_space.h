@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The configuration space: the kernel has a copy, which we write by fields (its readers see no more
 // than one field change at a time) and call the driver's attention to.
 //

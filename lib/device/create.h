@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device that is made anew: asked for at /dev/vduse/control, its bounce memory sized, its queues
 // set up. It is not on the vDPA bus yet, so nobody drives it.
 //

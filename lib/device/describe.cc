@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see vduse/describe.h. Numbers that people read in hexadecimal are words, and so is
 // a region, of which there may be many.
 #include "vduse/describe.h"

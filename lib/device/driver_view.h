@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What any thread may know of a device's driver: how many queue pairs it uses, under which address
 // it receives, and that the device is out of service.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device that carries no frame though its driver is ready, and what usually causes that. It only
 // looks at counters and indexes, once a second; nothing is done about what it finds.
 //

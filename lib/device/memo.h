@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a next process must know to go on with the device, kept in the journal.
 //
 // It is gathered from where each part has it, and saved before whoever asked for a change hears

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a session is made of, complete before there is one: create.h makes it anew, adopt.h goes on
 // with what an earlier process left. And the few steps that the two share.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Positions of rings in the kernel's words. A split ring has one index there, avail's: the used
 // index is in the ring, which the driver can read.
 //

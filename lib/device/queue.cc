@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Bursts. The templates of net/ and the hot half of the ring are compiled together here, so that a
 // burst of one frame does not pay for calls between them.
 #include "device/queue.h"

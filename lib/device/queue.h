@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // One virtqueue in service, and what a burst on it needs, together: a data thread touches these
 // lines and the ring, and nothing of the session.
 //

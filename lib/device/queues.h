@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // All queues of a device: stopped, started, and served where a data thread called for help.
 //
 // A queue is stopped by closing its gate, and keeps its position. What changed meanwhile is looked

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Requests of the kernel: what one means to the state machine, and the last ones to one device, for
 // people who ask what happened.
 //

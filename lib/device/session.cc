@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Messages: what the kernel asks, and the answer.
 #include "device/session.h"
 

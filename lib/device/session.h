@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // One device in service: performs what the state machine says, over the kernel's interface.
 //
 // Every message goes the same way (`handle`):

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a DeviceConfig means: the features that it offers, its configuration space.
 #pragma once
 

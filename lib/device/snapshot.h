@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What people see of a device and its queues, made when somebody asks.
 //
 // Nothing here reads guest memory. What the driver said comes out as numbers.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The address spaces of a device: mapped, looked up anew, put near their readers, kept until nobody
 // is inside, and lost.
 //

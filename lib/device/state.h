@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The state machine of a device: what each message of the kernel means. Pure, total, and without
 // I/O: `next` is enumerated by test/unit/device/state_test.cc, device/session performs what it
 // says.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Guest memory whose file was cut off behind our back: SIGBUS, confined to the device that has it.
 //
 // Whoever owns a memfd may truncate it while it is mapped, and the next access of ours to a page

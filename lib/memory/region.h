@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A region: a range of I/O virtual addresses and where it lies in our own address space.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // One address space: the regions that the kernel's IOTLB holds, mapped ahead of need.
 //
 // `map_space` walks the IOTLB and returns a Space: a lookup table and what keeps its host addresses

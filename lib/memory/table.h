@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The lookup table of one address space, and the translation of a driver's addresses by it.
 //
 // A Table is immutable: control builds a new one for every change and publishes it through the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Where lookup tables live: hugepages of DPDK's heap on the reader's NUMA node, or plain pages.
 //
 // A data lcore reads its table for every descriptor, so a table in hugepages costs it no TLB misses

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Frames are written into chains: part of to_guest.h, which says what a hostile driver could try.
 //
 // Guest memory is written, never read; the chains are checked, and have room.

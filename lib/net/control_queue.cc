@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "net/control_queue.h"
 
 #include <algorithm>

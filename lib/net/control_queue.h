@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The control queue (virtio 1.3, 5.1.6.5): commands of the driver, executed on the control thread.
 //
 // A chain is {class, command, data...} readable and one ack byte writable; where the driver asks

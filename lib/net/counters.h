@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Counters of one virtqueue: one writer (the thread inside the gate), any reader.
 #pragma once
 

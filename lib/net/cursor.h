@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Moving bytes between a chain's segments and our own memory. Lengths were checked by the ring.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Statistics that the driver asks for over the control queue (virtio 1.4, 5.1.6.5, "Device
 // Statistics"; VIRTIO_NET_F_DEVICE_STATS): what `ethtool -S` and qstats of Linux show of the
 // device.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "net/filter.h"
 #include "vduse/limits.h"
 #include "vduse/mac.h"

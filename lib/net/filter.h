@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The receive filter that the driver programs through the control queue (virtio 1.3, 5.1.6.5).
 //
 // A plain value: control edits its copy and assigns it while the gates of the to_guest queues are

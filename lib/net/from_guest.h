@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // from_guest: frames that the driver sends become mbufs.
 //
 // One peek at the ring yields a burst of checked chains; each is one virtio-net header and one

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // struct virtio_net_hdr (virtio 1.3, 5.1.6).
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: an element of the mempool is what DPDK wants to know of an external buffer, and the
 // buffer behind it. The pool's private data counts who needs it: its owner, and each buffer that is
 // out. The last of them frees it.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Where the headers of a frame are, as its bytes say.
 //
 // rte_net_get_ptype of DPDK 22.11 knows one tag of 0x8100, and 0x88a8 before another tag, but not

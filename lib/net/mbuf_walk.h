@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The bytes of a frame, which may be in several mbufs, from some place on.
 #pragma once
 

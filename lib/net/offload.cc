@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "net/offload.h"
 
 #include <rte_ip.h>

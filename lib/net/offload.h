@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The virtio-net header's words for checksums and segments (virtio 1.3, 5.1.6.2), to and from an
 // mbuf's. This is the only place that reads or writes more of a header than that it asks for
 // nothing.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: the headers of each segment are those of the frame with what differs set: lengths,
 // the IPv4 identification, the TCP sequence number and flags. A frame that is not cut is its only
 // segment. The field of the checksum gets the pseudo header's sum first; a complete one is then the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The one's complement sum (RFC 1071) of a part of a frame.
 //
 // rte_raw_cksum_mbuf of DPDK 22.11 is not used: behind an mbuf with an odd number of bytes it swaps

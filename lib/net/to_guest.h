@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // to_guest: mbufs become frames in the buffers that the driver offers.
 //
 // A peek at the ring yields a window of checked chains. A frame goes into as many of them as it

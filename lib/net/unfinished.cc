@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: what a frame leaves is said by flags, where it is by lengths. Neither is believed:
 // an application may be wrong, and the driver of a port leaves in an mbuf what another frame had
 // there. So lengths must fit the headers, and those of a received frame are looked for where they

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Ranges are those of validate(), which says the same to programs: both use device/shape.h.
 #include "options/keys.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The keys of a device as people write them, for vduse-dp's --device and for the devargs of
 // net_vduse: each function reads the value of the key that it is called after. Pure functions.
 #pragma once

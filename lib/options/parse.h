@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Values that people write, for command lines and lists of key=value. Pure functions.
 //
 // What reads a value returns a Complaint: nothing, or what the value must be, to be put behind its

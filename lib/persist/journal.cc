@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see journal.h. Slot `sequence % 2` has the newest record.
 #include "persist/journal.h"
 #include "vduse/info.h"

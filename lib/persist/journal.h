@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What only the driver has told us about a device (record.h), in a file, so that the next process
 // can go on where this one ended (persist=1). Ring positions are not in it: they are in the rings.
 //

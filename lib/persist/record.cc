@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: each section is a row of one table, with what writes it and what reads it. What can
 // only be said of all sections together comes at the end (`sane`).
 #include "persist/record.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What only the driver has told us about a device, and the bytes that a journal keeps of it.
 //
 // The bytes are sections, {id, flags, length, bytes} each, so that programs of different age read

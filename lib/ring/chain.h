@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A descriptor chain after all checks: what net/ sees of a ring.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The split virtqueue in guest memory (virtio 1.3, 2.7): sizes, offsets, flags.
 //
 //   descriptor table  size x 16 bytes            driver writes   (2.7.5)

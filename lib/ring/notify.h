@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // When to notify the other side: the event index and the fence that it needs.
 #pragma once
 

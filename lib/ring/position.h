@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Where the device's side of a virtqueue is, as a value: it goes from the kernel to a ring that
 // starts, from a ring that stopped to the kernel, and into the journal, and none of them looks
 // inside but at the ends (device/position.h, persist/record.cc, the ring itself).

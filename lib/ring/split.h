@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Split virtqueue, device side.
 //
 // The driver owns the descriptor table and the avail ring; we own the used ring. All three live in

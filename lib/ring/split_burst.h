@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The half of SplitRing that every burst goes through. Whoever instantiates a burst with the ring
 // includes it, so that the compiler sees both; what only odd chains need is in split.cc.
 #pragma once

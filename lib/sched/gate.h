@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The gate of a queue: how control gets a data thread out of the way (design.md, 2).
 //
 //   data thread:  busy = 1;  if open: work;  busy = 0

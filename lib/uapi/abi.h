@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The VDUSE ABI: what /dev/vduse/control and /dev/vduse/NAME understand, API versions 0 and 1 with
 // the features QUEUE_READY and SUSPEND. Source: include/uapi/linux/vduse.h of Linux 7.3.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "uapi/kernel.h"
 
 #include <fcntl.h>

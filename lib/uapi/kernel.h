@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The kernel's side of VDUSE as three small interfaces: one function per ioctl, and no policy.
 //
 // This is the seam where tests put test/support/fake_kernel.h. `linux_kernel()` is the real one.

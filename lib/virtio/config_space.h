@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The configuration space of a virtio-net device (virtio 1.3, 5.1.4).
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: see features.h. Bits of the status and of VDUSE's own features have names only.
 #include "virtio/features.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Feature and status bits of a virtio-net device (virtio 1.3, 2.1, 5.1.3, 6).
 //
 // How it works: each feature is one row of kFeatures. What a device offers, the names in logs and

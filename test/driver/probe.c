@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
 /* A program with a DPDK of its own: tells EAL to probe devices one after another and prints what came of each.
  * `probe EAL-ARGUMENTS -- net_vduse0,queues=2 ...`. devtools/check-driver builds it in C, as most such programs are,
  * once with shared DPDK and once with all of DPDK and the driver inside. */

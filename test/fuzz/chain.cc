@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Descriptor tables and rings of any content through ring::SplitRing, under a racing driver.
 #include "fuzz/watched_ring.h"
 #include "vduse/limits.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Commands of any content through the control queue: as a ring under a racing driver, and bare.
 #include "fuzz/watched_ring.h"
 #include "net/control_queue.h"

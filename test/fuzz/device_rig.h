@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A whole device over the fake kernel, as session and message targets need it.
 #pragma once
 

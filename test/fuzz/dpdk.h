@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // DPDK for fuzz targets: started once, silent, with one pool that every input must leave full.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Chains of any content through net::from_guest and net::to_guest, under a racing driver.
 //
 // What from_guest delivers is computed here a second time, from the fetches as they were seen: a

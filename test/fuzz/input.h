@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The fuzzer's bytes as decisions, and what a target asserts.
 //
 // Decisions are taken from the front, one byte or a few each; when the bytes are used up every

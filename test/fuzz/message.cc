@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Requests of any bytes: through the pure state machine, and through a session over the fake
 // kernel.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Any header before any frame: decoded, and made into what each kind of receiver takes. And any
 // words of an application on any frame.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device's life in any order: what a kernel, a QEMU and a driver do, and calls that fail.
 //
 // Rings are honest until the input lets the driver lie; positions and indexes of honest ones are

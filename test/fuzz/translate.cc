@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Lookup tables of any regions against a model that looks at every region in turn.
 #include <algorithm>
 #include <limits>

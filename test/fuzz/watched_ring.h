@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device's ring that is checked at every call: it stands between net/ and the SplitRing.
 //
 // The fetches that Race kept say what the device saw, whatever the driver has made of it since. So

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A driver's memory with one split ring in it, small and full of edges, and a driver that races.
 //
 //   World world(input);             ring size, options and first index are the input's choice

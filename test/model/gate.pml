@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
 /* The gate (lib/sched/gate.h): control replaces a lookup table while data threads use it.
  *
  * Memory is TSO, as on x86: a data thread's stores of `busy` wait in a store buffer, which memory sees

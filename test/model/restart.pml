@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
 /* A queue over crashes and stops (lib/ring/split.h, lib/net/from_guest.h): chains are completed in the order
  * in which they came, by the burst that took them, and the next process starts from the used index.
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
 /* A session (lib/device/session.h): the kernel asks, one control thread answers, a data thread serves a queue,
  * and the process is killed at any step, after which another one adopts the device (lib/device/adopt.cc).
  *

@@ -1,3 +1,5 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
 /* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the driver's kick.
  *
  * Memory is TSO, as on x86: stores of the data thread and of the driver wait in store buffers, which memory

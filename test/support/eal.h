@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // DPDK's EAL and mempools for unit tests; see mbufs.h.
 //
 // Including this header initialises the EAL once, before the first test of the program.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "support/fake_kernel.h"
 
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The kernel's side of VDUSE in this process: /dev/vduse/control, the nodes, and the vDPA bus
 // above.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The fetch ledger: what an operation of the device read of guest memory, and a driver that writes
 // in between.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Frames of TCP and UDP, and what must become of them, by plain arithmetic of our own: nothing of
 // DPDK's or of the library's is used here, for it is what they are compared with.
 #pragma once

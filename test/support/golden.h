@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Files of test/unit/persist/golden: bytes that a format must have for ever, as text.
 //
 // Pairs of hex digits; `@10000` goes on at that offset, zeros before it; `#` begins a comment.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Python's unittest, with the report of GoogleTest that devtools/run-unit-tests counts cases by."""
 
 import os

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Guest memory for tests: regions at chosen IOVAs, each ending at a page that traps.
 //
 // A region is a memfd mapped right-aligned against PROT_NONE pages, so that an access one byte

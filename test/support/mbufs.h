@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // DPDK without hugepages, PCI, or files outside the process, and pools of mbufs: for tests,
 // fuzzers.
 #pragma once

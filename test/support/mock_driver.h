@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The driver side of a split virtqueue, in memory that the device sees: honest and hostile.
 //
 //   MockDriver driver(areas, {.size = 256});

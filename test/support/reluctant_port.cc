@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What it has not is refused where drivers are used to refuse it: configuration (queues, MTU, RSS),
 // set-up of a queue (descriptors), start (interrupts, scattered rx, queues that memory is lacking
 // for).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // "net_reluctant": an ethdev driver that claims much and gives as little as a test wants.
 //
 // It needs the headers of the driver SDK. One port at a time.

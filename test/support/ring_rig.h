@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A split ring with both sides: guest memory, a mock driver, and the device's SplitRing.
 //
 // The parts of the ring lie in regions of their own that end where the part ends; buffers come from

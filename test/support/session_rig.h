@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device over the fake kernel, with both sides: Control and Device as a program uses them, and
 // what QEMU, virtio_vdpa and a driver were seen to do.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the device stored into guest memory, in order, so that a test can put back what would have
 // been left of it by a process that was killed after any of the stores.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A folder of a test's own, gone with it.
 #pragma once
 

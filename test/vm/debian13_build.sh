@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The program as Debian 13 builds it (DPDK 24.11): our ABI against the header of Linux 7.3, netdev_ping
 # needs: build=debian13
 # time: 500

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # What devtools/demo shows: the kernel's netdev and a guest in QEMU exchange TCP through two devices
 # time: 900
 # needs: build=app

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # vduse-dp with a device of its own and a net_vduse port side by side: two netdevs ping each other
 # time: 300
 #

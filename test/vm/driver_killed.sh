@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # QEMU and testpmd die of SIGKILL under traffic, again and again: the next driver finds a good device, nothing leaks
 # time: 600
 

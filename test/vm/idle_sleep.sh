@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # With --idle-us a worker takes no CPU while nothing comes, and loses no frame: netdev and tap, both ways
 # time: 300
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # 1,000 changes of an address space under traffic: nothing is written to memory that was taken away
 # time: 400
 

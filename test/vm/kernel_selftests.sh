@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The kernel's own selftests of network drivers, unchanged, on two netdevs that are patched together
 # time: 600
 # long: 1500

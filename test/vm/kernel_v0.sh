@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Debian 13's own kernel (6.12): VDUSE's API version 0 carries a netdev and a QEMU
 # needs: kernel=trixie
 # needs: module=stock

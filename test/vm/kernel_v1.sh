@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Debian forky's own kernel (7.2): API version 1 without QUEUE_READY and SUSPEND does it too
 # needs: kernel=forky
 # needs: module=stock

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # kill -9 of vduse-dp between two netdevs under full traffic, many times: a pause, and a burst lost at most
 # time: 500
 # long: 4000

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # kill -9 of testpmd and of ovs-vswitchd under full traffic between two netdevs: a pause, and few frames lost
 # time: 700
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # kill -9 of vduse-dp behind QEMU, also with a command, a stop, a reset and QEMU's end waiting: state and positions stay
 # time: 500
 

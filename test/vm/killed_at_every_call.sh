@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # vduse-dp dies at one system call after the other on /dev/vduse and its journal: while starting, going on, answering
 # time: 600
 # long: 2000

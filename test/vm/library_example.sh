@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # examples/reflect.cc, compiled against the installed library, shared and static: a netdev gets its own frames back
 # needs: lab=example
 # time: 200

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Two devices on one worker: what a hostile driver on the one leaves to the other is bounded
 # time: 400
 

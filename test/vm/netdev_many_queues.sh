@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Netdevs with many queue pairs, a group for each of them, and long rings: pings, TCP on all pairs, pairs up and down
 # time: 700
 #

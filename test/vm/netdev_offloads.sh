@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Two netdevs of the kernel leave sums and segments to each other: all of it, each part off and on, and with XDP
 # time: 900
 # needs: build=app

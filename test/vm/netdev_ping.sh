@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The kernel's netdev on a device of ours reaches a tap: pings, speed, and the tap's link state
 # time: 500
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # TCP between the kernel's netdev on a device of ours and a tap: rates and files, both ways
 # time: 700
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # TCP between two netdevs of the kernel, through vduse-dp and through the incumbent (net_vhost on VDUSE) in turns
 # time: 900
 # needs: build=app

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A bridge of two devices and a tap: pings among all three, TCP between the devices, learning
 # time: 700
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Two netdevs and a tap on a bridge of Open vSwitch 3.1: pings, TCP, ports that come, go and change
 # time: 700
 #

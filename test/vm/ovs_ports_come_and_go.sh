@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Ports of Open vSwitch with netdevs come and go under traffic, with and without persist=1, while their namespaces go
 # time: 600
 #

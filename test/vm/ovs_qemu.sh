@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A Linux guest in QEMU, a port of Open vSwitch 3.1 with two queue pairs, and a tap: pings, TCP, other numbers of pairs
 # time: 600
 

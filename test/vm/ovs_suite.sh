@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Open vSwitch's own system tests (3.1) with net_vduse ports: MTU, VLAN, bond, tunnel, fragments; --long runs 64, and 13 with TSO
 # needs: lab=ovs-suite
 # needs: ipv6

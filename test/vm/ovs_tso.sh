@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Open vSwitch 3.1 with userspace-tso-enable: TCP among two netdevs and a tap, with large frames to and from the netdevs
 # time: 700
 #

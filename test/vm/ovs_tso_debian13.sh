@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # ovs_tso with Debian 13's Open vSwitch 3.5 and DPDK 24.11: TCP with userspace-tso-enable, large frames both ways
 # needs: build=debian13
 # time: 700

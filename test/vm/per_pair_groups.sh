@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A group for each queue pair: pair 1 in other address spaces than pair 0, nothing written through an old map
 # time: 300
 

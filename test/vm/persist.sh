@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # vduse-dp is killed and starts again under a netdev, which does not notice; what an orderly end leaves
 # time: 400
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A port whose driver does checksums and segments: a tap of the kernel's by net_virtio_user and vhost_net, both ways
 # time: 400
 

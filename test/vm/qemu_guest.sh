@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Linux guests, one after the other on one device: QEMU 11.1 with two pairs and with its default mq=off; --long: 10.0, too
 # time: 1200
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # QEMU 11.1 without a guest: control queue in its own address space, commands, resets, stop, SIGKILL
 # time: 800
 

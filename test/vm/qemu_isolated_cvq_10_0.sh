@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # QEMU 10.0 without a guest: control queue in its own address space, and control commands
 # time: 500
 

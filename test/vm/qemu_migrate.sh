@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A Linux guest migrates to another device and back while it is pinged and receives by TCP
 # time: 900
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # QEMU without a guest migrates between two devices, of one vduse-dp and of two, and to devices that refuse
 # time: 900
 

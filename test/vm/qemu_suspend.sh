@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # QEMU stops a machine ten times under frames, saves it and loads it: positions are exact, its memory is left alone
 # time: 600
 

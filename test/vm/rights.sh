@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # vduse-dp without the rights of root says which one is missing, for each that it needs, and leaves nothing behind
 # time: 120
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Promiscuous and allmulti mode, unicast and multicast tables, another address: what arrives with each
 # time: 300
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A second vduse-dp, and a testpmd, that want a device which somebody serves are refused by the pid of who does, harmlessly
 # time: 300
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # 500 devices are created, attached, opened, detached and destroyed in one process: nothing stays behind
 # time: 500
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A kernel that refuses the control queue: one pair and one warning, or an error with ctrl_vq=on; XDP with csum=0
 # needs: module=stock
 # time: 500

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # vduse-dp stops while the kernel waits for it: for less than the kernel's patience, and for more, which is the device's end
 # time: 300
 #

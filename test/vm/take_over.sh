@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # A second vduse-dp takes two devices over from the first under traffic; the pause beside that of a crash
 # time: 500
 #

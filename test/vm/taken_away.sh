@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # What vduse-dp stands on is taken away: vdpa dev del, modules, hugepages, descriptors, locked memory, room for the journal
 # time: 200
 

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # What DPDK's telemetry socket tells of a device, asked while traffic flows
 # time: 400
 

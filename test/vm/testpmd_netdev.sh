@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # testpmd's port is a netdev's device: echo and mac modes, each command asked, hotplug, stop and start under traffic
 # time: 600
 

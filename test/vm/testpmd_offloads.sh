@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # testpmd forwards TCP between two netdevs: io, which knows of no offloads, and csum, which asks for sums and segments
 # time: 500
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # testpmd_offloads with Debian 13's testpmd (DPDK 24.11): frames with and without offloads, in chains and in one buffer
 # needs: build=debian13
 # time: 500

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # net_vduse and the incumbent (net_vhost on VDUSE) in turns against the same virtio_user: rates and their ratio
 # time: 900
 #

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # DPDK's own driver (testpmd, net_virtio_user) forwards through the device: with few regions, with hundreds
 # time: 400
 

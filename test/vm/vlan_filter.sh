@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # VLANs added and deleted by the kernel's driver: frames of those alone arrive, untagged ones always
 # time: 300
 

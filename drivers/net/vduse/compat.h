@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What differs between the DPDK releases that the driver is built with, and nothing else: 22.11
 // (Debian 12), 24.11 (Debian 13), 25.11. Also where all driver headers of DPDK come from.
 #pragma once

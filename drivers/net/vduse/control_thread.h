@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The control thread of all ports of a process.
 //
 // The library wants one thread that answers the kernel and owns all devices. An application with

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "describe.h"
 
 #include <rte_string_fns.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the port says of itself, to people. Rows of the table in ethdev_ops.cc.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: rte_kvargs cuts the string up as it does for every driver. Each key is a row of one
 // table, which is searched and listed in complaints; those that switch a feature are rows of the
 // features' own table. Values that vduse-dp's --device has too are read by lib/options/keys.h; what

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What stands behind a port's name in --vdev, in EAL's hotplug and in OVS's dpdk-devargs: from a
 // string to a checked struct.
 //

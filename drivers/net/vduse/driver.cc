@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The driver "net_vduse" of the vdev bus: from a name and devargs to an ethdev, and back.
 //
 // Probing makes the kernel's device, so what is wrong (no VDUSE, no right to it, a name that is

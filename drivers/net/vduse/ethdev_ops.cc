@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: ethdev has checked ranges (queue numbers, whether the port is started) before it
 // calls; what is left is to hand on. Errors are negative errnos. See port.h for threads.
 #include "ethdev_ops.h"

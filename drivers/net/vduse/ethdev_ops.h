@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The operations of ethdev, as tables: for the process that owns the port, and for a secondary one.
 #pragma once
 

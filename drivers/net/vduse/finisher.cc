@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: from the first frame on that may be unfinished, frames go through `behind_`; from
 // there they are delivered one by one, until the burst is full or the pool is empty. Most need no
 // room but their own, so `behind_` is nearly always empty again at once.

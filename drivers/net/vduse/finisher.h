@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Finishing on receive what the application did not ask to be left with (vduse/offload.h): sums of
 // checksums, and segments of large frames.
 //

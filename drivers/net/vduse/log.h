@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Log lines of the driver: types pmd.net.vduse.init (probing, devargs) and pmd.net.vduse.driver
 // (everything later). Never in the datapath. Nothing above INFO in normal life: OVS takes a warning
 // for a failure.

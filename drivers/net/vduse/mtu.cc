@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 #include "mtu.h"
 
 #include <rte_mbuf.h>

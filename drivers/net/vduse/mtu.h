@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What an MTU asks of a port: mbufs that its longest frame fits into, or an application that takes
 // chains of them. An MTU that would lose frames in silence is refused, as the drivers of network
 // cards do.

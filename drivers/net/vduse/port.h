@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // One port: a device of the library, and what ethdev wants of it besides.
 //
 //     probe      the device is made, and put on the vDPA bus if attach= asks for it

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How it works: ethdev has checked that the queue is there.
 #include "queues.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Queues of the port: set up, started, stopped, and told of. Rows of the table in ethdev_ops.cc.
 #pragma once
 

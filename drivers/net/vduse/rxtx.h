@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The datapath of a port: bursts, and what may be asked of a queue beside them. What they do with
 // frames is the library's; here are only the choice of the pair, its lock, and VLAN tags, which
 // virtio-net leaves to software.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What the processes of one DPDK application share of a port: statistics for secondary ones.
 //
 // It lies in the port's dev_private, which is in EAL's shared memory. The counters themselves are

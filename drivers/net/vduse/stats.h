@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Statistics of a port, from the counters of its device's pairs: the same code for the primary
 // process and for a secondary one, which has a copy of them (secondary.h).
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The vDPA bus: where a VDUSE device meets the driver that will use it.
 //
 // `vdpa dev add` and `vdpa dev del` are generic netlink requests (family "vdpa"), the choice of the

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a device is to be, and what a caller of its datapath may ask for.
 #pragma once
 

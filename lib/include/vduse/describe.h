@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What there is to say of a device, as names and values: for whoever shows it to people or
 // programs.
 //

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The public interface of the library: VDUSE virtio-net devices, served with DPDK mbufs.
 //
 //   Control  one per process: the thread that calls `run_once` in a loop is the control thread. It

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Why a frame or a chain did not go through.
 #pragma once
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Snapshots of a device and its queues, for people, tests and telemetry.
 #pragma once
 

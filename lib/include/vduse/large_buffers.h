@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Memory for frames that the mbufs of an application's pool are too short for: one buffer of nearly
 // 64 KiB a frame, attached to an mbuf of that pool (an external buffer, in DPDK's words), in place
 // of a chain of mbufs. RxOptions names it.

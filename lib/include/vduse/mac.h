@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // An Ethernet address, in the order of the wire.
 #pragma once
 

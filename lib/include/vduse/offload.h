@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What frames leave to who gets them, and doing it in software for who cannot.
 //
 // A frame in an mbuf may be unfinished: the checksum of its TCP or UDP is still to be computed, and

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Result<T>: a value or an Error, for everything outside the datapath.
 //
 // C++20 has no std::expected and clang 14 cannot have it, so this is the small part of it that we

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Which queue takes what a sender's queue or thread sends: the senders are dealt out over the
 // queues that take frames now, and what one sender sends stays in order, for it goes to one queue.
 //

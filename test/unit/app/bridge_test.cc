@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Bridge and MacTable: where frames go, what is learned and forgotten, and who owns the copies.
 #include "app/datapath/bridge.h"
 

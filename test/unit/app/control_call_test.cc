@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // ControlCalls: a function is run by control's thread, or not at all.
 #include "app/report/control_call.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A worker's time, shared between lanes that cost much and lanes that cost little.
 #include "app/datapath/fair_share.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Gro: which segments of a burst become one frame, and what that frame says.
 #include "app/datapath/gro.h"
 

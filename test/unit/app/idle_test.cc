@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Workers that sleep (idle.h), in a switch whose devices are on the fake kernel.
 #include "app/datapath/idle.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // --config FILE: what an INI file may say, and that complaints name the file and what is valid.
 #include "app/options/ini_file.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // LinkFollower: the link of a device that is patched to a port.
 #include "app/control/link_policy.h"
 

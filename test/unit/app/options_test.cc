@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Options of vduse-dp: what is accepted, and that every refusal names the key and what is valid.
 #include "app/options/options.h"
 

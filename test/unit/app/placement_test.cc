@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Which worker gets which job.
 #include "app/datapath/placement.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Ports whose drivers give less than they claim: what is asked for instead, and what becomes of the
 // others when one cannot be had at all.
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The ports of the command line: withheld from the EAL, found later, or a mistake.
 #include "app/ports/probe.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Switch: the pairs of a device with groups=per-pair on two workers, and what they share.
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>

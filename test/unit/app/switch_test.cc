@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Switch: worker lcores between ports that are rte_rings, so that the test is at the other end.
 #include "app/datapath/switch.h"
 

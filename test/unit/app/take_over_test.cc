@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // --take-over: who is asked for the devices, and who is not.
 #include "app/control/take_over.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The telemetry commands, asked through DPDK's socket as dpdk-telemetry.py does, of a device over
 // the fake kernel. This thread is control; the client is another.
 #include "app/report/telemetry.h"

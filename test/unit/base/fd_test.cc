@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Descriptors that a dying process lets go of first.
 #include "base/fd.h"
 

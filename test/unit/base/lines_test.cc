@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Lines that nobody reads: who posts them does not wait (lib/base/lines.h).
 #include "base/lines.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A tap in the place of virtio_vdpa's netdev, in network namespaces of the test's own, and a folder
 // in the place of /sys. What has to have a virtio device for its parent is seen in test/vm.
 #include "bus/netdev.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // How much bounce memory the kernel is asked for, by what a device is made for
 // (lib/device/bounce.h).
 #include "device/bounce.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The facts of a device: their paths, which programs read, and how they are found and shown.
 #include "vduse/describe.h"
 

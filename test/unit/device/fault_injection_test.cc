@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The N-th failure of everything that can fail, from Control::create to the driver's first frame
 // and the end of the device (doc/hostile-cases.md, 142, 143), for every N until nothing failed.
 //

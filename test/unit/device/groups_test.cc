@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Queue pairs with a group and a space each (groups=per-pair): a group moves alone, and what it
 // leaves behind is not touched any more.
 #include "support/session_rig.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // When a device counts as carrying nothing, and what is said of it (lib/device/health.h).
 #include "device/health.h"
 

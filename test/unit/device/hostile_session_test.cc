@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Hostile drivers, kernels and data threads against a device in service (doc/hostile-cases.md):
 // rings that cannot work, memory that goes away, kicks and messages at odd moments, neighbours.
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The process is killed anywhere in a device's life (doc/hostile-cases.md, 131, 132): after each of
 // its effects in turn another one goes on with the device, and is killed once as well.
 //

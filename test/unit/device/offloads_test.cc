@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Offloads of a session: what the driver negotiates and switches is what its frames get, also after
 // another process has gone on with the device.
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Devices over kernels whose VDUSE has less than Linux 7.3: 6.12 (API version 0) and 7.2 (API
 // version 1 without VDUSE_F_QUEUE_READY and VDUSE_F_SUSPEND).
 #include <gtest/gtest.h>

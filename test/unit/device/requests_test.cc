@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // EventLog: the last messages, in words and in order.
 #include "device/requests.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Control and Device over the fake kernel: the orders of messages that QEMU and virtio_vdpa were
 // seen to send, hostile cases 103 to 112, and what a device does to memory before it answers.
 #include <fcntl.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // What a data thread needs to sleep on a queue: kick_fd, arm_from_guest, disarm_from_guest, over
 // the fake kernel, with and without the event index. No wake-up may be lost, whatever control does
 // to the queue meanwhile; test/model/sleep.pml goes through all orders.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // device/state.h, enumerated: every status in every kind of state with every message.
 #include "device/state.h"
 #include "vduse/limits.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Driver and device in threads of their own, for ThreadSanitizer above all: the ring, in one
 // mapping that both use, and a device whose control thread takes queues away under its data thread.
 #include <gtest/gtest.h>

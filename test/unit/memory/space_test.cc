@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // memory/space.h over the fake kernel: what is mapped, shared, refused.
 #include "memory/space.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // memory/table_memory.h without hugepages: what every machine can do.
 #include "memory/table_memory.h"
 

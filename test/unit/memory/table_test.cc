@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // memory/table.h: lookup and translation, with the arithmetic at the ends of 2^64.
 #include "memory/table.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/control_queue.h: the commands of the control queue, right and wrong.
 #include "net/control_queue.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/device_stats.h: what a driver may ask about its queues, and what it is told.
 #include "net/device_stats.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A second ring, which is no virtqueue: chains over plain buffers. The bursts of net/ know rings by
 // the concept ring::DeviceRing alone, and this is where they would not compile if they knew more.
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/filter.h: what the driver's receive filter lets through.
 #include "net/filter.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/from_guest.h: chains become mbufs, or are dropped and counted.
 #include "net/from_guest.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The process is killed in the middle of a burst (doc/hostile-cases.md, 129): after each of its
 // stores into guest memory in turn, another one takes the rings over, and may be killed as well.
 //

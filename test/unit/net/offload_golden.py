@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
 """Unfinished frames and what must become of them, by scapy: golden/offloads.pcap, which offload_golden_test.cc reads.
 
 A record of second N is of case N. Its first record is what a guest sends: virtio-net's header of 12 bytes, which

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Unfinished frames of a guest, decoded and finished: the bytes are those that scapy computes
 // (golden/offloads.pcap, made by offload_golden.py).
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/offload.h: what a virtio-net header asks for, in an mbuf's words and back, and what is
 // refused.
 #include "net/offload.h"

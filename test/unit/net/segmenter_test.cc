@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // vduse/offload.h: frames that are finished and cut, compared with plain arithmetic
 // (support/frames.h).
 #include <gtest/gtest.h>

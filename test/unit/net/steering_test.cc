@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // vduse/steering.h: which queue takes what a sender sends.
 #include "vduse/steering.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/to_guest.h: mbufs become frames in the driver's buffers.
 #include "net/to_guest.h"
 

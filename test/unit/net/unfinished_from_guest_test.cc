@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/from_guest.h: frames that leave checksums and segments to others, through a ring.
 #include <gtest/gtest.h>
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // net/to_guest.h: frames that leave something to be done, for drivers that take it or do not.
 #include <gtest/gtest.h>
 

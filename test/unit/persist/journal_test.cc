@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The journal of a device: what was saved last comes back, or nothing does.
 #include "persist/journal.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // persist=1: another Control, as of the next process, goes on with the device that is there.
 #include <rte_hash_crc.h>
 #include <sys/wait.h>

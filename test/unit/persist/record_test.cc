@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A device's record as bytes: what was written is read, by an older or a newer program too, and
 // nothing else is.
 #include "persist/record.h"

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Devargs of net_vduse: what is accepted, and that every refusal names the key and what is valid.
 #include "devargs.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // A port of the ethdev driver over the fake kernel, and both sides of it: ethdev's functions, and a
 // guest's driver. What the driver's side does is done on the control thread, as the fake knows one
 // thread only; bursts are the test's thread.

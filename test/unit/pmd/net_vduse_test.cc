@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The ethdev driver by ethdev's own functions, over the fake kernel.
 #include <gtest/gtest.h>
 #include <rte_epoll.h>

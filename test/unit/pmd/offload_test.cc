@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Frames that leave checksums and segments to others, through the ethdev driver: what the
 // application asked for, it gets as it is, and the rest is finished; what it sends, the guest's
 // driver gets as far as it takes it.

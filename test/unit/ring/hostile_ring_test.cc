@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 51 of
 // doc/hostile-cases.
 //

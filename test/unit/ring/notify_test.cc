@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // ring/notify.h: the event index against its definition, for every value that 8 bits have.
 #include "ring/notify.h"
 

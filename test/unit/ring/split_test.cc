@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // ring/split.h with a driver that keeps the rules: positions, wrap, notifications.
 #include "ring/split_burst.h"
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // sched/gate.h with real threads.
 #include "sched/gate.h"
 

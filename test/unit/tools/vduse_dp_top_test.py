@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """vduse-dp-top: what it makes of answers, and the whole program against a socket that answers as DPDK
 does, in plain text and on a terminal. VDUSE_DP_TOP is the program."""
 

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // uapi/abi.h against the system's <linux/vduse.h>, as far as that goes.
 //
 // API version 1 is in headers of Linux 7.0 and later, QUEUE_READY and SUSPEND in those of 7.3;

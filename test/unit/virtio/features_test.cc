@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // The table of features: what it says of each, and what follows for a device. Names of bits.
 #include <gtest/gtest.h>
 

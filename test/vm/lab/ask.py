@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Asks the telemetry socket of a running vduse-dp.
 
 As a program: `ask.py COMMAND EXPRESSION` prints the answer as JSON; the exit status is 1 unless the

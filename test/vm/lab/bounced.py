@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sends frames out of a netdev and waits until each comes back from another address, once and unchanged.
 
 usage: bounced.py NETDEV SOURCE FRAMES     SOURCE is whom they come back from

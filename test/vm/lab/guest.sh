@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 # The QEMU of a Linux guest: what the one that boots it when the lab is built and those of the scenarios, which
 # go on from there, must have in common.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A vduse-dp that is started by a test, to be killed and followed by the next one."""
 
 import re

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The body of the scenarios kernel_*: a kernel whose VDUSE has less than Linux 7.3.
 #
 # Usage: source older_kernel.sh API-VERSION LINUX MISSING...

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # Open vSwitch with DPDK in scenarios, set up as doc/guide-ovs.md says: Debian 12's 3.1, after use_debian13 Debian 13's
 # 3.5. Sourced after scenario.sh and testpmd.sh.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
 # Programs that one scenario wants and a lab root lacks, for an archive that the scenario unpacks over the root. They are no
 # part of the root, which takes minutes to make and for which all other scenarios would have to wait.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Compares two that took turns: their rates, and the ratio of the two of each turn.
 
 usage: pair_table.py FILE OURS OTHER     FILE has lines `NAME FRAME DIRECTION RATE`, in the order of measuring

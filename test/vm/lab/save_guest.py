@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Boots a guest until its shell is ready, and saves it as a file that `-incoming` takes.
 
 COMMAND starts QEMU with the shell on its standard output and QMP at the socket QMP; STATE is a path for QEMU.

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # What scenarios have in common. It is sourced in the VM before each of them; see README.md.
 #
 # Two sides meet in most scenarios: the driver of the VDUSE device (the VM's own kernel in the

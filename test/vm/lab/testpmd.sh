@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # testpmd in scenarios: as the driver of a device (net_virtio_user), and as a device (net_vduse, net_vhost), where
 # its commands are typed and answered one by one. Sourced after scenario.sh.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Waits until so many more frames have gone both ways through a device, and prints their rate.
 
 usage: traffic.py DEVICE FRAMES

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Tests of the receive filter through the kernel's own driver: what arrives at its netdev.
 
 Run as `python3 -m netdev.vlan_filter` or `netdev.rx_modes` from the folder above, as root, when a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """vduse-dp is killed as it makes a system call, for one such call after the other; the next one serves the device.
 
 Calls that matter are those on /dev/vduse and on the journal. Three courses of events are gone through, call by call:

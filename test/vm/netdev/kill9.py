@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """vduse-dp dies of SIGKILL under full traffic between two netdevs, again and again, and the next one goes on.
 
 Most kills come at random times while frames flow, one in five while the process before it still

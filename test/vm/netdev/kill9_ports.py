@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A program with two ports of net_vduse is killed under full traffic between their netdevs, again and again.
 
 usage: kill9_ports.py KILLS MAY_LOSE WINDOW NETDEV@NAMESPACE NETDEV@NAMESPACE -- COMMAND...

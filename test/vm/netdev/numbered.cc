@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Numbered frames both ways between two netdevs, and exact books of what became of them.
 //
 // usage: numbered WINDOW NETDEV[@NAMESPACE] NETDEV[@NAMESPACE]

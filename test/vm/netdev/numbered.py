@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The program `numbered` (numbered.cc): frames both ways between two netdevs, and the books of them."""
 
 import subprocess

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Sends frames into the tap and sees which of them the device lets through to its netdev.
 
 The last frame of each volley is a broadcast, which passes every filter tried here. When it is there,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Each receive mode and table of the driver changes what passes; alone, and back again."""
 
 import sys

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """VLANs come and go through the control queue; only tagged frames of those that are there pass."""
 
 import sys

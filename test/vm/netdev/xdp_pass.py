@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Pins an XDP program that passes every frame: python3 -m netdev.xdp_pass PATH, below /sys/fs/bpf."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A device of a running vduse-dp, as its telemetry and the kernel know it."""
 
 import glob

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """QEMU is killed under traffic, again and again; each next one finds the device as good as new.
 
 vduse-dp runs already, as for isolated_cvq.py.

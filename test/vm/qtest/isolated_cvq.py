@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """QEMU on vduse-dp, with the control queue in an address space of its own.
 
 vduse-dp runs already, as `--device vd0,queues=2,... --reflect vd0`, attached to vhost_vdpa. The

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
 # The body of the scenarios qemu_isolated_cvq*: starts vduse-dp and runs isolated_cvq.py on it.
 #
 # Usage: source isolated_cvq.sh OPTIONS...     the options are isolated_cvq.py's

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """vduse-dp dies of SIGKILL behind a QEMU that has set much up, which never has anything to do about it.
 
 What is asked of the device while nobody serves it waits: a control command, `stop`, a driver's reset, the end of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A machine is migrated there and back between two devices, under frames on both pairs.
 
 vduse-dp runs already, or two of them, as `--reflect NAME --device NAME,queues=2,attach=vhost` for

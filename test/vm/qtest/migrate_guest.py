@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Migrates a guest from one QEMU to another, and prints for how long it stood still.
 
 The destination waits with `-incoming defer`. DEVICEs are what the QEMUs have of a running vduse-dp.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A machine that goes from one QEMU and device to another, under frames.
 
 A migration is held back by a low bandwidth while things are tried on the shadowed queues, and let

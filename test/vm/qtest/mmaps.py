@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """When processes map much memory at once, by the kernel's own trace of their system calls."""
 
 import os

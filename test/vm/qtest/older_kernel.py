@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """QEMU on vduse-dp, over a kernel whose VDUSE has neither QUEUE_READY nor SUSPEND.
 
 vduse-dp runs already, as `--device vd1,... --reflect vd1`, attached to vhost_vdpa; the

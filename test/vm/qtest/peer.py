@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The other side of a device: numbered frames over a netdev, such as a tap.
 
 It sends all the time, on a thread of its own. What comes is looked at when `take` is called.

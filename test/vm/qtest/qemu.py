@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A QEMU that has a vhost-vdpa network device and no guest software.
 
 The processor runs a small made-up BIOS that only halts; the test drives the machine over its

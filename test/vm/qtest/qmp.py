@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """QEMU's machine protocol (QMP): one JSON object a line over a unix socket.
 
 usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...], which prints the answer if it is a text

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Access to a QEMU machine's memory, ports and PCI devices over the -qtest socket.
 
 The socket plays the CPU: a line such as "writeb 0xfe000014 0xf" is executed as that access and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """QEMU stops a machine and lets it go on, under frames in both directions.
 
 vduse-dp runs already, as `--device vd0,queues=2,attach=vhost` bridged with a tap. The tap's other end

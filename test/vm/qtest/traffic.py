@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Numbered frames that the device must send back, each unchanged but for its swapped addresses."""
 
 import struct

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A virtio-net driver that lives in the test: split rings, polled, no interrupts.
 
 Guest memory is laid out by fixed rules, so that a test can tell where everything is: queue N has

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Waiting for conditions, and connecting to sockets that appear a little later.
 
 Nothing in these tests sleeps for a fixed time: a condition is polled until it holds or the time

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 // Devices come and go in one process, and nothing of them stays behind.
 //
 // Each cycle creates a device, puts it on the vDPA bus, lets vhost_vdpa's node be opened and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A driver of a vhost-vdpa device in Python, for what QEMU and DPDK's driver never do.
 
     vhost.py   the character device: ioctls, address spaces

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A thousand changes of an address space under traffic: no byte of memory is touched once the device
 has answered that it is gone.
 

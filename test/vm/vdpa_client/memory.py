@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Memory that a VDUSE device can see: mappings of files, shared."""
 
 import ctypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Two devices of one worker: what is left for a good driver while the other one's is hostile.
 
 Phases alternate: the hostile driver is idle, does one kind of harm, is idle again. The worker shares

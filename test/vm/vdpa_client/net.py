@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """The driver of a virtio-net device on vhost-vdpa."""
 
 import os

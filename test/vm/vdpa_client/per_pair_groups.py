@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """Each queue pair in an address space of its own: the same addresses mean other memory for each.
 
 The device reflects, and has two pairs. Pair 0 stays in space 0. Pair 1 begins in space 1; its space is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """A split ring whose entries stay where they are: entry N of the avail ring is always descriptor N.
 
 The device completes chains in order, so what was used can be made available again by moving one

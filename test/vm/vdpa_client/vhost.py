@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: BSD-3-Clause
 """/dev/vhost-vdpa-N: what linux/vhost.h says."""
 
 import fcntl
