@@ -40,7 +40,7 @@ class UniqueFd {
 /// of before those that may keep the process in the kernel. They are closed from the highest number
 /// down (Linux' exit_files() only queues them, and task_work_run() begins with the last), and a
 /// tap, for one, has to wait for RTNL, while who has that may wait for the next process.
-inline UniqueFd let_go_of_early(UniqueFd fd) noexcept {
+inline UniqueFd dup_to_high_fd(UniqueFd fd) noexcept {
     constexpr int kHigh = 768;  // of the 1024 that a process has unless it was told otherwise
     UniqueFd high(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kHigh));
     return high ? std::move(high) : std::move(fd);

@@ -153,7 +153,7 @@ Result<Journal> Journal::open(
     );
     if (!file)
         return Error{errno, "journal: open " + path};
-    file = let_go_of_early(std::move(file));  // before the locks: closing one descriptor ends them
+    file = dup_to_high_fd(std::move(file));  // before the locks: closing one descriptor ends them
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
         const auto other = owner(folder, name);
         return Error{

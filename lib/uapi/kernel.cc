@@ -224,7 +224,7 @@ class LinuxKernel final : public Kernel {
             UniqueFd fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
             if (fd)
                 return std::unique_ptr<DeviceNode>(
-                    std::make_unique<LinuxDeviceNode>(let_go_of_early(std::move(fd)), api_version)
+                    std::make_unique<LinuxDeviceNode>(dup_to_high_fd(std::move(fd)), api_version)
                 );
             if (errno != ENOENT || attempt == 100)
                 return with_rights(failed("open " + path), kNeedsFile);

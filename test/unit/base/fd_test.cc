@@ -17,7 +17,7 @@ UniqueFd event() {
 TEST(Fd, TheSameFileByAHighNumber) {
     UniqueFd low = event();
     const int number = low.get();
-    const UniqueFd high = let_go_of_early(std::move(low));
+    const UniqueFd high = dup_to_high_fd(std::move(low));
     EXPECT_GT(high.get(), 700);
     EXPECT_EQ(::fcntl(high.get(), F_GETFD), FD_CLOEXEC);
     EXPECT_EQ(event().get(), number) << "the low one is closed";
@@ -34,7 +34,7 @@ TEST(Fd, WhereThereAreNoHighNumbers) {
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
     UniqueFd low = event();
     const int number = low.get();
-    EXPECT_EQ(let_go_of_early(std::move(low)).get(), number);
+    EXPECT_EQ(dup_to_high_fd(std::move(low)).get(), number);
     ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
