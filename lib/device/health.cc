@@ -27,7 +27,7 @@ uint64_t all_sent(std::span<const PairSample> pairs) {
 
 }  // namespace
 
-std::vector<std::string> Health::look(Clock::time_point now, std::span<const PairSample> pairs) {
+std::vector<std::string> Health::poll(Clock::time_point now, std::span<const PairSample> pairs) {
     next_ = now + kPeriod;
     problems_.clear();
     std::vector<std::string> lines;

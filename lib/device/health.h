@@ -44,10 +44,10 @@ class Health {
 
     /// The driver has become ready, or is gone, or its link went: what was is forgotten.
     void restart() { *this = Health(); }
-    /// Whether `look` is due.
+    /// Whether `poll` is due.
     [[nodiscard]] bool due(Clock::time_point now) const { return now >= next_; }
     /// Takes a look, and returns the lines to be logged.
-    std::vector<std::string> look(Clock::time_point now, std::span<const PairSample> pairs);
+    std::vector<std::string> poll(Clock::time_point now, std::span<const PairSample> pairs);
     /// What is wrong, a line each.
     [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
 

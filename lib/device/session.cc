@@ -151,7 +151,7 @@ bool Session::tick() {
     refresh_link();
     if (config_space_.owes_interrupt() && state_.driver_ok() && !state_.suspended)
         config_space_.interrupt();
-    look_after_health();
+    poll_health();
     if (queues_.pending() != Pending::nothing)
         reconcile();
     const bool lingers = spaces_.collect();
@@ -159,13 +159,13 @@ bool Session::tick() {
     return again || config || queues_.pending() == Pending::start || lingers;
 }
 
-void Session::look_after_health() {
+void Session::poll_health() {
     if (driver_.active_pairs() == 0 || state_.suspended || config_space_.status() == 0)
         return health_.restart();
     const auto now = Health::Clock::now();
     if (!health_.due(now))
         return;
-    for (const std::string& line : health_.look(now, samples(parts_, driver_.active_pairs())))
+    for (const std::string& line : health_.poll(now, samples(parts_, driver_.active_pairs())))
         log(Severity::notice, "%s: %s", parts_.name(), line.c_str());
 }
 

@@ -116,7 +116,7 @@ class Session {
     void refresh_link();
     /// All queues are stopped.
     void close_node();
-    void look_after_health();
+    void poll_health();
 
     // Each part refers to some of those above it.
     Parts parts_;

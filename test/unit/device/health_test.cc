@@ -21,7 +21,7 @@ class HealthTest : public testing::Test {
     Lines look() {
         now += 1s;
         EXPECT_TRUE(health.due(now));
-        auto lines = health.look(now, pairs);
+        auto lines = health.poll(now, pairs);
         EXPECT_FALSE(health.due(now));
         return lines;
     }
