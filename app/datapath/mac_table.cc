@@ -115,7 +115,7 @@ void MacTable::sweep(uint64_t now) noexcept {
         rte_hash_del_key(table_, &entry.key);
         --filled_[entry.member];
         entry = {};
-        size_.add(~uint64_t{0});  // one less
+        size_.subtract(1);
     }
 }
 

@@ -13,6 +13,7 @@ class Counter {
     void add(uint64_t n) noexcept {
         value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
     }
+    void subtract(uint64_t n) noexcept { add(-n); }
     [[nodiscard]] uint64_t read() const noexcept { return value_.load(std::memory_order_relaxed); }
 
   private:
