@@ -158,9 +158,8 @@ State guess_state(const Parts& parts) {
     state.features = *features;
     std::vector<memory::Space> spaces(parts.shape.spaces);
     for (uint32_t asid = 0; asid < parts.shape.spaces; ++asid)
-        if (auto space = memory::map_space(
-                *parts.node, asid, memory::Space(), parts.allocator, memory::any_node()
-            );
+        if (auto space =
+                memory::map_space(*parts.node, asid, spaces, parts.allocator, memory::any_node());
             space)
             spaces[asid] = std::move(*space);
     for (uint32_t i = 0; i < parts.shape.queues(); ++i)

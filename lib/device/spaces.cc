@@ -19,8 +19,7 @@ Spaces::Spaces(const Parts& parts, const State& state)
 }
 
 void Spaces::remap(uint32_t asid) {
-    auto space =
-        memory::map_space(*parts_.node, asid, spaces_[asid], parts_.allocator, node_of(asid));
+    auto space = memory::map_space(*parts_.node, asid, spaces_, parts_.allocator, node_of(asid));
     if (!space)
         log(Severity::error, "%s: space %u: %s", parts_.name(), asid, space.error().text().c_str());
     table_nodes_[asid] = node_of(asid);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <limits>
 
 #include "base/log.h"
@@ -38,19 +39,15 @@ std::shared_ptr<FileMapping> map(int file, uint64_t offset, size_t bytes, bool w
     return result;
 }
 
-/// The mapping of the whole of regular file `file`: one that is there already, or a new one.
+/// The mapping of the whole of regular file `file`: one of `known`, or a new one, which is added.
 /// The protection is the file's, not the region's: the table keeps the region's permission.
-std::shared_ptr<FileMapping> map_file(
-    int file, const struct stat& status, const Files& known, const Files& fresh
-) {
+std::shared_ptr<FileMapping> map_file(int file, const struct stat& status, Files& known) {
     const auto same = [&](const auto& f) {
-        return f->guest_file && f->device == status.st_dev && f->inode == status.st_ino &&
+        return f->device == status.st_dev && f->inode == status.st_ino &&
                f->mapping.bytes() >= static_cast<size_t>(status.st_size) && !f->watched->lost();
     };
-    for (const Files* files : {&fresh, &known})
-        if (const auto found = std::find_if(files->begin(), files->end(), same);
-            found != files->end())
-            return *found;
+    if (const auto found = std::find_if(known.begin(), known.end(), same); found != known.end())
+        return *found;
     // A hugetlbfs file can be mapped and unmapped by whole huge pages only: st_blksize.
     const size_t bytes = round_up(
         static_cast<uint64_t>(status.st_size),
@@ -63,6 +60,7 @@ std::shared_ptr<FileMapping> map_file(
         result->device = status.st_dev;
         result->inode = status.st_ino;
         result->guest_file = true;
+        known.push_back(result);
     }
     return result;
 }
@@ -72,7 +70,8 @@ struct Mapped {
     std::byte* host = nullptr;
 };
 
-Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, const Files& fresh) {
+/// `known`: mappings of whole regular files.
+Result<Mapped> map_region(const uapi::IotlbRegion& region, Files& known) {
     const uint64_t last_byte = region.last - region.first;  // one less than the size
     struct stat status {};
     if (::fstat(region.file.get(), &status) != 0)
@@ -81,7 +80,7 @@ Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, c
         const auto size = static_cast<uint64_t>(status.st_size);
         if (region.offset >= size || last_byte > size - 1 - region.offset)
             return Error{ERANGE, "the file of guest memory is shorter than the region"};
-        auto file = map_file(region.file.get(), status, known, fresh);
+        auto file = map_file(region.file.get(), status, known);
         if (file == nullptr)
             return Error{errno, "mmap of guest memory"};
         std::byte* host = file->mapping.data() + region.offset;
@@ -104,11 +103,16 @@ Result<Mapped> map_region(const uapi::IotlbRegion& region, const Files& known, c
 Result<Space> map_space(
     uapi::DeviceNode& device,
     uint32_t asid,
-    const Space& previous,
+    std::span<const Space> mapped_before,
     TableAllocator& allocator,
     int node
 ) {
     Space space;
+    Files known;
+    for (const Space& other : mapped_before)
+        std::ranges::copy_if(other.files_, std::back_inserter(known), [](const auto& file) {
+            return file->guest_file;
+        });
     std::vector<Region> regions;
     for (Iova next = 0;;) {
         const auto found = device.iotlb_region(asid, next, kLastIova);
@@ -126,15 +130,13 @@ Result<Space> map_space(
             log(Severity::warning, "space %u: more than %zu regions", asid, kMaxRegions);
             break;
         }
-        auto mapped = map_region(*found, previous.files_, space.files_);
+        auto mapped = map_region(*found, known);
         if (mapped) {
             // Whoever passed the file on may have had less rights to it than the region claims.
             const auto most = static_cast<uint8_t>(mapped->file->writable ? 3 : 1);
             const auto perm = static_cast<uint8_t>(found->perm & most);
             regions.push_back({found->first, found->last, mapped->host, perm});
-            const auto known = std::find(space.files_.begin(), space.files_.end(), mapped->file) !=
-                               space.files_.end();
-            if (!known)
+            if (std::ranges::find(space.files_, mapped->file) == space.files_.end())
                 space.files_.push_back(std::move(mapped->file));
         } else if (++space.unusable_ == 1) {
             log(Severity::warning,
@@ -159,6 +161,8 @@ bool Space::lost() const noexcept {
 }
 
 bool Space::prefault_step() {
+    if (prefaulted_)
+        return false;
     for (const auto& file : files_) {
         if (!file->guest_file)
             continue;
@@ -191,6 +195,7 @@ bool Space::prefault_step() {
         );
         return true;
     }
+    prefaulted_ = true;
     return false;
 }
 

@@ -7,8 +7,8 @@
 // gives them the new table, opens the gates, and only then lets the old Space go, which unmaps what
 // the new one does not share.
 //
-// Guest memory (a regular file: memfd, tmpfs, hugetlbfs) is mapped whole and once per file; regions
-// point into it, so that an update which slices the same memory anew costs no mmap, no munmap and
+// Guest memory (a regular file: memfd, tmpfs, hugetlbfs) is mapped whole, and once per file for all
+// spaces of a device; regions point into it, so that an update which slices the same memory anew costs no mmap, no munmap and
 // no page fault. Live migration does that inside its downtime. The kernel's own bounce and coherent
 // memory (no regular file) is mapped region by region and never kept for the next Space: the kernel
 // replaces its pages without telling us, and touching one that it has not allocated raises SIGBUS.
@@ -67,21 +67,23 @@ class Space {
     friend Result<Space> map_space(
         uapi::DeviceNode& device,
         uint32_t asid,
-        const Space& previous,
+        std::span<const Space> mapped_before,
         TableAllocator& allocator,
         int node
     );
     std::vector<std::shared_ptr<FileMapping>> files_;
     Table::Pointer table_;
     size_t unusable_ = 0;
+    bool prefaulted_ = false;  ///< Nothing is left for prefault_step.
 };
 
-/// Everything that space `asid` maps now. Files that `previous` has mapped are not mapped again.
+/// Everything that space `asid` maps now. `mapped_before`: the spaces of the device as they are, with
+/// the one that is replaced. Files that one of them has mapped are not mapped again.
 /// The table is placed on NUMA `node`. Fails only for want of memory for the table.
 Result<Space> map_space(
     uapi::DeviceNode& device,
     uint32_t asid,
-    const Space& previous,
+    std::span<const Space> mapped_before,
     TableAllocator& allocator,
     int node
 );

@@ -37,7 +37,7 @@ class AddressSpaceTest : public testing::Test {
         device = kernel.device("vd0");
     }
     Space build(const Space& previous = Space()) {
-        auto space = map_space(*node, 0, previous, allocator, -1);
+        auto space = map_space(*node, 0, std::span(&previous, 1), allocator, -1);
         EXPECT_TRUE(space);
         return space ? std::move(*space) : Space();
     }
@@ -88,7 +88,7 @@ TEST_F(AddressSpaceTest, EachSpaceHasItsOwn) {
     first.store<uint8_t>(0x1000, 1);
     second.store<uint8_t>(0x1000, 2);
     const Space space_0 = build();
-    auto space_1 = map_space(*node, 1, Space(), allocator, -1);
+    auto space_1 = map_space(*node, 1, {}, allocator, -1);
     ASSERT_TRUE(space_1);
     EXPECT_EQ(*host(space_0, 0x1000), std::byte{1});
     EXPECT_EQ(*host(*space_1, 0x1000), std::byte{2});
@@ -247,7 +247,7 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
     const int file = memory.entries()[0].memory->fd();
     const auto count = [&](uint64_t regions) {
         ManyRegions many(file, regions);
-        auto space = map_space(many, 0, Space(), allocator, -1);
+        auto space = map_space(many, 0, {}, allocator, -1);
         EXPECT_TRUE(space);
         EXPECT_EQ(space->unusable(), regions > memory::kMaxRegions ? 1U : 0U);
         const Iova last = (regions - 1) * 0x2000;
@@ -261,9 +261,25 @@ TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
     EXPECT_EQ(count(32769), 32768U);
 }
 
+TEST_F(AddressSpaceTest, SpacesShareTheMappingOfAFile) {
+    GuestMemory memory;
+    memory.add_bytes(0x1000, 0x1000);
+    device->map(0, memory);
+    device->map(1, memory);
+    auto first = std::make_unique<Space>(build());
+    const auto second = map_space(*node, 1, std::span(first.get(), 1), allocator, -1);
+    ASSERT_TRUE(second);
+    ASSERT_NE(host(*second, 0x1000), nullptr);
+    EXPECT_EQ(host(*second, 0x1000), host(*first, 0x1000));
+    first.reset();
+    memory.store<uint8_t>(0x1000, 0x42);
+    EXPECT_EQ(*host(*second, 0x1000), std::byte{0x42})
+        << "a space outlives the one that mapped first";
+}
+
 TEST_F(AddressSpaceTest, NoMemoryForTheTable) {
     allocator.exhausted = true;
-    EXPECT_FALSE(map_space(*node, 0, Space(), allocator, -1));
+    EXPECT_FALSE(map_space(*node, 0, {}, allocator, -1));
     EXPECT_EQ(allocator.live, 0);
 }
 
