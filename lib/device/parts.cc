@@ -72,9 +72,13 @@ Result<void> set_up_queue(const Parts& parts, uint32_t index, uint64_t features)
 void regroup(const Parts& parts, uint64_t features) {
     if (!parts.shape.has_control())
         return;
-    for (const uint32_t index : {2U, 2U * parts.shape.pairs})
+    const auto set_up = [&](uint32_t index) {
         if (const auto done = set_up_queue(parts, index, features); !done)
             log(Severity::error, "%s: %s", parts.name(), done.error().text().c_str());
+    };
+    set_up(2);
+    if (const uint32_t last = 2U * parts.shape.pairs; last != 2)
+        set_up(last);
 }
 
 ring::LoadError load_ring(

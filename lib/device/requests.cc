@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cinttypes>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "uapi/kernel.h"
 #include "vduse/info.h"
@@ -55,6 +56,12 @@ Message understand(const Parts& parts, const uapi::abi::Request& request) {
             return GetQueueState{request.vq_state.index};
         case RequestType::set_status: {
             const auto features = parts.node->driver_features();
+            // Not what a reset depends on, so it is no reason to refuse one.
+            if (!features)
+                log(Severity::error,
+                    "%s: the features that the driver accepted cannot be read: %s",
+                    parts.name(),
+                    features.error().text().c_str());
             return SetStatus{
                 request.status,
                 features ? *features : 0,

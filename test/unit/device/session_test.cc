@@ -5,10 +5,13 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <numaif.h>
+#include <rte_log.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <optional>
 #include <string>
@@ -160,6 +163,37 @@ TEST_F(SessionTest, Case142_143_EveryCallOfTheCreationFails) {
             (void)(*kernel.open_control())->destroy("vd0");
         }
     EXPECT_EQ(create(), "");
+}
+
+TEST_F(SessionTest, FeaturesThatCannotBeReadAreToldFromBadOnes) {
+    ASSERT_EQ(create(), "");
+    char* said = nullptr;
+    size_t bytes = 0;
+    std::FILE* const log = ::open_memstream(&said, &bytes);
+    rte_openlog_stream(log);
+    kernel.faults.fail("driver_features", EIO, 1, 2);
+    EXPECT_TRUE(vd0->set_status(0)) << "a reset does not depend on them";
+    vd0->set_features(kWithMq);
+    EXPECT_FALSE(vd0->set_status(0x0b));
+    rte_openlog_stream(nullptr);
+    std::fclose(log);
+    EXPECT_NE(
+        std::string(said).find("the features that the driver accepted cannot be read"),
+        std::string::npos
+    ) << said;
+    std::free(said);
+    EXPECT_TRUE(vd0->set_status(0x0b)) << "the next try is as good as the first";
+}
+
+TEST_F(SessionTest, TheControlQueueOfOnePairIsSetUpOnce) {
+    DeviceConfig config = two_pairs();
+    config.queue_pairs = 1;
+    ASSERT_EQ(create(config), "");
+    ASSERT_EQ(vd0->vqs[2].setups, 1U);
+    EXPECT_TRUE(vd0->set_status(0));
+    vd0->set_features(kWithCvq);
+    EXPECT_TRUE(vd0->set_status(0x0b));
+    EXPECT_EQ(vd0->vqs[2].setups, 2U);
 }
 
 TEST_F(SessionTest, WrongConfigurations) {
