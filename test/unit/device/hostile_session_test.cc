@@ -111,8 +111,7 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     EXPECT_EQ(device->queue_pair(0).to_guest_stats().frames, 3U);
 }
 
-// -- kicks and messages
-// --------------------------------------------------------------------------------
+// ---- kicks and messages
 
 // However many kicks come, they are one event; a message is answered in the same turn.
 TEST_F(HostileSession, Case79_KickStorm) {
@@ -253,8 +252,7 @@ TEST_F(HostileSession, Case147_OneLineASecondForAQueue) {
     EXPECT_LE(lines, seconds.count());
 }
 
-// -- neighbours
-// ----------------------------------------------------------------------------------------
+// ---- neighbours
 
 /// A device of the same process, with memory of its own, that nobody attacks.
 class Neighbour {
@@ -388,8 +386,7 @@ TEST_F(HostileSession, Case127_MemoryCutOff) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- memory that changes under traffic
-// -----------------------------------------------------------------
+// ---- memory that changes under traffic
 
 /// Makes every fetch of a thread slow, so that whoever looks finds it inside a burst.
 struct Dawdling final : guest::AccessHook {

@@ -149,7 +149,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             };
     }
 
-    // -- what the driver and QEMU do, and how things must be then
+    // ---- what the driver and QEMU do, and how things must be then
 
     void agree() {
         settle();

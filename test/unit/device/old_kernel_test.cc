@@ -88,8 +88,7 @@ bool contains(const std::string& text, const char* part) {
     return text.find(part) != text.npos;
 }
 
-// -- what the kernel has, and what people are told
-// ---------------------------------------------------------------------
+// ---- what the kernel has, and what people are told
 
 TEST_F(OldKernel, ApiVersion0) {
     kernel.be_linux(Linux::v6_12);
@@ -178,8 +177,7 @@ TEST_F(OldKernel, StockApiVersion0) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- all of them
-// ---------------------------------------------------------------------------------------
+// ---- all of them
 
 class EveryKernel : public OldKernel, public testing::WithParamInterface<Linux> {};
 
@@ -242,8 +240,7 @@ TEST_P(EveryKernel, MemoryChangesUnderTheDriver) {
     EXPECT_EQ(vd0->get_vq_state(1), 3);
 }
 
-// -- version 0
-// ---------------------------------------------------------------------------------------------
+// ---- version 0
 
 TEST_F(OldKernel, WithVersion0UpdatesHaveNoSpace) {
     kernel.be_linux(Linux::v6_12);
@@ -258,8 +255,7 @@ TEST_F(OldKernel, WithVersion0UpdatesHaveNoSpace) {
     EXPECT_EQ(device->info().spaces[0].size(), 1U);
 }
 
-// -- without VDUSE_F_QUEUE_READY
-// ---------------------------------------------------------------------------------------
+// ---- without VDUSE_F_QUEUE_READY
 
 // The loop sleeps while a queue is not ready; its first kick ends that.
 TEST_F(OldKernel, AKickWakesControl) {
@@ -342,8 +338,7 @@ TEST_F(OldKernel, ADeviceThatIsGivenUpAsksNothing) {
     EXPECT_EQ(kernel.faults.calls("vq_info"), asked);
 }
 
-// -- calls that fail
-// ------------------------------------------------------------------------------------------
+// ---- calls that fail
 
 TEST_P(EveryKernel, EveryCallFailsOnce) {
     kernel.be_linux(GetParam());

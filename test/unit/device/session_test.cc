@@ -41,8 +41,7 @@ int node_of(void* page) {
     return asked == 0 ? std::max(node, -1) : -1;
 }
 
-// -- creation
-// ----------------------------------------------------------------------------------------
+// ---- creation
 
 TEST_F(SessionTest, WhatTheKernelIsTold) {
     ASSERT_EQ(create(), "");
@@ -227,8 +226,7 @@ TEST_F(SessionTest, Case104_LargestDevice) {
     EXPECT_EQ(device->active_pairs(), 128);
 }
 
-// -- starts that were measured
-// -----------------------------------------------------------------------
+// ---- starts that were measured
 
 // Findings 4 and 6: status 0, 8, c; the control queue answers before a data queue is ready.
 TEST_F(SessionTest, QemuStart) {
@@ -451,8 +449,7 @@ TEST_F(SessionTest, ControlQueueWithoutASize) {
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 }
 
-// -- hostile and odd messages
-// -------------------------------------------------------------------------
+// ---- hostile and odd messages
 
 TEST_F(SessionTest, Case103_StateOfUnknownQueues) {
     ASSERT_EQ(create(), "");
@@ -692,8 +689,7 @@ TEST_F(SessionTest, Case114_ResetAndStartBackToBack) {
     EXPECT_EQ(take(0), 0U);
 }
 
-// -- memory
-// --------------------------------------------------------------------------------------------
+// ---- memory
 
 // Finding 9: an update that changes nothing, or slices the same memory anew, maps nothing.
 TEST_F(SessionTest, UpdatesKeepMappings) {
@@ -816,8 +812,7 @@ TEST_F(SessionTest, Case119_OddRanges) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- suspend
-// -------------------------------------------------------------------------------------------
+// ---- suspend
 
 TEST_F(SessionTest, Suspend) {
     ASSERT_EQ(create(), "");
@@ -863,8 +858,7 @@ TEST_F(SessionTest, Suspend) {
     EXPECT_EQ(take(0), 1U) << "what was offered before the suspension";
 }
 
-// -- interrupts and the configuration space
-// -------------------------------------------------------------
+// ---- interrupts and the configuration space
 
 TEST_F(SessionTest, InterruptsAreTriedAgain) {
     ASSERT_EQ(create(), "");
@@ -991,8 +985,7 @@ TEST_F(SessionTest, MacAddressOfADeviceMadeWithoutOne) {
     EXPECT_EQ(vd0->config, before);
 }
 
-// -- what a caller wants of data
-// -----------------------------------------------------------------------------
+// ---- what a caller wants of data
 
 TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
     ASSERT_EQ(create(), "");

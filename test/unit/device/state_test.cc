@@ -184,8 +184,7 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(kShape, kPerPair, kUngrouped, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
 );
 
-// -- which queues run
-// ------------------------------------------------------------------------------
+// ---- which queues run
 
 State running(uint64_t features) {
     State state;
@@ -253,8 +252,7 @@ TEST(ShouldRun, Case104_LastQueueOfTheLargestDevice) {
     EXPECT_FALSE(next(kLargest, state, GetQueueState{257}).ok);
 }
 
-// -- groups and spaces
-// ------------------------------------------------------------------------------
+// ---- groups and spaces
 
 TEST(Groups, ControlQueueIsTwoWithoutMultiqueue) {
     EXPECT_EQ(control_queue(kShape, kWithMq), 4U);
@@ -348,8 +346,7 @@ TEST(Spaces, ADeviceWithoutControlQueueHasOneGroup) {
     EXPECT_FALSE(next(kPlain, State{}, SetGroupAsid{1, 1}).ok);
 }
 
-// -- sequences that were measured
-// -------------------------------------------------------------------
+// ---- sequences that were measured
 
 class Sequence : public testing::Test {
   protected:

@@ -95,8 +95,7 @@ class ControlTest : public testing::Test {
     ControlQueue control{kMaxPairs};
 };
 
-// -- each command
-// ------------------------------------------------------------------------------------
+// ---- each command
 
 TEST_F(ControlTest, ReceiveModes) {
     bool Filter::*const modes[] = {
@@ -317,8 +316,7 @@ TEST_F(ControlTest, WhatCannotBePublishedIsRefused) {
     EXPECT_EQ(control.counters().refused, 1U);
 }
 
-// -- through the ring
-// ---------------------------------------------------------------------------------
+// ---- through the ring
 
 class ControlRing : public ControlTest {
   protected:

@@ -195,7 +195,7 @@ std::string name_of(const testing::TestParamInfo<Way>& info) {
            (mergeable ? "Mergeable" : "") + (kills > 1 ? "Twice" : "");
 }
 
-// -- from the guest
+// ---- from the guest
 
 class KilledFromGuest : public Killed {
   protected:
@@ -261,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- to the guest
+// ---- to the guest
 
 class KilledToGuest : public Killed {
   protected:
@@ -359,7 +359,7 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- to the guest, a burst of more chains than a window has: it is published in several parts, each
+// ---- to the guest, a burst of more chains than a window has: it is published in several parts, each
 // of which is whole frames
 
 class KilledBetweenWindows : public KilledToGuest {
@@ -407,7 +407,7 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- the control queue: what was remembered of a command that was not answered yet is executed
+// ---- the control queue: what was remembered of a command that was not answered yet is executed
 // again
 
 class KilledControl : public testing::TestWithParam<bool> {

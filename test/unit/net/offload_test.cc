@@ -87,7 +87,7 @@ std::vector<FrameSpec> kinds() {
     return specs;
 }
 
-// -- checksums
+// ---- checksums
 
 TEST_F(Offload, AChecksumIsLeft) {
     for (const FrameSpec& spec : kinds()) {
@@ -234,7 +234,7 @@ TEST_F(Offload, HeadersThatAreTooLong) {
     }
 }
 
-// -- segments
+// ---- segments
 
 TEST_F(Offload, ALargeFrame) {
     for (FrameSpec spec : kinds()) {
@@ -363,7 +363,7 @@ TEST_F(Offload, TheLengthInTheIpHeader) {
     }
 }
 
-// -- the same from an mbuf
+// ---- the same from an mbuf
 
 TEST_F(Offload, ReadAsItWasDecoded) {
     for (const FrameSpec& spec : kinds()) {

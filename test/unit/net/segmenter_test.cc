@@ -345,7 +345,7 @@ TEST_F(CompletionTest, Abandoned) {
     EXPECT_EQ(pool.in_use(), 0U);
 }
 
-// -- the Segmenter alone
+// ---- the Segmenter alone
 
 // For a driver that takes checksums but no large frames.
 TEST_F(CompletionTest, SegmentsThatLeaveTheirChecksum) {

@@ -165,7 +165,7 @@ TEST_F(JournalTest, WhatCannotBeIsNone) {
     EXPECT_FALSE(*loaded);
 }
 
-// -- other versions
+// ---- other versions
 
 // What version 3 is: these bytes, for ever, and what it has grown by.
 TEST_F(JournalTest, Golden) {

@@ -246,8 +246,7 @@ TEST_F(PersistTest, ASuspendedDeviceKeepsItsPositions) {
     EXPECT_FALSE(frame_from_guest(0));
 }
 
-// -- when there is nothing to go on with
-// -----------------------------------------------------------
+// ---- when there is nothing to go on with
 
 TEST_F(PersistTest, OtherOptionsMakeAnotherDevice) {
     ASSERT_EQ(create(lasting()), "");
@@ -383,7 +382,7 @@ TEST_F(PersistTest, WhetherAnotherCouldGoOn) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- journals of other programs
+// ---- journals of other programs
 
 // Somebody knows what this driver was promised, and we do not: no guess is made.
 TEST_F(PersistTest, ADeviceInUseWhoseJournalIsOfAnotherVersion) {

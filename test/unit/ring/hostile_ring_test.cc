@@ -120,8 +120,7 @@ class HostileRing : public testing::Test {
     }
 };
 
-// -- the structure of the ring
-// -----------------------------------------------------------------------
+// ---- the structure of the ring
 
 TEST_F(HostileRing, Case01_HeadOutsideTheTable) {
     for (const uint16_t head : {uint16_t{16}, uint16_t{255}, uint16_t{65535}}) {
@@ -431,8 +430,7 @@ TEST_F(HostileRing, Case22_EmptyDescriptorsCount) {
 
 // Case 23 is a matter of direction: from_guest_test.cc and to_guest_test.cc.
 
-// -- addresses and regions
-// ---------------------------------------------------------------------------
+// ---- addresses and regions
 
 TEST_F(HostileRing, Case24_BufferAcrossTwoRegions) {
     rig.memory.add_bytes(0x1000, 0x1000);
@@ -711,8 +709,7 @@ TEST_F(HostileLayout, Case36_RefusedRingKeepsTheOldOne) {
     expect_ok();
 }
 
-// -- races with the driver
-// -------------------------------------------------------------------------------
+// ---- races with the driver
 
 class RacingDriver : public HostileRing {
   protected:

@@ -285,7 +285,7 @@ TEST(Split, FetchesNothingBehindTheAvailIndex) {
     EXPECT_FALSE(ledger.touched(rig.driver.descriptor_at(77), 16));
 }
 
-// -- starting ------------------------------------------------------------------------------------
+// ---- starting
 
 TEST(SplitStart, AnyIndexThatTheUsedIndexCanBelongTo) {
     RingRig rig({.size = 16});
@@ -327,7 +327,7 @@ TEST(SplitStart, EventIndexFieldsAreUsedOnlyWhenNegotiated) {
     EXPECT_EQ(rig.reload(), ring::LoadError::unmapped);
 }
 
-// -- interrupts ----------------------------------------------------------------------------------
+// ---- interrupts
 
 class SplitInterrupts : public testing::Test {
   protected:
@@ -385,7 +385,7 @@ TEST_F(SplitInterrupts, Case75_AtMostOneInterruptPerBurst) {
     }
 }
 
-// -- kicks ---------------------------------------------------------------------------------------
+// ---- kicks
 
 TEST(SplitKicks, DriverIsToldNotToKickAndToKick) {
     for (const bool event_idx : {false, true}) {
