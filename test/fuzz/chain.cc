@@ -72,6 +72,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
                 world.drive(input);
         }
     }
-    burst(world, input);  // of what was left behind, without a race
+    burst(world, input);  // remaining chains, without a race
     return 0;
 }

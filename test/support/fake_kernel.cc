@@ -63,7 +63,7 @@ int Faults::hit(const std::string& method) {
     return m.first <= m.calls && m.calls < m.end ? m.code : 0;
 }
 
-// ---- the device: what the test does
+// ---- the device: actions of the test
 
 FakeDevice::FakeDevice(
     Faults& faults,
@@ -222,7 +222,7 @@ void FakeDevice::unmap(uint32_t asid, memory::Iova first) {
     std::erase_if(spaces[asid], [&](const Mapped& mapped) { return mapped.first == first; });
 }
 
-// ---- the device: what the kernel does with an answer
+// ---- the device: effects of an answer
 
 void FakeDevice::apply(const Request& request, const Response& response) {
     const bool ok = response.result == uapi::abi::kResultOk;

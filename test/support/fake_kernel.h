@@ -93,7 +93,7 @@ class FakeDevice {
         std::vector<uint8_t> bytes;
     };
 
-    // ---- what the test does
+    // ---- actions of the test
 
     /// Runs the device under test, for example `[&] { control->run_once(0); }`.
     std::function<void()> pump;
@@ -137,7 +137,7 @@ class FakeDevice {
     void unmap(uint32_t asid, memory::Iova first);
     void unmap_all(uint32_t asid) { spaces[asid].clear(); }
 
-    // ---- what the kernel knows
+    // ---- state of the kernel
 
     struct Mapped {
         memory::Iova first;

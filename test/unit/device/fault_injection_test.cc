@@ -7,8 +7,8 @@
 // Failures are injected in three places: the kernel's interface (support/fake_kernel.h); the libc
 // calls that make mappings, eventfds and epolls, which this program overrides, so that calls by
 // libnuma count too; and operator new. A failure in one of the first two is an error, or a queue
-// that waits. A failure of operator new ends the process immediately with SIGABRT: the code does
-// not recover by exceptions, and Linux kills a process before it refuses a few bytes.
+// that waits. A failure of operator new ends the process immediately with SIGABRT: there are no
+// exceptions to recover with, and Linux kills a process before it refuses a few bytes.
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -60,8 +60,8 @@ TEST_F(HostileSession, Case36_RingsThatCannotWork) {
     EXPECT_TRUE(traffic(0));
 }
 
-// One buffer of a frame becomes read-only. Nothing of the frame is written to it. The buffers
-// gathered for the frame return empty, and later frames use the good ones.
+// One buffer of a frame becomes read-only. Then nothing of the frame is written. The buffers
+// gathered for it return empty, and later frames use the good ones.
 TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     ASSERT_EQ(create(), "");
     plain_start(kBase | kFeatureMergeable);
@@ -468,8 +468,7 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
         else if (vd0->spaces[0].empty())
             vd0->map(0, guest);
         EXPECT_TRUE(vd0->update_iotlb(0));
-        // Pause in rounds with memory too: otherwise the data thread may never run while it is
-        // mapped.
+        // Pause while memory is mapped, too: otherwise the data thread may never run then.
         std::this_thread::sleep_for(std::chrono::microseconds(100));
         if (vd0->spaces[0].empty())
             touched += used() != when_answered ? 1 : 0;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Control and Device on the fake kernel: the message sequences that QEMU and virtio_vdpa were
-// observed to send, hostile cases 103 to 112, and what a device does with memory before it answers.
+// observed to send, hostile cases 103 to 112 and others, and what a device does with memory before
+// it answers.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <numaif.h>

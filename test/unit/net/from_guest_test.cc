@@ -294,8 +294,7 @@ TEST_F(FromGuest, MalformedChainsAmongGoodOnes) {
 TEST_F(FromGuest, Case58_59_60_ChecksumNotNegotiated) {
     NetHeader header{};
     header.flags = net::kHeaderNeedsCsum;
-    // Start in the Ethernet header, odd, correct, at the end and past it; start + offset that
-    // wraps.
+    // Start in the Ethernet header, odd, correct, at the end, past it; sums of the two that wrap.
     for (const unsigned start : {0U, 13U, 33U, 34U, 58U, 59U, 60U, 61U, 65535U})
         for (const unsigned offset : {0U, 1U, 6U, 16U, 65535U}) {
             header.csum_start = static_cast<uint16_t>(start);

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // The process is killed in the middle of a burst (doc/hostile-cases.md, 129), once after each of
-// its stores into guest memory. Another process then takes over the rings, and may be killed as
-// well.
+// its stores into guest memory. Another process then takes over the rings and may be killed too.
 //
 // Expected: each chain that the driver offered returns exactly once, and the frames that it sent
 // and received add up one by one. A burst that was published is done: its caller has the frames, or

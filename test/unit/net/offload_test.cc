@@ -389,7 +389,7 @@ TEST_F(Offload, ReadAsItWasDecoded) {
     }
 }
 
-// PMDs leave the lengths of an earlier frame in an mbuf.
+// PMDs may leave the lengths of an earlier frame in an mbuf.
 TEST_F(Offload, LengthsOfAnotherFrame) {
     const auto all = kinds();
     for (const FrameSpec& other : all) {

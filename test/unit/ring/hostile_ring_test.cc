@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 51 of
-// doc/hostile-cases.md.
+// Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 54 of
+// doc/hostile-cases.md, as far as they concern the ring.
 //
 // - DROP: the chain is not good, has no segments, and its head returns with length 0.
 // - QUAR: the ring faults and is not read again until it is loaded.

@@ -83,7 +83,7 @@ TEST(Features, WithoutWhatTheyNeed) {
     EXPECT_EQ(virtio::offered_features(all(), false), all_bits() & ~virtio::kControlFeatures);
 }
 
-// It also turns off the features that need its own.
+// An option turns off its own feature and those that need it, and no other.
 TEST(Features, ASwitchTurnsOffItsOwnAlone) {
     const auto without = [](bool DeviceConfig::*member) {
         DeviceConfig config = all();
