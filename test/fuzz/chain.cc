@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Descriptor tables and rings of any content through ring::SplitRing, under a racing driver.
+// Passes descriptor tables and rings of any content through ring::SplitRing, with a racing driver.
 #include "fuzz/watched_ring.h"
 #include "vduse/limits.h"
 
 namespace vduse::test {
 namespace {
 
-/// A burst: a look, some of it completed, the notifications.
+/// One burst: peeks, completes some of the chains and handles notifications.
 void burst(World& world, Input& input) {
     std::array<ring::Chain, ring::kWindow> chains;
     std::array<uint32_t, ring::kWindow> lengths{};
@@ -19,7 +19,7 @@ void burst(World& world, Input& input) {
     const size_t count = input.flag() ? input.below(seen + 1U) : seen;
     for (size_t i = 0; i < count; ++i)
         lengths[i] = chains[i].writable_bytes;
-    // In two parts, as the control queue completes one by one.
+    // Complete in two parts, because the control queue completes chains one by one.
     ring.complete(std::span<const uint32_t>(lengths).first(count / 2));
     ring.complete(std::span<const uint32_t>(lengths).subspan(count / 2, count - count / 2));
     check(!world.ring.should_interrupt() || count != 0, "no interrupt for nothing");
@@ -27,7 +27,7 @@ void burst(World& world, Input& input) {
     world.check_writes();
 }
 
-/// What control does to a ring whose gate is closed.
+/// Actions of the control thread on a ring while its gate is closed.
 void control(World& world, Input& input) {
     if (world.ring.miss() && input.flag())
         world.ring.deny(*world.ring.miss());
@@ -72,6 +72,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
                 world.drive(input);
         }
     }
-    burst(world, input);  // of what was left behind, without a race
+    burst(world, input);  // remaining chains, without a race
     return 0;
 }

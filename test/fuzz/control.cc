@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Commands of any content through the control queue: as a ring under a racing driver, and bare.
+// Passes commands of any content through the control queue: through a ring with a racing driver,
+// and directly.
 #include "fuzz/watched_ring.h"
 #include "net/control_queue.h"
 #include "vduse/limits.h"
@@ -12,7 +13,8 @@ namespace {
 using net::ControlState;
 
 constexpr uint16_t kPairs = 4;
-/// Of statistics: as many entries as a command may have, each with all types of its queue.
+/// The longest statistics result: as many entries as a command may have, each with all types of its
+/// queue.
 constexpr uint32_t kMostResult = 64 * 1024 / 16 * (56 + 24 + 56);
 
 bool same(const net::MacTable& a, const net::MacTable& b) {
@@ -28,7 +30,7 @@ bool same(const ControlState& a, const ControlState& b) {
            same(f.unicast, g.unicast) && same(f.multicast, g.multicast) && f.vlans == g.vlans;
 }
 
-/// The control queue, and what a session sees of it.
+/// The control queue, and the state that it has published to the session.
 class Watched {
   public:
     explicit Watched(Input& input) {
@@ -38,7 +40,7 @@ class Watched {
         published_ = queue.state();
     }
 
-    /// One command. Its readable part is what a chain held.
+    /// Executes one command directly. The input gives the readable part of its chain.
     void execute(Input& input) {
         refuse_ = input.below(8) == 7;
         std::vector<uint8_t> command = {
@@ -65,7 +67,7 @@ class Watched {
         check_state();
     }
 
-    /// What is in the ring.
+    /// Serves the commands in the ring.
     void serve(World& world, Input& input) {
         refuse_ = input.below(8) == 7;
         const net::ControlCounters counted = queue.counters();
@@ -128,14 +130,15 @@ class Watched {
         }
         check(answered == commands, "every command is answered, and nothing else");
     }
-    /// What `serve` will see, if nothing changes meanwhile: a look takes nothing.
+    /// The chains that `serve` will see if nothing changes meanwhile. A peek takes nothing.
     static std::vector<ring::Chain> look(World& world) {
         std::array<ring::Chain, ring::kWindow> chains;
         const uint16_t seen = world.ring.peek(chains);
         return {chains.begin(), chains.begin() + seen};
     }
-    /// Only the first writable byte of each chain has changed, and holds an answer. With statistics
-    /// any of its writable bytes may have, and hold those of a chain that it overlaps.
+    /// Checks that only the first writable byte of each chain has changed, and holds an ack. With
+    /// statistics any writable byte of a chain may change, and may hold data of an overlapping
+    /// chain.
     void check_acks(World& world, std::span<const ring::Chain> chains, uint16_t served) const {
         check(served == chains.size(), "a burst is served");
         for (const ring::Chain& chain : chains) {
@@ -147,7 +150,8 @@ class Watched {
                 continue;
             }
             const std::byte* const ack = chain.writable().front().host;
-            // The driver may have put it over what is written later: a ring, another chain.
+            // The driver may have placed the ack over memory that is written later, such as the
+            // used ring or another chain.
             const std::byte* const used = world.driver.areas().used.host;
             const auto used_bytes = ring::used_bytes(world.ring.size(), world.options.event_idx);
             check(
@@ -160,11 +164,11 @@ class Watched {
     }
 
     ControlState published_;
-    bool statistics_ = false;  ///< were negotiated
+    bool statistics_ = false;  ///< negotiated
     bool refuse_ = false;
 };
 
-/// A chain {class, command, data | ack} of a driver in its right mind.
+/// Offers a chain {class, command, data | ack} like an honest driver.
 void send(World& world, Input& input) {
     constexpr auto kCommand = World::kBuffers;
     const std::array<uint8_t, 2> head = {
@@ -200,6 +204,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
                 world.drive(input);
         }
     }
-    control.serve(world, input);  // what was left behind, without a race
+    control.serve(world, input);  // remaining chains, without a race
     return 0;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A whole device over the fake kernel, as session and message targets need it.
+// A whole device on the fake kernel, for the session and message targets.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ struct DeviceRig {
         vd0->pump = [this] { control->run_once(0); };
     }
 
-    /// Sends a request. Nothing: the device is broken, for every request is answered otherwise.
+    /// Sends a request and returns its answer, or nothing if the device is broken.
     std::optional<uapi::abi::Response> send(const uapi::abi::Request& request) {
         auto response = vd0->send(request);
         check(response || vd0->broken || device->broken(), "every request is answered");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// DPDK for fuzz targets: started once, silent, with one pool that every input must leave full.
+// DPDK for fuzz targets: started once, without log, and with one pool to which every input must
+// return all mbufs.
 #pragma once
 
 #include <rte_log.h>
@@ -10,7 +11,7 @@
 
 namespace vduse::test {
 
-/// Bytes of a frame that one mbuf of the pool holds.
+/// Data bytes of one mbuf of the pool.
 inline constexpr uint16_t kMbufRoom = 256;
 
 /// Few and small mbufs, so that frames are chained and mbufs run out.

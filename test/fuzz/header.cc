@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Chains of any content through net::from_guest and net::to_guest, under a racing driver.
+// Passes chains of any content through net::from_guest and net::to_guest, with a racing driver.
 //
-// What from_guest delivers is computed here a second time, from the fetches as they were seen: a
-// header that is read again after it was checked, or a length that follows the driver's second
-// thoughts, shows as a frame that differs.
+// The expected frames of from_guest are computed from the recorded fetches. A frame differs if the
+// device reads a header again after the check, or uses a length that the driver has changed since.
 #include "fuzz/dpdk.h"
 #include "fuzz/watched_ring.h"
 #include "net/from_guest.h"
@@ -36,7 +35,7 @@ struct Counts {
     std::array<uint64_t, kDropReasons> drops{};
 };
 
-/// The frames that completed chains must have become, from the fetched bytes.
+/// The frames expected from the completed chains, computed from the fetched bytes.
 std::vector<std::vector<uint8_t>> expected_frames(const WatchedRing& ring) {
     std::vector<std::vector<uint8_t>> frames;
     const std::vector<uint8_t> data = ring.data();
@@ -45,8 +44,8 @@ std::vector<std::vector<uint8_t>> expected_frames(const WatchedRing& ring) {
         if (!chain.good || chain.readable_bytes < net::kHeaderBytes + kEthernetHeader ||
             chain.readable_bytes > net::kHeaderBytes + kLongest)
             continue;
-        // Of the header, what is decided by, where the chain is one segment and the frame fits into
-        // one mbuf.
+        // Only the two header bytes that matter are fetched if the chain is one segment and the
+        // frame fits into one mbuf.
         const uint32_t bytes = chain.readable_bytes - net::kHeaderBytes;
         const bool simple = chain.readable_segments == 1 && bytes <= kMbufRoom;
         const size_t header = simple ? 2 : net::kHeaderBytes;
@@ -163,6 +162,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t bytes) {
             world.ring.deny(*world.ring.miss());
         check(pool().in_use() == 0, "no mbuf leaks");
     }
-    from_guest(world, input);  // what was left behind, without a race
+    from_guest(world, input);  // remaining chains, without a race
     return 0;
 }

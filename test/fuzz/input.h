@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The fuzzer's bytes as decisions, and what a target asserts.
+// Turns the fuzzer's bytes into decisions, and has the assertion of targets.
 //
-// Decisions are taken from the front, one byte or a few each; when the bytes are used up every
-// decision is 0, which by convention is the harmless one. So a shorter input does less, and
-// libFuzzer's mutations of a byte change one decision and not the meaning of all that follow.
+// Decisions are taken from the front, one or a few bytes each. When the bytes are used up, every
+// decision is 0, which by convention is the harmless one. So a shorter input does less, and a
+// mutation of a byte by libFuzzer changes one decision and not the meaning of all that follow.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace vduse::test {
 
-/// An invariant of a target. libFuzzer keeps the input that broke it.
+/// Checks an invariant of a target. libFuzzer keeps the input that breaks it.
 inline void check(bool holds, const char* invariant) {
     if (holds)
         return;
@@ -44,9 +44,9 @@ class Input {
         return value;
     }
     uint8_t byte() { return number<uint8_t>(); }
-    /// 0 to `end` - 1, `end` up to 256.
+    /// A number from 0 to `end` - 1. `end` is at most 256.
     uint32_t below(uint32_t end) { return byte() % end; }
-    /// Once in two.
+    /// True for half of all bytes.
     bool flag() { return (byte() & 1) != 0; }
     template <class T>
     T pick(std::initializer_list<T> choices) {

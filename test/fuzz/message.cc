@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Requests of any bytes: through the pure state machine, and through a session over the fake
+// Passes requests of any bytes through the pure state machine, and through a session on the fake
 // kernel.
 //
-// What a step may change is asserted of the state machine itself. The session must then answer, and
-// look from outside, as the state machine's state says.
+// Checks which changes a step of the state machine may make. The session's answer and its visible
+// state must then equal those of the state machine.
 #include <array>
 #include <bit>
 
@@ -19,7 +19,7 @@ using namespace device;
 using uapi::abi::Request;
 using uapi::abi::RequestType;
 
-/// Bytes as they are, or with a type and small numbers in the places where fields are.
+/// A request of raw bytes, or one with a type and small numbers in its fields.
 Request request_of(Input& input) {
     Request request{};
     if (input.below(8) == 7) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Any header before any frame: decoded, and made into what each kind of receiver takes. And any
-// words of an application on any frame.
+// Decodes any header with any frame, and completes the frame for each kind of receiver. Also
+// completes frames with any Tx flags of an application.
 //
-// What a frame becomes is checked by plain arithmetic (support/frames.h): sums are right, segments
-// put together are the frame again, and nobody gets what he does not take.
+// Results are checked by plain arithmetic (support/frames.h): checksums are right, the segments
+// together are the frame, and no receiver gets unfinished work that it does not accept.
 #include <array>
 
 #include "fuzz/dpdk.h"
@@ -33,7 +33,7 @@ FrameSpec any_spec(Input& input) {
     return spec;
 }
 
-/// A frame that is what it should be but for a few bytes, or any bytes.
+/// A frame that is valid except for a few bytes, or random bytes.
 Frame any_frame(Input& input) {
     if (input.below(4) == 3) {
         Frame frame;
@@ -66,7 +66,7 @@ net::NetHeader any_header(Input& input, const Frame& frame) {
     return header;
 }
 
-/// What a frame becomes; nothing when it was refused or the pool was empty.
+/// The frames that `mbuf` becomes. Empty if it is refused or the pool is empty.
 std::vector<FrameBytes> complete(rte_mbuf* mbuf, const Offloads& offloads, size_t room) {
     Completion completion;
     std::vector<FrameBytes> made;
@@ -79,7 +79,7 @@ std::vector<FrameBytes> complete(rte_mbuf* mbuf, const Offloads& offloads, size_
         for (uint16_t i = 0; i < count; ++i) {
             check(rte_mbuf_check(out[i], 1, nullptr) == 0, "mbufs are sane");
             check((out[i]->ol_flags & kAskedFlags) == 0, "nothing is asked for any more");
-            // A port may call a frame large and not say by how much.
+            // A port may flag a frame as LRO without a segment size.
             const bool left = (out[i]->ol_flags & RTE_MBUF_F_RX_LRO) != 0 && out[i]->tso_segsz != 0;
             check(!left || offloads.csum, "a large frame is for who takes it");
             made.push_back(content(out[i]));
@@ -93,7 +93,7 @@ std::vector<FrameBytes> complete(rte_mbuf* mbuf, const Offloads& offloads, size_
     return made;
 }
 
-/// Each kind of receiver gets what `bytes`, which `mbuf` has, leaves.
+/// Checks what each kind of receiver gets of `mbuf`, whose content is `bytes`.
 void check_receivers(const FrameBytes& bytes, const rte_mbuf& mbuf, size_t room) {
     Unfinished what;
     if (read_unfinished(mbuf, what))

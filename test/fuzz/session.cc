@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device's life in any order: what a kernel, a QEMU and a driver do, and calls that fail.
+// A device's life in any order: actions of the kernel, QEMU and the driver, and failing calls.
 //
-// Rings are honest until the input lets the driver lie; positions and indexes of honest ones are
-// checked. The upper quarter of the driver's memory is in no region: the device must leave it
-// alone.
+// A ring is honest until the input makes the driver lie. Positions and indexes of honest rings are
+// checked. The upper quarter of the driver's memory is not mapped: the device must not touch it.
 #include <algorithm>
 #include <array>
 
@@ -27,7 +26,7 @@ constexpr memory::Iova kMapped = 0xc000;
 constexpr memory::Iova kEnd = 0x1'0000;
 constexpr std::byte kCanary{0xa5};
 
-/// The driver's memory, which outlives an input as mapping it anew takes longest.
+/// The driver's memory. It is reused for all inputs, because mapping it takes longer than all else.
 GuestMemory& ram() {
     static GuestMemory memory;
     if (memory.entries().empty())
@@ -58,7 +57,7 @@ class Life final : public guest::AccessHook {
         }
     }
 
-    /// The driver writes behind a fetch.
+    /// The driver writes after a fetch.
     void fetched(const void* guest, size_t bytes) noexcept override {
         if (bytes == 0 || !racing_ || input_.byte() < 0xc0)
             return;
@@ -164,7 +163,7 @@ class Life final : public guest::AccessHook {
         }
         vd0_.set_vq(index, layout, start);
     }
-    /// The usual way up, so that not every input must find it.
+    /// A normal start of a driver, so that not every input must find one.
     void start() {
         status(0);
         vd0_.set_features(rig_.shape.offered);
@@ -184,7 +183,7 @@ class Life final : public guest::AccessHook {
         vd0_.pump();
     }
 
-    /// A buffer in the driver's memory, or, for the control queue, a command.
+    /// Offers a buffer in the driver's memory, or, on the control queue, a command.
     void offer(uint32_t index) {
         if (!rings_[index])
             return;
@@ -192,7 +191,7 @@ class Life final : public guest::AccessHook {
         while (ring.take_used()) {
         }
         const memory::Iova offset = 16 * uint64_t{input_.byte()};
-        // The last of them lie before the end of what is mapped.
+        // The highest offsets are just before the end of the mapped memory.
         const memory::Iova at = offset < 0xf00 ? kBuffers + offset : kMapped - 0x1000 + offset;
         if (index + 1 == kQueues) {
             const auto bytes = input_.take(input_.pick<size_t>({3, 4, 8, 10, 16}));
@@ -278,7 +277,7 @@ class Life final : public guest::AccessHook {
             input_.below(4)
         );
     }
-    /// What GET_VQ_STATE answers of an honest ring is where the driver has seen its end.
+    /// GET_VQ_STATE of an honest ring must return the used index.
     void position(uint32_t index) {
         const auto answered = vd0_.get_vq_state(index);
         if (!answered || faults_ || !rings_[index] || !honest_[index])

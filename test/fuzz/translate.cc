@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Lookup tables of any regions against a model that looks at every region in turn.
+// Compares lookup tables of any regions with a model that searches all regions linearly.
 #include <algorithm>
 #include <limits>
 #include <vector>
@@ -19,8 +19,8 @@ using memory::Region;
 
 constexpr Iova kTop = std::numeric_limits<Iova>::max();
 
-/// Regions that do not overlap, in any order. Host addresses are numbers, never touched, and some
-/// neighbours are neighbours there too.
+/// Regions that do not overlap, in any order. Host addresses are only numbers and never accessed.
+/// Some regions that are adjacent in IOVA are also adjacent in host memory.
 std::vector<Region> regions_of(Input& input) {
     std::vector<Region> regions;
     uint64_t host = 1U << 20;
@@ -57,7 +57,7 @@ const Region* model_find(const std::vector<Region>& regions, Iova iova) {
     return nullptr;
 }
 
-/// The host address of the one byte at `iova`, if it may be accessed so.
+/// The host address of the byte at `iova`, or nullptr if `access` is not allowed.
 std::byte* model_byte(const std::vector<Region>& regions, Iova iova, Access access) {
     const Region* region = model_find(regions, iova);
     const bool allowed = region != nullptr && (region->perm & static_cast<uint8_t>(access)) != 0;

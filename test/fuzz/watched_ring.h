@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device's ring that is checked at every call: it stands between net/ and the SplitRing.
+// A ring that checks every call. It is between net/ and the SplitRing.
 //
-// The fetches that Race kept say what the device saw, whatever the driver has made of it since. So
-// a decision by anything but the first copy shows: a segment must lie in a descriptor that was
-// seen, with its direction, and a head in the used ring must be one that was seen, in order.
+// The fetches recorded by Race are what the device saw, whatever the driver wrote later. So any
+// decision that is not based on the first copy is detected: a segment must be in a descriptor that
+// was seen, with its direction, and the heads in the used ring must be those that were seen, in
+// order.
 #pragma once
 
 #include <algorithm>
@@ -75,19 +76,19 @@ class WatchedRing {
     bool should_interrupt() noexcept { return world_.ring.should_interrupt(); }
     [[nodiscard]] uint32_t size() const noexcept { return world_.ring.size(); }
 
-    /// Chains of the last peek, and how many of them are completed.
+    /// The chains of the last peek, and the number of them that are completed.
     [[nodiscard]] std::span<const ring::Chain> chains() const { return chains_; }
     [[nodiscard]] size_t completed() const { return completed_; }
-    /// Bytes that all completed chains together were said to hold.
+    /// The sum of the used lengths of all completed chains.
     [[nodiscard]] uint64_t written() const { return written_; }
-    /// What was fetched of buffers since the last peek, in order.
+    /// The bytes fetched from buffers since the last peek, in order.
     [[nodiscard]] std::vector<uint8_t> data() const {
         std::vector<uint8_t> bytes;
         for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_))
             bytes.insert(bytes.end(), fetch.bytes.begin(), fetch.bytes.end());
         return bytes;
     }
-    /// The device may write to the buffers that are writable.
+    /// Allows the device to write to all writable buffers.
     void excuse_buffers() {
         for (const ring::Chain& chain : chains_)
             for (const ring::Segment& segment : chain.writable())
@@ -100,7 +101,7 @@ class WatchedRing {
         ring::Descriptor descriptor;
     };
 
-    /// What a peek, or one more, fetched to find these chains.
+    /// Checks what a peek, or peek_more, fetched to find these chains.
     void look(std::span<const ring::Chain> found) {
         const size_t heads = heads_.size();
         const size_t descriptors = descriptors_.size();
@@ -112,8 +113,8 @@ class WatchedRing {
         data_at_ = race_.fetches().size();
     }
 
-    /// Sorts the fetches of a look: the index, the heads, then descriptors, of which one that
-    /// crosses regions comes in parts.
+    /// Classifies the fetches of a peek: the index, the heads, then descriptors. A descriptor that
+    /// crosses regions is fetched in parts.
     void understand() {
         const size_t known = descriptors_.size();
         const std::byte* const avail = world_.driver.areas().avail.host;
@@ -122,7 +123,7 @@ class WatchedRing {
         std::vector<uint8_t> part;
         memory::Iova part_end = 0;
         for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_)) {
-            // The avail ring is only read to find chains, unless a table lies in it.
+            // The avail ring is only read to find chains, unless a table overlaps it.
             const bool in_avail = fetch.host >= avail && fetch.host < avail + avail_length;
             if (in_avail && descriptors_.size() == known && part.empty()) {
                 for (size_t i = 0; i < fetch.bytes.size(); i += 2)
@@ -162,13 +163,13 @@ class WatchedRing {
         );
     }
 
-    /// Where a walk goes from what it has seen.
+    /// A walk along one chain, based on the descriptors that were seen.
     struct Walk {
         ring::Descriptor descriptor;
         memory::Iova table;
         bool indirect = false;
 
-        /// The address of the next descriptor; nothing when this one was the last.
+        /// The address of the next descriptor, or nothing if this is the last one.
         [[nodiscard]] std::optional<memory::Iova> next() const {
             if (!indirect && (descriptor.flags & ring::kDescIndirect) != 0)
                 return descriptor.addr;
@@ -185,8 +186,8 @@ class WatchedRing {
         }
     };
 
-    /// First descriptors of all heads up to one outside the table, then chain by chain, each of
-    /// which may end early.
+    /// Checks the order of fetches: the first descriptors of all heads up to one outside the table,
+    /// then the rest of each chain in turn. A chain may end early.
     void check_order(std::span<const uint16_t> heads, std::span<const Seen> descriptors) {
         const memory::Iova table = world_.driver.layout().desc;
         const auto good = std::find_if(heads.begin(), heads.end(), [&](uint16_t head) {

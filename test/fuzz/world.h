@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A driver's memory with one split ring in it, small and full of edges, and a driver that races.
+// A driver's memory with one split ring, small and with many edge cases, and a driver that races.
 //
-//   World world(input);             ring size, options and first index are the input's choice
+//   World world(input);             the input chooses ring size, options and first index
 //   world.drive(input);             one act of the driver: a descriptor, a head, an index, ...
 //   {
-//       Race race(world, input);    from now on the driver may write between any two fetches
+//       Race race(world, input);    from here on the driver may write between any two fetches
 //       ... the device works ...
 //   }
-//   world.check_writes();           only what was excused has changed
+//   world.check_writes();           only excused bytes have changed
 //
-// Regions lie side by side and apart, end at odd places and at 2^64, and differ in permission; what
-// lies behind each of them traps. The regions outlive an input, as mapping them anew would take
-// longer than all else; an input finds them zeroed.
+// Some regions are adjacent, some apart. They end at odd addresses and at 2^64 and differ in
+// permission. An access past the host memory of a region traps. Regions are reused for all inputs,
+// because mapping them would take longer than all else. They are zeroed for each input.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,7 @@ namespace vduse::test {
 class World {
   public:
     static constexpr memory::Iova kRing = 0x4000'0000;
-    static constexpr memory::Iova kBuffers = 0x1'0000;  ///< 4 KiB, and 2 KiB directly behind
+    static constexpr memory::Iova kBuffers = 0x1'0000;  ///< 4 KiB; 2 KiB follow at kBehind
     static constexpr memory::Iova kBehind = kBuffers + 0x1000;
     static constexpr memory::Iova kReadOnly = 0x2'0000;
     static constexpr memory::Iova kWriteOnly = 0x3'0000;
@@ -54,7 +54,7 @@ class World {
     ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
     [[nodiscard]] uint16_t start() const { return start_; }
 
-    /// An address: in a region, near its end, or where nothing is.
+    /// An address: in a region, near its end, or unmapped.
     static memory::Iova iova(Input& input) {
         const auto base = input.pick<memory::Iova>(
             {kBuffers, kLarge, kBehind, kReadOnly, kWriteOnly, kTop, kRing, kUsed, 0x7777'0000, 0}
@@ -98,7 +98,7 @@ class World {
         }
     }
 
-    /// The host range of the region that `host` is in, and the IOVA of `host`.
+    /// The region that `host` is in, and the IOVA of `host`.
     [[nodiscard]] const memory::Region& region_of(const std::byte* host) const {
         const auto& all = memory.entries();
         const auto found = std::find_if(all.begin(), all.end(), [&](const auto& entry) {
@@ -113,8 +113,8 @@ class World {
         return region.first + static_cast<uint64_t>(host - region.host);
     }
 
-    // What the device wrote: all that differs from the copy which `settle` makes. The driver's own
-    // writes in between go through `write`.
+    // The device's writes are found by comparing memory with the copy that `settle` makes. The
+    // driver's writes after `settle` go through `write`.
     void settle() {
         for (size_t i = 0; i < memory.entries().size(); ++i)
             copies_[i].assign(bytes_at(i).begin(), bytes_at(i).end());
@@ -185,7 +185,7 @@ class World {
         return {backing.data(), backing.bytes()};
     }
 
-    /// What a driver in its right mind offers: up to three buffers, a table now and then.
+    /// Offers a chain like an honest driver: up to three buffers, sometimes in an indirect table.
     void offer(Input& input) {
         std::array<Buffer, 3> buffers;
         const uint32_t count = 1 + input.below(3);
@@ -214,8 +214,8 @@ class World {
     ring::Options options;
 };
 
-/// While it lives: every fetch is kept as the device got it, and the input decides what the driver
-/// writes behind it: nothing, once the input is used up.
+/// While a Race exists, it records every fetch as the device got it, and the input decides what the
+/// driver writes after the fetch. Once the input is used up, the driver writes nothing.
 class Race final : public guest::AccessHook {
   public:
     struct Fetch {
@@ -231,8 +231,8 @@ class Race final : public guest::AccessHook {
 
     [[nodiscard]] std::span<const Fetch> fetches() const { return fetches_; }
     void forget() { fetches_.clear(); }
-    /// What the used ring holds is not only what was completed: a buffer that the device wrote to
-    /// lies in it, or the driver wrote there.
+    /// Whether the used ring has more than completed elements: a buffer that the device wrote to
+    /// overlaps it, or the driver wrote to it.
     [[nodiscard]] bool used_ring_disturbed() const { return used_ring_disturbed_; }
 
     void fetched(const void* guest, size_t bytes) noexcept override {
@@ -246,7 +246,7 @@ class Race final : public guest::AccessHook {
         if (input_.byte() < 0xc0)
             return;
         switch (input_.below(4)) {
-            case 0:  // what was just fetched
+            case 0:  // the bytes just fetched
                 return write(const_cast<std::byte*>(host) + input_.below(256) % bytes);
             case 1:
                 return write(world_.driver.descriptor_at(index()) + input_.below(16));
@@ -258,7 +258,7 @@ class Race final : public guest::AccessHook {
     }
 
     void stored(const void* guest, size_t bytes) noexcept override {
-        // Used elements and the used index have sizes of their own; anything else is data.
+        // Used elements and the used index are recognised by their sizes. Anything else is data.
         if (bytes != sizeof(ring::UsedElement) && bytes != sizeof(uint16_t))
             disturb(static_cast<const std::byte*>(guest), bytes);
     }

@@ -11,7 +11,7 @@
 
 namespace vduse::test {
 
-/// What the EAL is told beside what start_eal says; a program may change it before main.
+/// EAL arguments in addition to those of start_eal. A program may change them before main.
 inline std::vector<std::string> eal_arguments = {"--no-telemetry", "-l", "0"};
 
 class Eal final : public testing::Environment {
@@ -21,7 +21,7 @@ class Eal final : public testing::Environment {
 };
 inline testing::Environment* const eal = testing::AddGlobalTestEnvironment(new Eal);
 
-/// A pool of mbufs, all of which must be back when it goes.
+/// A pool of mbufs. Its destructor fails the test if mbufs are missing.
 class Pool : public MbufPool {
   public:
     explicit Pool(unsigned mbufs, uint16_t room = kRoom) : MbufPool(mbufs, room) {

@@ -20,7 +20,7 @@ using uapi::abi::Request;
 using uapi::abi::RequestType;
 using uapi::abi::Response;
 
-/// Turns that the device under test gets to answer one request.
+/// Maximum number of pumps to answer one request.
 constexpr int kTurns = 1000;
 
 Request request_of(RequestType type) {
@@ -39,7 +39,7 @@ UniqueFd duplicate(int fd) {
 
 }  // namespace
 
-// --- faults
+// ---- faults
 
 void Faults::fail(const std::string& method, int code, unsigned nth, unsigned times) {
     const std::lock_guard lock(mutex_);
@@ -63,7 +63,7 @@ int Faults::hit(const std::string& method) {
     return m.first <= m.calls && m.calls < m.end ? m.code : 0;
 }
 
-// --- the device: what the test does
+// ---- the device: actions of the test
 
 FakeDevice::FakeDevice(
     Faults& faults,
@@ -96,7 +96,7 @@ uint32_t FakeDevice::queue(Request request) {
     return request.request_id;
 }
 
-/// Makes the node readable exactly while a request waits.
+/// Makes the node readable exactly while a request is queued.
 void FakeDevice::signal() {
     pollfd poll{node_end_.get(), POLLIN, 0};
     const bool readable = ::poll(&poll, 1, 0) == 1;
@@ -129,7 +129,7 @@ void FakeDevice::give_up() {
     broken = true;
     waiting_.clear();
     read_.clear();
-    // A peer that is closed with bytes unread is an error condition for poll(2).
+    // poll(2) reports an error when the peer is closed with unread bytes.
     char byte = 0;
     (void)!::write(node_end_.get(), &byte, 1);
     kernel_end_ = UniqueFd();
@@ -196,7 +196,7 @@ void FakeDevice::set_vq(uint32_t index, const ring::Layout& layout, uint16_t ava
 void FakeDevice::kick(uint32_t index) {
     VirtQueue& vq = vqs[index];
     if (suspended || !vq.ready)
-        return;  // as in the kernel: nobody hears it
+        return;  // as in the kernel: the kick is lost
     const uint64_t one = 1;
     if (vq.kickfd)
         (void)!::write(vq.kickfd.get(), &one, sizeof one);
@@ -222,7 +222,7 @@ void FakeDevice::unmap(uint32_t asid, memory::Iova first) {
     std::erase_if(spaces[asid], [&](const Mapped& mapped) { return mapped.first == first; });
 }
 
-// --- the device: what the kernel does with an answer
+// ---- the device: effects of an answer
 
 void FakeDevice::apply(const Request& request, const Response& response) {
     const bool ok = response.result == uapi::abi::kResultOk;
@@ -273,11 +273,11 @@ void FakeDevice::reset() {
     }
 }
 
-// --- the nodes
+// ---- the nodes
 
 class FakeDeviceNode final : public uapi::DeviceNode {
   public:
-    /// `api_version`: decides which ioctl asks for regions.
+    /// `api_version`: selects the ioctl that queries regions.
     FakeDeviceNode(std::shared_ptr<FakeDevice> device, uint64_t api_version)
         : device_(std::move(device)), api_version_(api_version) {
         device_->open = true;
@@ -285,7 +285,7 @@ class FakeDeviceNode final : public uapi::DeviceNode {
     ~FakeDeviceNode() override {
         FakeDevice& d = *device_;
         d.open = false;
-        // What was read and not answered is asked again of the next process.
+        // Requests read but not answered are queued again, for the next process.
         for (auto unanswered = d.read_.rbegin(); unanswered != d.read_.rend(); ++unanswered)
             d.waiting_.push_front(unanswered->second);
         d.read_.clear();
@@ -335,7 +335,7 @@ class FakeDeviceNode final : public uapi::DeviceNode {
         if (const int code = d.faults_.hit("iotlb_region"))
             return failed(code, "VDUSE_IOTLB_GET_FD2");
         if (api_version_ < 1)
-            asid = 0;  // VDUSE_IOTLB_GET_FD has none
+            asid = 0;  // VDUSE_IOTLB_GET_FD has no ASID
         else if (d.api_version < 1)
             return failed(ENOTTY, "VDUSE_IOTLB_GET_FD2");
         const FakeDevice::Mapped* lowest = nullptr;
@@ -437,7 +437,7 @@ class FakeDeviceNode final : public uapi::DeviceNode {
             return code;
         if (index >= d.queues || d.suspended || !d.driver_ok())
             return EINVAL;
-        if (d.vqs[index].ready)  // otherwise it is dropped without a word
+        if (d.vqs[index].ready)  // otherwise it is dropped silently
             ++d.vqs[index].irqs;
         return 0;
     }
@@ -512,7 +512,7 @@ class FakeControlNode final : public uapi::ControlNode {
     uint64_t vduse_features_ = 0;
 };
 
-// --- the kernel
+// ---- the kernel
 
 Result<uint64_t> FakeKernel::bounce_size(const std::string& name) {
     if (const int code = faults.hit("bounce_size"))

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The fetch ledger: what an operation of the device read of guest memory, and a driver that writes
-// in between.
+// The fetch ledger: records what a device operation reads from guest memory, and lets the driver
+// write in between.
 //
 // While a FetchLedger exists, every fetch of this thread is recorded. `begin` starts an operation;
-// `twice` says how many bytes were fetched more than once since. A test may ask that something
-// happens right after the n-th fetch of the operation: a race with the driver without threads.
-// Nothing here is of use without VDUSE_TEST_HOOKS.
+// `twice` is the number of bytes fetched more than once since. A test can run an action right after
+// the n-th fetch of the operation: a race with the driver without threads. The ledger needs
+// VDUSE_TEST_HOOKS.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@ class FetchLedger final : public guest::AccessHook {
     FetchLedger& operator=(const FetchLedger&) = delete;
     ~FetchLedger() { guest::access_hook = previous_; }
 
-    /// A new operation: forgets what was fetched, and the actions.
+    /// Starts an operation: forgets all fetches and actions.
     void begin() noexcept {
         ranges_.clear();
         actions_.clear();
@@ -49,7 +49,7 @@ class FetchLedger final : public guest::AccessHook {
         return sum;
     }
 
-    /// Bytes that were fetched again since `begin`.
+    /// Bytes that were fetched more than once since `begin`.
     [[nodiscard]] size_t twice() const {
         std::vector<Range> sorted = ranges_;
         std::sort(sorted.begin(), sorted.end(), [](const Range& a, const Range& b) {

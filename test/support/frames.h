@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Frames of TCP and UDP, and what must become of them, by plain arithmetic of our own: nothing of
-// DPDK's or of the library's is used here, for it is what they are compared with.
+// TCP and UDP frames, and the expected results of checksumming and segmentation. The arithmetic
+// here is independent: it uses nothing of DPDK or of the library, because tests compare those with
+// it.
 #pragma once
 
 #include <cstddef>
@@ -14,21 +15,21 @@ namespace vduse::test {
 
 using FrameBytes = std::vector<uint8_t>;
 
-/// What a frame is to be.
+/// Describes the frame that `make_frame` builds.
 struct FrameSpec {
     bool ipv4 = true;
     bool tcp = true;
-    std::vector<uint16_t> tags = {};  ///< Ethernet types of VLAN tags, the outer one first
-    size_t options = 0;  ///< bytes of IPv4 options (by 4), or of an IPv6 extension header (by 8)
-    size_t tcp_options = 0;    ///< bytes, by 4
+    std::vector<uint16_t> tags = {};  ///< Ethernet types of the VLAN tags, outer tag first
+    size_t options = 0;  ///< bytes: IPv4 options (multiple of 4) or IPv6 extension header (of 8)
+    size_t tcp_options = 0;    ///< bytes, a multiple of 4
     uint8_t tcp_flags = 0x18;  ///< ACK, PSH
     size_t payload = 100;
     unsigned seed = 1;
     uint16_t id = 0x1234;
-    uint32_t seq = 0xfffff000;  ///< so that it wraps
+    uint32_t seq = 0xfffff000;  ///< near the end, so that it wraps
 };
 
-/// A frame, and where its headers are. Its checksum field has the pseudo header's sum.
+/// A frame and its header lengths. Its checksum field holds the pseudo-header sum.
 struct Frame {
     FrameBytes bytes;
     size_t l2 = 14;
@@ -53,7 +54,7 @@ inline uint32_t get32(const FrameBytes& bytes, size_t at) {
     return uint32_t{get16(bytes, at)} << 16 | get16(bytes, at + 2);
 }
 
-/// RFC 1071's sum of [from, end), not complemented.
+/// The RFC 1071 sum of [from, end), not complemented.
 inline uint16_t plain_sum(const FrameBytes& bytes, size_t from, size_t end, uint64_t sum = 0) {
     for (size_t i = from; i < end; ++i)
         sum += (i - from) % 2 == 0 ? uint64_t{bytes.at(i)} << 8 : uint64_t{bytes.at(i)};
@@ -62,14 +63,14 @@ inline uint16_t plain_sum(const FrameBytes& bytes, size_t from, size_t end, uint
     return static_cast<uint16_t>(sum);
 }
 
-/// The pseudo header's sum for `l4_bytes` of TCP or UDP.
+/// The pseudo-header sum for `l4_bytes` of TCP or UDP.
 inline uint16_t plain_pseudo(const Frame& frame, size_t l4_bytes) {
     const uint64_t start = l4_bytes + (frame.tcp ? 6 : 17);
     return frame.ipv4 ? plain_sum(frame.bytes, frame.l2 + 12, frame.l2 + 20, start)
                       : plain_sum(frame.bytes, frame.l2 + 8, frame.l2 + 40, start);
 }
 
-/// Writes what IP says of lengths, and its checksum.
+/// Writes the IP length fields; for IPv4 also `id` and the header checksum.
 inline void plain_ip(Frame& frame, uint16_t id) {
     const size_t bytes = frame.bytes.size() - frame.l2;
     if (!frame.ipv4) {
@@ -141,7 +142,7 @@ inline Frame make_frame(const FrameSpec& spec) {
     return frame;
 }
 
-/// The frame with its checksum.
+/// The bytes of the frame with a complete L4 checksum.
 inline FrameBytes finished(Frame frame) {
     FrameBytes& bytes = frame.bytes;
     put16(bytes, frame.field(), plain_pseudo(frame, bytes.size() - frame.l4_at()));
@@ -152,7 +153,7 @@ inline FrameBytes finished(Frame frame) {
     return bytes;
 }
 
-/// The segments of a frame of TCP, with their checksums or with the pseudo header's.
+/// The segments of a TCP frame. `complete`: with full checksums, otherwise with pseudo-header sums.
 inline std::vector<FrameBytes> plain_segments(
     const Frame& frame, size_t mss, bool complete = true
 ) {
@@ -184,7 +185,7 @@ inline std::vector<FrameBytes> plain_segments(
     return segments;
 }
 
-/// Where the headers of `frame` are, and `mss` bytes to a segment, as fields of an mbuf.
+/// Sets the mbuf's header length fields from `frame`, and its segment size to `mss`.
 inline void say_lengths(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
     mbuf->l2_len = frame.l2 & 0x7f;
     mbuf->l3_len = frame.l3 & 0x1ff;
@@ -192,7 +193,7 @@ inline void say_lengths(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
     mbuf->tso_segsz = mss;
 }
 
-/// Flags and lengths as applications set them.
+/// Requests TSO (`mss` not 0) or a checksum: sets flags and lengths as applications do.
 inline void ask(rte_mbuf* mbuf, const Frame& frame, uint16_t mss) {
     mbuf->ol_flags |= frame.ipv4 ? RTE_MBUF_F_TX_IPV4 : RTE_MBUF_F_TX_IPV6;
     mbuf->ol_flags |= mss != 0    ? RTE_MBUF_F_TX_TCP_SEG

@@ -8,7 +8,7 @@
 namespace vduse::test {
 
 std::vector<uint8_t> golden(const std::string& name) {
-    std::ifstream file(std::string(VDUSE_GOLDEN "/") + name);  // meson.build says where that is
+    std::ifstream file(std::string(VDUSE_GOLDEN "/") + name);  // defined in meson.build
     std::vector<uint8_t> bytes;
     for (std::string line; std::getline(file, line);) {
         std::istringstream words(line.substr(0, line.find('#')));

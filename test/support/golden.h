@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Files of test/unit/persist/golden: bytes that a format must have for ever, as text.
+// Reads the files of test/unit/persist/golden: the bytes of a format, which must never change, as
+// text.
 //
-// Pairs of hex digits; `@10000` goes on at that offset, zeros before it; `#` begins a comment.
+// A file has pairs of hex digits. `@10000` pads with zeros up to that offset. `#` starts a comment.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,10 +16,10 @@
 
 namespace vduse::test {
 
-/// The bytes of the file `name`; none if it cannot be read.
+/// The bytes of the file `name`. Empty if it cannot be read.
 std::vector<uint8_t> golden(const std::string& name);
 
-/// What `journal-3.hex` has in its newest slot: no field has its default.
+/// The record in the newest slot of `journal-3.hex`. No field has its default value.
 inline persist::Record golden_record() {
     persist::Record record;
     record.shape = {3, 0x3'30ff'8028, true, 4, true};
@@ -51,7 +52,7 @@ inline persist::Record golden_record() {
     return record;
 }
 
-/// And in the other one: a device that has seen no driver.
+/// The record in the other slot: a device that no driver has used yet.
 inline persist::Record golden_fresh_record() {
     persist::Record record;
     record.shape = {1, 0x3'2001'0028, false, 1, false};
@@ -62,7 +63,7 @@ inline persist::Record golden_fresh_record() {
     return record;
 }
 
-/// Field by field.
+/// Compares two records field by field.
 inline void expect_same(const persist::Record& is, const persist::Record& should) {
     EXPECT_EQ(is.shape, should.shape);
     EXPECT_EQ(is.queue_size, should.queue_size);

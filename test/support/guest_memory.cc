@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kPage = 4096;
 
-/// A test that cannot have its memory has nothing to say.
+/// Aborts unless `condition`: without its memory a test proves nothing.
 void require(bool condition, const char* what) {
     if (!condition) {
         std::perror(what);
@@ -44,7 +44,7 @@ GuardedMemory::GuardedMemory(size_t bytes)
 }
 
 AddressPair GuestMemory::add(memory::Iova first, memory::Iova last, uint8_t perm, uint64_t backed) {
-    // `last - first` and not the size, which may be 2^64.
+    // Compares `last - first` because the size may be 2^64.
     const uint64_t bytes = last - first < backed ? last - first + 1 : backed;
     auto memory = std::make_unique<GuardedMemory>(bytes);
     std::byte* const host = memory->data();

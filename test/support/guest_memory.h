@@ -2,15 +2,15 @@
 
 // Guest memory for tests: regions at chosen IOVAs, each ending at a page that traps.
 //
-// A region is a memfd mapped right-aligned against PROT_NONE pages, so that an access one byte
-// behind its end is a SIGSEGV and not a silent read of the neighbour (mmap has no red zones, and
-// AddressSanitizer does not see mapped memory). Device and mock driver use the same mapping, for
-// ThreadSanitizer does not understand two. The memfd is what the fake kernel hands out.
+// A region is a memfd, mapped right-aligned against a PROT_NONE page. An access one byte past its
+// end is a SIGSEGV and not a silent read of the neighbour (mmap has no red zones, and
+// AddressSanitizer does not see mapped memory). Device and mock driver use the same mapping because
+// ThreadSanitizer does not understand two. The fake kernel hands out the memfd.
 //
 //   | PROT_NONE | slack < 1 page | the region ............ | PROT_NONE |
 //               ^ file offset 0  ^ offset = iova `first`
 //
-// Keep the size of a region that holds a ring a multiple of the alignment that the ring needs.
+// The size of a region that holds a ring must be a multiple of the ring's alignment.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,8 @@ inline constexpr uint8_t kRead = static_cast<uint8_t>(memory::Access::read);
 inline constexpr uint8_t kWrite = static_cast<uint8_t>(memory::Access::write);
 inline constexpr uint8_t kReadWrite = kRead | kWrite;
 
-/// Tables on the heap, where AddressSanitizer watches them. Counts what is not released yet.
+/// Allocates tables on the heap, where AddressSanitizer checks accesses. `live` counts the
+/// allocations that are not released yet.
 class HeapAllocator final : public memory::TableAllocator {
   public:
     void* allocate(size_t bytes, int node) override {
@@ -51,7 +52,7 @@ class HeapAllocator final : public memory::TableAllocator {
     int last_node = -1;
 };
 
-/// Zeroed memory in a memfd, right-aligned against a page that traps.
+/// Zeroed memory in a memfd, right-aligned against a guard page.
 class GuardedMemory {
   public:
     explicit GuardedMemory(size_t bytes);
@@ -59,18 +60,18 @@ class GuardedMemory {
     [[nodiscard]] std::byte* data() const noexcept { return data_; }
     [[nodiscard]] size_t bytes() const noexcept { return bytes_; }
     [[nodiscard]] int fd() const noexcept { return fd_.get(); }
-    /// Where `data()` is in the file.
+    /// The file offset of `data()`.
     [[nodiscard]] uint64_t offset() const noexcept { return offset_; }
 
   private:
     UniqueFd fd_;
-    Mapping mapping_;  ///< with the guard pages
+    Mapping mapping_;  ///< includes the guard pages
     std::byte* data_ = nullptr;
     size_t bytes_ = 0;
     uint64_t offset_ = 0;
 };
 
-/// An address of the guest: ours, and the one that driver and device use.
+/// A guest address: the host pointer of this process, and the IOVA that driver and device use.
 struct AddressPair {
     std::byte* host = nullptr;
     memory::Iova iova = 0;
@@ -83,8 +84,8 @@ class GuestMemory {
         std::unique_ptr<GuardedMemory> memory;
     };
 
-    /// Adds [first, last] (inclusive). At most `backed` bytes from `first` on exist, so that a
-    /// region may be all of 2^64; what lies behind them traps.
+    /// Adds [first, last] (inclusive). Only the first `backed` bytes are backed by memory, so a
+    /// region may span all of 2^64. An access past them traps.
     AddressPair add(
         memory::Iova first,
         memory::Iova last,
@@ -95,20 +96,21 @@ class GuestMemory {
     AddressPair add_bytes(memory::Iova first, uint64_t bytes, uint8_t perm = kReadWrite) {
         return add(first, first + (bytes - 1), perm);
     }
-    /// Takes away the region that starts at `first`; its memory goes with the next `table()`.
+    /// Removes the region that starts at `first`. Its memory is freed by the next `table()`.
     void remove(memory::Iova first);
 
-    /// The lookup table of what there is now. The one before it is gone.
+    /// Builds the lookup table of the current regions. The previous table is freed.
     const memory::Table* table();
     [[nodiscard]] const std::vector<Entry>& entries() const noexcept { return entries_; }
 
-    /// The host address of `iova`, which must be mapped: the driver's view, no permission checked.
+    /// The host address of `iova`, which must be mapped. This is the driver's view: no permission
+    /// is checked.
     [[nodiscard]] std::byte* host(memory::Iova iova) const noexcept;
     [[nodiscard]] AddressPair address(memory::Iova iova) const noexcept {
         return {host(iova), iova};
     }
 
-    /// The driver's own reads and writes; they may cross regions.
+    /// Reads and writes of the driver. They may cross regions.
     void write(memory::Iova iova, const void* bytes, size_t count) noexcept;
     void read(memory::Iova iova, void* bytes, size_t count) const noexcept;
     template <class T>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// DPDK without hugepages, PCI, or files outside the process, and pools of mbufs: for tests,
+// Starts DPDK without hugepages, PCI or shared files, and provides mbuf pools. For tests and
 // fuzzers.
 #pragma once
 
@@ -16,8 +16,8 @@
 
 namespace vduse::test {
 
-/// Initialises the EAL; once in a process. `more`: which lcores, and whether with telemetry. false:
-/// rte_errno says why.
+/// Initialises the EAL, once per process. `more`: further arguments, such as lcores and telemetry.
+/// Returns false on error; rte_errno has the reason.
 inline bool start_eal(const std::vector<std::string>& more = {"--no-telemetry", "-l", "0"}) {
     std::vector<std::string> arguments = {
         "test",
@@ -51,11 +51,12 @@ class MbufPool {
     MbufPool& operator=(const MbufPool&) = delete;
     ~MbufPool() { rte_mempool_free(pool_); }
 
-    /// nullptr when there was no memory.
+    /// nullptr if there was no memory for the pool.
     [[nodiscard]] rte_mempool* get() const { return pool_; }
     [[nodiscard]] unsigned in_use() const { return rte_mempool_in_use_count(pool_); }
 
-    /// A frame with `bytes` as its content, in mbufs of at most `run` bytes.
+    /// A frame with content `bytes`, in segments of at most `run` bytes. nullptr if the pool is
+    /// empty.
     rte_mbuf* frame(const std::vector<uint8_t>& bytes, size_t run = kRoom) {
         rte_mbuf* head = nullptr;
         rte_mbuf* last = nullptr;
@@ -96,7 +97,7 @@ inline std::vector<uint8_t> content(const rte_mbuf* frame) {
     return bytes;
 }
 
-/// `bytes` of a frame that is not like any other of another `seed`.
+/// `bytes` of frame content. Different seeds give different content.
 inline std::vector<uint8_t> pattern(size_t bytes, unsigned seed = 1) {
     std::vector<uint8_t> result(bytes);
     uint32_t state = seed * 2654435761U + 1;

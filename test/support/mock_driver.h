@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The driver side of a split virtqueue, in memory that the device sees: honest and hostile.
+// The driver side of a split virtqueue, in memory shared with the device: honest and hostile.
 //
 //   MockDriver driver(areas, {.size = 256});
 //   driver.offer({{kFrame, 60, false}});       // one chain, not published yet
-//   driver.publish();                          // avail.idx: the device may look
+//   driver.publish();                          // writes avail.idx: the device sees the chain
 //   ... the device works ...
 //   while (auto used = driver.take_used()) ...
 //
-// The honest half allocates descriptors, keeps its own copy of how they are chained (a driver that
-// trusts the device's used ring must not be confused by a hostile test), and decides about
-// notifications as the specification says (virtio 1.3, 2.7). It knows which chains are in flight,
-// and counts what the device returns besides (`strays`). The hostile half writes any descriptor,
-// head or index as it is told. Indices are free-running 16-bit numbers that may start anywhere. No
-// EAL, no allocation after construction: unit tests, fuzzers and benchmarks share it.
+// The honest half allocates descriptors and decides about notifications as the specification says
+// (virtio 1.3, 2.7). It keeps its own copy of how descriptors are chained, so that descriptors
+// written by a hostile test do not confuse it. It knows which chains are in flight, and counts
+// everything else that the device returns (`strays`). The hostile half writes any descriptor, head
+// or index that the test gives it. Indices are free-running 16-bit numbers and may start anywhere.
+// The class needs no EAL and does not allocate after construction: unit tests, fuzzers and
+// benchmarks share it.
 #pragma once
 
 #include <atomic>
@@ -30,20 +31,21 @@
 
 namespace vduse::test {
 
-/// One descriptor's worth: a run of IOVAs.
+/// The buffer of one descriptor: a run of IOVAs.
 struct Buffer {
     memory::Iova iova = 0;
     uint32_t len = 0;
     bool writable = false;
 };
 
-/// The three parts of a ring; each lies in memory that is contiguous for us.
+/// The three parts of a ring. Each is contiguous in host memory.
 struct RingAreas {
     AddressPair desc;
     AddressPair avail;
     AddressPair used;
 
-    /// All three behind each other at `base`, as drivers before virtio 1 had to; `bytes` of it.
+    /// All three one after another at `base`, as legacy drivers (before virtio 1) must place them.
+    /// They take `bytes(size)` bytes.
     static RingAreas behind(AddressPair base, uint32_t size) {
         const uint32_t avail = ring::descriptor_bytes(size);
         const uint32_t used = (avail + ring::avail_bytes(size, true) + 3) / 4 * 4;
@@ -54,8 +56,8 @@ struct RingAreas {
         return ((used + 3) / 4 * 4 + ring::used_bytes(size, true) + 15) / 16 * 16;
     }
 
-    /// Each in a region of its own that ends where the part ends: one byte further traps. The
-    /// device may read the first two and only write the third.
+    /// Each part in its own region, which ends where the part ends: one byte further traps. The
+    /// first two are read-only for the device; the third is read-write.
     static RingAreas apart(
         GuestMemory& memory, memory::Iova base, uint32_t size, bool event_idx = false
     ) {
@@ -63,7 +65,7 @@ struct RingAreas {
         return {
             memory.add_bytes(base, ring::descriptor_bytes(size), kRead),
             memory.add_bytes(base + kStep, ring::avail_bytes(size, event_idx), kRead),
-            // Read once, at the start, to find the index: what the kernel calls RW.
+            // The device reads the used index once, at the start.
             memory.add_bytes(base + 2 * kStep, ring::used_bytes(size, event_idx), kReadWrite)};
     }
 };
@@ -73,7 +75,7 @@ class MockDriver {
     struct Options {
         uint32_t size = 256;
         bool event_idx = false;
-        uint16_t start = 0;  ///< both indices begin here
+        uint16_t start = 0;  ///< initial avail and used index
     };
 
     MockDriver(const RingAreas& areas, const Options& options)
@@ -96,18 +98,18 @@ class MockDriver {
     }
     [[nodiscard]] const RingAreas& areas() const noexcept { return areas_; }
     [[nodiscard]] uint32_t size() const noexcept { return size_; }
-    /// Descriptors that no chain uses.
+    /// Number of free descriptors.
     [[nodiscard]] uint32_t free() const noexcept { return size_ - in_use_; }
-    /// Chains that were offered and have not come back.
+    /// Number of chains offered and not returned yet.
     [[nodiscard]] uint32_t in_flight() const noexcept { return chains_; }
-    /// What was wrong with the used ring so far: elements that named no chain in flight, and
-    /// indexes that were not ahead of the one before by as many as were in flight at most.
+    /// Errors seen in the used ring so far: elements that name no chain in flight, and used indexes
+    /// further ahead than the number of chains in flight.
     [[nodiscard]] unsigned strays() const noexcept { return strays_; }
 
-    // -- honest ----------------------------------------------------------------------------------
+    // ---- honest
 
-    /// Makes a chain of `buffers` and puts it into the avail ring; see `publish`. Returns the head;
-    /// nothing when there are too few descriptors.
+    /// Makes a chain of `buffers` and puts it into the avail ring; see `publish`. Returns its head,
+    /// or nothing if there are too few free descriptors.
     std::optional<uint16_t> offer(std::span<const Buffer> buffers) noexcept {
         if (buffers.empty() || buffers.size() > free())
             return std::nullopt;
@@ -126,7 +128,7 @@ class MockDriver {
         return offer(std::span(buffers.begin(), buffers.size()));
     }
 
-    /// The same through an indirect table, which is written to `table` (16 bytes per buffer).
+    /// The same with an indirect table, which is written to `table` (16 bytes per buffer).
     std::optional<uint16_t> offer_indirect(
         std::span<const Buffer> buffers, AddressPair table
     ) noexcept {
@@ -149,7 +151,7 @@ class MockDriver {
         return offer_indirect(std::span(buffers.begin(), buffers.size()), table);
     }
 
-    /// Shows the device all that was offered. Returns whether it wants a kick.
+    /// Makes all offered chains visible to the device. Returns whether the device wants a kick.
     bool publish() noexcept {
         const uint16_t before = std::exchange(published_, avail_);
         write_avail_idx(avail_);
@@ -160,7 +162,7 @@ class MockDriver {
                           : (used_flags() & ring::kUsedNoNotify) == 0;
     }
 
-    /// The next chain that the device has returned; its descriptors are free again.
+    /// Takes the next used element and frees the descriptors of its chain.
     std::optional<ring::UsedElement> take_used() noexcept {
         const auto ahead = static_cast<uint16_t>(used_idx() - next_used_);
         if (ahead == 0)
@@ -172,15 +174,15 @@ class MockDriver {
         return element;
     }
 
-    /// Asks for an interrupt, or for none. With the event index: for the next chain; for none in
-    /// sight.
+    /// Enables or suppresses interrupts. With the event index: sets used_event to the next index,
+    /// or to the one before, which the device passes only after a wrap.
     void want_interrupts(bool wanted) noexcept {
         if (event_idx_)
             set_used_event(static_cast<uint16_t>(wanted ? next_used_ : next_used_ - 1));
         else
             store16(areas_.avail.host + ring::kFlagsOffset, wanted ? 0 : ring::kAvailNoInterrupt);
     }
-    /// Asks for an interrupt once the used index has passed `index`.
+    /// Requests an interrupt once the used index has passed `index`.
     void set_used_event(uint16_t index) noexcept {
         store16(areas_.avail.host + ring::kRingOffset + 2 * size_t{size_}, index);
     }
@@ -195,15 +197,14 @@ class MockDriver {
     [[nodiscard]] uint16_t avail_event() const noexcept {
         return load16(areas_.used.host + ring::kRingOffset + 8 * size_t{size_});
     }
-    /// The element of the used ring at free-running `index`.
+    /// The used ring's element at free-running index `index`.
     [[nodiscard]] ring::UsedElement used_at(uint16_t index) const noexcept {
         ring::UsedElement element;
         std::memcpy(&element, used_slot(index), sizeof element);
         return element;
     }
 
-    // -- hostile: written as told, and nothing remembered
-    // ------------------------------------------
+    // ---- hostile: writes what it is given and keeps no record
 
     void write_descriptor(uint16_t index, const ring::Descriptor& descriptor) noexcept {
         std::memcpy(descriptor_at(index), &descriptor, sizeof descriptor);
@@ -216,7 +217,7 @@ class MockDriver {
     [[nodiscard]] std::byte* descriptor_at(uint16_t index) const noexcept {
         return areas_.desc.host + sizeof(ring::Descriptor) * index;
     }
-    /// The avail ring's entry at free-running `index`.
+    /// Writes the avail ring's entry at free-running index `index`.
     void write_avail(uint16_t index, uint16_t head) noexcept {
         store16(areas_.avail.host + ring::kRingOffset + 2 * (index & (size_ - 1)), head);
     }
@@ -227,7 +228,7 @@ class MockDriver {
     void write_used_idx(uint16_t index) noexcept {
         store16(areas_.used.host + ring::kIdxOffset, index);
     }
-    /// Offers the chain at `head`, whatever it is, and publishes it.
+    /// Puts `head` into the avail ring, whatever it is, and publishes it.
     void push_head(uint16_t head) noexcept {
         write_avail(avail_++, head);
         published_ = avail_;
@@ -264,7 +265,8 @@ class MockDriver {
         ++chains_;
         write_avail(avail_++, head);
     }
-    /// Puts the chain at `head` back on the free list; what we did not make is left alone.
+    /// Puts the chain at `head` back on the free list. Counts a stray if no chain in flight starts
+    /// there.
     void release(uint32_t head) noexcept {
         if (head >= size_ || in_flight_[head] == 0) {
             ++strays_;
@@ -279,21 +281,20 @@ class MockDriver {
         free_head_ = static_cast<uint16_t>(head);
     }
 
-    static constexpr uint16_t kNone = 0xffff;  ///< the end of a chain that is in use
+    static constexpr uint16_t kNone = 0xffff;  ///< ends a chain that is in use
 
     RingAreas areas_;
     uint32_t size_;
     bool event_idx_;
-    uint16_t avail_;      ///< where the next chain goes
-    uint16_t published_;  ///< what the device has been shown
+    uint16_t avail_;      ///< index of the next chain
+    uint16_t published_;  ///< the avail index that the device can see
     uint16_t next_used_;
     uint16_t free_head_ = 0;
     uint32_t in_use_ = 0;  ///< descriptors
     uint32_t chains_ = 0;  ///< in flight
     unsigned strays_ = 0;
-    std::vector<uint16_t> next_;  ///< our own copy of the chains, and the free list
-    std::vector<uint8_t>
-        in_flight_;  ///< of each descriptor: whether a chain in flight starts there
+    std::vector<uint16_t> next_;      ///< private copy of the chains, and the free list
+    std::vector<uint8_t> in_flight_;  ///< per descriptor: whether a chain in flight starts there
 };
 
 }  // namespace vduse::test

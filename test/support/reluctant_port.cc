@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What it has not is refused where drivers are used to refuse it: configuration (queues, MTU, RSS),
-// set-up of a queue (descriptors), start (interrupts, scattered rx, queues that memory is lacking
-// for).
+// The driver refuses what it does not support where real drivers do: at configuration (queues, MTU,
+// RSS), at queue set-up (descriptors) and at start (interrupts, scattered rx, offloads; or always,
+// as if there were no memory for the queues).
 #include "reluctant_port.h"
 
 #include <bus_vdev_driver.h>
@@ -51,7 +51,7 @@ int stop(rte_eth_dev* /*dev*/) {
 }
 
 int close(rte_eth_dev* dev) {
-    dev->data->mac_addrs = nullptr;  // it is not from DPDK's heap
+    dev->data->mac_addrs = nullptr;  // not allocated from DPDK's heap
     return 0;
 }
 

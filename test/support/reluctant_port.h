@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// "net_reluctant": an ethdev driver that claims much and gives as little as a test wants.
+// "net_reluctant": an ethdev driver that reports many capabilities and supports only those that a
+// test allows.
 //
-// It needs the headers of the driver SDK. One port at a time.
+// It needs the headers of DPDK's driver SDK. Only one port can exist at a time.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +11,7 @@
 namespace vduse::test {
 
 struct Reluctant {
-    // What it gives; its claims are the defaults.
+    // What it supports. The defaults are what it reports.
     bool interrupts = true;
     bool rss = true;
     uint16_t queues = 16;
@@ -19,17 +20,17 @@ struct Reluctant {
     bool scatter = true;
     bool offloads = true;
     bool starts = true;
-    // What it claims of that.
+    // Which of these it reports.
     bool claims_scatter = true;
     bool claims_offloads = false;
-    uint16_t default_ring = 0;  ///< its own number of descriptors, 0: it tells none
-    // What came of it.
-    unsigned attempts = 0;  ///< configurations and starts that it refused
+    uint16_t default_ring = 0;  ///< its default number of descriptors; 0: it reports none
+    // What happened.
+    unsigned attempts = 0;  ///< calls that it refused: configuration, rx queue set-up, start
     bool started = false;
-    unsigned other_calls = 0;  ///< of statistics, links and bursts
+    unsigned other_calls = 0;  ///< calls for statistics, link or bursts
 };
 
-/// Of the port that there is; a test sets it before it starts the port.
+/// The settings and results of the one port. A test changes it before it starts the port.
 extern Reluctant reluctant;
 
 }  // namespace vduse::test

@@ -2,8 +2,8 @@
 
 // A split ring with both sides: guest memory, a mock driver, and the device's SplitRing.
 //
-// The parts of the ring lie in regions of their own that end where the part ends; buffers come from
-// `kBuffers`. Tests add regions as they like and call `reload`.
+// Each part of the ring is in its own region, which ends where the part ends. Buffers are at
+// `kBuffers`. Tests may add regions and then call `reload`.
 #pragma once
 
 #include <array>
@@ -39,14 +39,14 @@ class RingRig {
         started = reload() == ring::LoadError::none && ring.restart({.avail = setup.start});
     }
 
-    /// Gives the ring a table of what is in `memory` now.
+    /// Loads the ring with a table of the regions that are in `memory` now.
     ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
 
-    /// One peek at the ring; see `chains`.
+    /// Peeks at up to `most` chains, which are in `chains` afterwards.
     std::span<const ring::Chain> peek(size_t most = ring::kWindow) {
         return std::span(chains).first(ring.peek(std::span(chains).first(most)));
     }
-    /// Returns `count` chains, each with `length`.
+    /// Returns `count` chains to the driver, each with the used length `length`.
     void complete(size_t count, uint32_t length = 0) {
         std::array<uint32_t, ring::kWindow> lengths;
         lengths.fill(length);

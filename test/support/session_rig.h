@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device over the fake kernel, with both sides: Control and Device as a program uses them, and
-// what QEMU, virtio_vdpa and a driver were seen to do.
+// A device on the fake kernel, with both sides: Control and Device as a program uses them, and
+// the call sequences that QEMU, virtio_vdpa and guest drivers were observed to make.
 //
-// Guest memory is one region in space 0 from address 0 on; ring `i` lies at (i + 1) * kRingStep,
-// buffers from kBuffers on. QEMU's own memory for a shadowed control queue is space 1.
+// Guest memory is one region in space 0 that starts at address 0. Ring `i` is at
+// (i + 1) * kRingStep, buffers start at kBuffers. Space 1 is QEMU's own memory, for a shadowed
+// control queue.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -29,7 +30,7 @@
 
 namespace vduse::test {
 
-/// Where this process has the file behind `fd` mapped.
+/// Start addresses of this process's mappings of the file behind `fd`.
 inline std::vector<uintptr_t> mappings_of(int fd) {
     struct stat status {};
     ::fstat(fd, &status);
@@ -59,7 +60,7 @@ class SessionTest : public testing::Test {
 
     static constexpr Iova kRingStep = 0x10000;
     static constexpr Iova kBuffers = 0x20'0000;
-    static constexpr Iova kRam = 0x40'0000;  ///< of the guest, from 0 on
+    static constexpr Iova kRam = 0x40'0000;  ///< size of guest memory
 
     FakeKernel kernel;
     Pool pool{256};
@@ -69,13 +70,13 @@ class SessionTest : public testing::Test {
     std::unique_ptr<Device> device;
     FakeDevice* vd0 = nullptr;
     std::map<uint32_t, MockDriver> rings;
-    AddressPair command_at;  ///< where control commands are written, and their acks
-    AddressPair ack_at;
+    AddressPair command_at;  ///< buffer for control commands
+    AddressPair ack_at;      ///< buffer for their acks
 
     SessionTest() {
         guest.add(0, kRam - 1);
-        // As QEMU maps them: command page, ack page, descriptors and avail ring, used ring. The
-        // same addresses are guest memory in space 0.
+        // Pages as QEMU maps them: command, ack, descriptors and avail ring, used ring. In space 0
+        // the same addresses are guest memory.
         shadow.add_bytes(0x1000, 0x1000, kRead);
         shadow.add_bytes(0x2000, 0x1000);
         shadow.add_bytes(0x3000, 0x1000, kRead);
@@ -97,7 +98,7 @@ class SessionTest : public testing::Test {
         return config;
     }
 
-    /// The error's text, or "".
+    /// Creates the device. Returns the text of the error, or "".
     std::string create(const DeviceConfig& config = two_pairs()) {
         auto added = control->add(config);
         if (!added)
@@ -112,10 +113,9 @@ class SessionTest : public testing::Test {
             vd0->pump();
     }
 
-    // -- the driver's side
-    // ---------------------------------------------------------------------------
+    // ---- the driver's side
 
-    /// Makes a new ring for data queue `index` in guest memory, and tells the kernel of it.
+    /// Makes a new ring for data queue `index` in guest memory and tells the kernel its addresses.
     MockDriver& set_up(uint32_t index, uint32_t size = 64, uint16_t start = 0) {
         const AddressPair at = guest.address((index + 1) * kRingStep);
         rings.erase(index);
@@ -129,7 +129,8 @@ class SessionTest : public testing::Test {
         vd0->set_vq(index, ring.layout(), start);
         return ring;
     }
-    /// The control queue in QEMU's own memory: 64 entries at 0x3000, 0x3400, 0x4000.
+    /// Sets up the control queue in QEMU's own memory: 64 entries, its parts at 0x3000, 0x3400 and
+    /// 0x4000.
     MockDriver& set_up_shadow(uint32_t index) {
         rings.erase(index);
         const RingAreas areas = {
@@ -142,7 +143,8 @@ class SessionTest : public testing::Test {
     }
     MockDriver& ring(uint32_t index) { return rings.at(index); }
 
-    /// Sends a command through the control queue at `index`; its ack, or 0xff without an answer.
+    /// Sends a command through the control queue at `index`. Returns its ack, or 0xff if there was
+    /// none.
     unsigned command(uint32_t index, const std::vector<uint8_t>& bytes) {
         std::memcpy(command_at.host, bytes.data(), bytes.size());
         *ack_at.host = std::byte{0xee};
@@ -156,7 +158,7 @@ class SessionTest : public testing::Test {
         return used && used->len == 1 ? static_cast<unsigned>(*ack_at.host) : 0xff;
     }
 
-    /// One frame of the driver's on `pair`; true when it arrives.
+    /// The driver sends one frame on `pair`. Returns whether the device receives it.
     bool frame_from_guest(uint16_t pair, Iova at = kBuffers) {
         offer_from_guest(pair, at);
         return take(pair) == 1;
@@ -171,7 +173,8 @@ class SessionTest : public testing::Test {
         rte_pktmbuf_free_bulk(frames.data(), count);
         return count;
     }
-    /// One frame for the driver on `pair`; true when the device takes it and the driver sees it.
+    /// Sends one frame to the driver on `pair`. Returns whether the device takes it and the driver
+    /// receives it.
     bool frame_to_guest(uint16_t pair, Iova at = kBuffers + 0x10000) {
         ring(2U * pair).offer({{at, 2048, true}});
         ring(2U * pair).publish();
@@ -186,14 +189,13 @@ class SessionTest : public testing::Test {
     }
     bool traffic(uint16_t pair) { return frame_from_guest(pair) && frame_to_guest(pair); }
 
-    // -- sequences that were measured
-    // ----------------------------------------------------------------
+    // ---- sequences observed on real systems
 
     void map_guest() {
         vd0->map(0, guest);
         EXPECT_TRUE(vd0->update_iotlb(0));
     }
-    /// QEMU up to DRIVER_OK, the control queue isolated at `cvq`; data rings are set up before.
+    /// QEMU's calls up to DRIVER_OK, with an isolated control queue at index `cvq`.
     void qemu_until_driver_ok(uint64_t features, uint32_t cvq) {
         EXPECT_TRUE(vd0->set_status(0));
         vd0->set_features(features);
@@ -214,7 +216,8 @@ class SessionTest : public testing::Test {
             EXPECT_TRUE(vd0->set_ready(i));
         settle();
     }
-    /// A driver without control queue, one pair. `before_maps` may change its rings.
+    /// Start of a driver without control queue and with one pair. `before_maps` may change its
+    /// rings.
     void plain_start(
         uint64_t features = kBase, const std::function<void()>& before_maps = [] {}
     ) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the device stored into guest memory, in order, so that a test can put back what would have
-// been left of it by a process that was killed after any of the stores.
+// Logs what the device stores into guest memory, in order. From the log, a test can restore the
+// memory as a process that is killed after any given store would leave it.
 //
-// (What a process has stored is seen by others in that order, on x86, whether or not it lives; and
-// it is killed between two instructions.) Nothing here is of use without VDUSE_TEST_HOOKS.
+// This is exact on x86: other processes see stores in program order whether or not the process
+// still lives, and a process is killed between two instructions. The log needs VDUSE_TEST_HOOKS.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace vduse::test {
 
-/// A copy of all that is in guest memory.
+/// A snapshot of guest memory.
 class Image {
   public:
     explicit Image(const GuestMemory& memory) {
@@ -26,7 +26,7 @@ class Image {
             parts_.push_back({data, {data, data + entry.memory->bytes()}});
         }
     }
-    /// As it is now.
+    /// Updates the snapshot to the current contents.
     void take() {
         for (auto& [data, bytes] : parts_)
             std::memcpy(bytes.data(), data, bytes.size());
@@ -40,7 +40,8 @@ class Image {
     std::vector<std::pair<std::byte*, std::vector<std::byte>>> parts_;
 };
 
-/// Everything that this thread's device stores from here on. They may be nested.
+/// Records every store of the device on this thread from construction on. Logs may be nested: only
+/// the innermost one records.
 class StoreLog final : public guest::AccessHook {
   public:
     struct Store {
@@ -54,14 +55,14 @@ class StoreLog final : public guest::AccessHook {
     StoreLog& operator=(const StoreLog&) = delete;
     ~StoreLog() { end(); }
 
-    /// Nothing is added any more.
+    /// Stops recording.
     void end() noexcept {
         if (!std::exchange(ended_, true))
             guest::access_hook = previous_;
     }
     [[nodiscard]] const std::vector<Store>& stores() const noexcept { return stores_; }
 
-    /// Memory is what it was when the first `count` stores had been made.
+    /// Restores guest memory to its state after the first `count` stores.
     void put_back(size_t count) const {
         before_.put_back();
         for (size_t i = 0; i < count; ++i)

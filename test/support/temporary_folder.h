@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A folder of a test's own, gone with it.
+// A temporary folder. The destructor removes it with its contents.
 #pragma once
 
 #include <cstdlib>

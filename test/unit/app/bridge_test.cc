@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Bridge and MacTable: where frames go, what is learned and forgotten, and who owns the copies.
+// Bridge and MacTable: forwarding, learning and ageing of addresses, and ownership of copies.
 #include "app/datapath/bridge.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ constexpr MacAddress kA = {2, 0, 0, 0, 0, 0xa};
 constexpr MacAddress kB = {2, 0, 0, 0, 0, 0xb};
 constexpr MacAddress kC = {2, 0, 0, 0, 0, 0xc};
 constexpr MacAddress kPort0 = {2, 0, 0, 0, 1, 0};    ///< port 0's own address
-constexpr MacAddress kDevice1 = {2, 0, 0, 0, 1, 1};  ///< what device 1 was given
+constexpr MacAddress kDevice1 = {2, 0, 0, 0, 1, 1};  ///< configured address of device 1
 constexpr MacAddress kBroadcast = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
 constexpr MacAddress kMulticast = {1, 0, 0x5e, 0, 0, 1};
 
@@ -99,7 +99,7 @@ TEST(MacTable, SilentAddressesAreUnknownAtOnceAndSweptLater) {
     const auto table = make_table(kEntries, 2);
     table->learn(kA, 0, 0);
     table->learn(kB, 1, 0);
-    table->learn(kB, 1, 500);  // heard again
+    table->learn(kB, 1, 500);  // seen again
     EXPECT_EQ(table->find(kA, kLifetime), 0U);
     EXPECT_FALSE(table->find(kA, kLifetime + 1));
     EXPECT_EQ(table->size(), 2U);
@@ -126,7 +126,7 @@ TEST(MacTable, AMemberFillsItsShareAndNoMore) {
     EXPECT_EQ(added, kEntries / 2);
     EXPECT_EQ(table->learn(kC, 0, 0), Learned::full);
     EXPECT_FALSE(table->find(kC, 0));
-    EXPECT_EQ(table->learn(kC, 1, 0), Learned::added);  // the other one has room
+    EXPECT_EQ(table->learn(kC, 1, 0), Learned::added);  // the other member has room
 
     sweep_all(*table, kEntries, kLifetime + 1);
     EXPECT_EQ(table->size(), 0U);
@@ -142,7 +142,7 @@ TEST(MacTable, RoomIsKeptTrackOfWhenAddressesMove) {
     EXPECT_EQ(table->learn(numbered(32), 0, 0), Learned::added);
 }
 
-// Members 0 and 2 are ports, 1 and 3 devices; port 2 has the smaller MTU.
+// Members 0 and 2 are ports, 1 and 3 are devices. Port 2 has the smaller MTU.
 constexpr uint32_t kLongest = 9022;
 constexpr uint32_t kShorter = 1522;
 
@@ -154,7 +154,7 @@ class BridgeTest : public testing::Test {
     uint64_t now = 0;
     std::array<std::vector<rte_mbuf*>, 4> sent;
 
-    /// What members' own addresses are now.
+    /// The current own address of each member.
     std::array<std::optional<MacAddress>, 4> own = {kPort0};
 
     BridgeTest() {
@@ -177,7 +177,7 @@ class BridgeTest : public testing::Test {
         }
     }
     static MacAddress link_local_address(uint8_t last) { return {0x01, 0x80, 0xc2, 0, 0, last}; }
-    /// With an EtherType if it is not 0.
+    /// The bytes of a frame. Sets the EtherType unless `type` is 0.
     static std::vector<uint8_t> bytes(
         const MacAddress& to, const MacAddress& from, size_t length = 60, uint16_t type = 0
     ) {
@@ -190,7 +190,7 @@ class BridgeTest : public testing::Test {
         std::ranges::copy(from, result.begin() + 6);
         return result;
     }
-    /// Gives the bridge frames of `member`; `sent` has what it makes of them.
+    /// Gives the bridge frames from `member`. Its outputs are in `sent` afterwards.
     void receive_all(unsigned member, const std::vector<rte_mbuf*>& frames) {
         free_sent();
         bridge->sort(member, frames, copies.get(), now);
@@ -199,7 +199,7 @@ class BridgeTest : public testing::Test {
             sent[i].assign(output.begin(), output.end());
         }
     }
-    /// One frame; returns the members that it goes to.
+    /// Gives the bridge one frame. Returns the members that it goes to.
     std::vector<unsigned> receive(
         unsigned member,
         const MacAddress& to,
@@ -257,7 +257,7 @@ TEST_F(BridgeTest, SourcesThatNobodyHasAreDroppedAndCounted) {
     EXPECT_EQ(pool.in_use(), 0U);
 }
 
-// IEEE 802.1Q, table 8-1: PAUSE and OAM's neighbours, LACP, 802.1X, LLDP and all others.
+// IEEE 802.1Q, table 8-1: PAUSE, LACP, OAM, 802.1X, LLDP and all others.
 TEST_F(BridgeTest, LinkLocalAddressesAreNotPassedOn) {
     for (uint8_t last = 0x01; last <= 0x0f; ++last)
         EXPECT_EQ(receive(1, link_local_address(last), kB), (Members{})) << unsigned{last};
@@ -265,7 +265,7 @@ TEST_F(BridgeTest, LinkLocalAddressesAreNotPassedOn) {
     EXPECT_EQ(bridge->counters().flooded.read(), 0U);
     EXPECT_EQ(bridge->stations(), 0U) << "nothing is learned from them";
     EXPECT_EQ(pool.in_use(), 0U);
-    // LACP and LLDP as they are sent.
+    // Real LACP and LLDP frames.
     EXPECT_EQ(receive(1, link_local_address(0x02), kB, 124, 0x8809), (Members{}));
     EXPECT_EQ(receive(1, link_local_address(0x0e), kB, 60, 0x88cc), (Members{}));
     EXPECT_EQ(bridge->counters().link_local.read(), 17U);
@@ -310,7 +310,7 @@ TEST_F(BridgeTest, AnOwnAddressThatAnotherHadBeforeComesBack) {
     EXPECT_EQ(bridge->counters().moved.read(), 1U);
     receive(1, kBroadcast, kC);
     EXPECT_EQ(receive(0, kC, kA), (Members{3}));
-    // And silence gives it to nobody.
+    // When it ages out, it is not given to another member either.
     now = kLifetime + 1;
     receive(1, kBroadcast, kC);
     EXPECT_EQ(receive(0, kC, kA), (Members{1, 2, 3}));
@@ -346,7 +346,7 @@ TEST_F(BridgeTest, APortsOwnAddressIsKeptFromAll) {
     EXPECT_EQ(receive(3, kPort0, kB), (Members{0}));
 }
 
-// Frames that a loop behind a port brings back.
+// A loop behind a port may bring back a device's own frames.
 TEST_F(BridgeTest, AnAddressThatADeviceWasGivenIsKeptFromPortsToo) {
     own[1] = kDevice1;
     receive(1, kBroadcast, kDevice1);
@@ -355,7 +355,7 @@ TEST_F(BridgeTest, AnAddressThatADeviceWasGivenIsKeptFromPortsToo) {
     EXPECT_EQ(receive(3, kDevice1, kB), (Members{1}));
 }
 
-// A guest that takes the address of a router does not keep it.
+// A guest that takes the address of a router cannot keep it.
 TEST_F(BridgeTest, WhatOnlyAGuestSaysIsItsOwnIsNotKeptFromPorts) {
     receive(0, kBroadcast, kA);
     own[1] = kA;
@@ -393,11 +393,11 @@ TEST_F(BridgeTest, EveryCopyHasTheContentAndPortsOwnTheirs) {
     EXPECT_TRUE(sent[1].empty());
     for (const unsigned member : {0U, 2U, 3U})
         EXPECT_EQ(content(sent[member][0]), wanted) << member;
-    // A driver may write into what it is sent: ports share with no other port.
+    // A PMD may write into the frames that it sends, so ports do not share mbufs.
     ASSERT_NE(sent[0][0], sent[2][0]);
     *rte_pktmbuf_mtod(sent[0][0], uint8_t*) ^= 0xff;
     EXPECT_EQ(content(sent[2][0]), wanted);
-    // When the device is done, the port is the only one that has it.
+    // When the device has freed its frame, the ports are the only holders of theirs.
     rte_pktmbuf_free(sent[3][0]);
     sent[3].clear();
     for (const unsigned member : {0U, 2U})

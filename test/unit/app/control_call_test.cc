@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// ControlCalls: a function is run by control's thread, or not at all.
+// ControlCalls: a function runs on the control thread or not at all.
 #include "app/report/control_call.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A worker's time, shared between lanes that cost much and lanes that cost little.
+// Sharing a worker's time between expensive and cheap lanes.
 #include "app/datapath/fair_share.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace {
 constexpr uint64_t kSlice = 100;
 constexpr uint64_t kLimit = 5000;
 
-/// A worker whose clock is ours: a burst of lane i takes `costs[i]`, 0 when it has nothing to do.
+/// A worker with a simulated clock: a burst of lane i takes `costs[i]`, or 0 if there is no work.
 struct Worker {
     explicit Worker(std::vector<uint64_t> costs_of_lanes)
         : costs(std::move(costs_of_lanes)),
@@ -81,12 +81,12 @@ TEST(FairShare, WhoIsAloneHasAll) {
     EXPECT_GT(worker.share(1), 0.95);
 }
 
-// The CPU was taken away in the middle of a burst.
+// The worker is preempted in the middle of a burst.
 TEST(FairShare, ADeficitHasALimit) {
     Worker worker({20, 1000});
     worker.run(10'000);
     worker.costs[1] = 1'000'000;
-    worker.run(worker.now + 10'000);  // once, or not yet
+    worker.run(worker.now + 10'000);  // the long burst runs once, or not yet
     worker.run(worker.now + 10'000);
     worker.costs[1] = 30;
     const unsigned before = worker.bursts[1];

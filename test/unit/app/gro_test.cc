@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Gro: which segments of a burst become one frame, and what that frame says.
+// Gro: which segments of a burst are merged, and the headers and flags of the merged frame.
 #include "app/datapath/gro.h"
 
 #include <gtest/gtest.h>
@@ -52,7 +52,7 @@ class GroTest : public testing::Test {
         burst.push_back(frame);
         return frame;
     }
-    /// The segments of `whole`, as they are on a wire.
+    /// Adds the segments of `whole` to the burst, as on the wire.
     void give_segments(const Frame& whole) {
         for (const FrameBytes& segment : test::plain_segments(whole, kMss))
             give(segment);
@@ -109,7 +109,7 @@ TEST_F(GroTest, EachConnectionForItself) {
     EXPECT_EQ(contents(), wholes);
 }
 
-// A full burst of as many connections, and the next one as if nothing had been.
+// A full burst with one connection per frame leaves no state: the next burst is merged as usual.
 TEST_F(GroTest, NothingStaysBehind) {
     for (int round = 0; round < 3; ++round) {
         for (unsigned seed = 1; seed <= Gro::kBurst; ++seed)
@@ -124,7 +124,7 @@ TEST_F(GroTest, NothingStaysBehind) {
     expect_unchanged("the rest");
 }
 
-// The last segment has PSH and is not merged, but it stays behind what it follows.
+// The last segment has PSH and is not merged. It stays in order after the merged ones.
 TEST_F(GroTest, NothingIsOvertaken) {
     FrameSpec spec = data(kMss * 4);
     spec.tcp_flags = 0x18;
@@ -207,7 +207,7 @@ TEST_F(GroTest, OtherFramesAreLeftAlone) {
     expect_unchanged("short");
 }
 
-// What the port says of sums is believed, and what it does not say is looked at.
+// Checksum flags of the port are trusted. Without flags the checksum is verified.
 TEST_F(GroTest, SumsThatThePortLookedAt) {
     const Frame whole = make_frame(data(3 * kMss));
     for (const FrameBytes& segment : test::plain_segments(whole, kMss, false))
@@ -237,7 +237,8 @@ TEST_F(GroTest, FramesOfOthersAreNotChanged) {
     rte_pktmbuf_free(shared);
 }
 
-// Segments of different length: none that they are cut into again is longer than the longest was.
+// Segments of different length: tso_segsz is that of the longest, so that resegmenting makes no
+// longer one.
 TEST_F(GroTest, TheLongestSegmentCounts) {
     FrameSpec spec = data(400);
     give(finished(make_frame(spec)));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Workers that sleep (idle.h), in a switch whose devices are on the fake kernel.
+// Sleeping workers (idle.h), in a switch with devices on the fake kernel.
 #include "app/datapath/idle.h"
 
 #include <gtest/gtest.h>
@@ -79,7 +79,7 @@ struct Guest {
         endpoint.set_device(*device);
         endpoint.set_queues(1);
     }
-    /// The driver comes, or comes again, with new rings.
+    /// The driver starts, or restarts, with new rings.
     void start() {
         EXPECT_TRUE(kernel->set_status(0));
         kernel->set_features(virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform);
@@ -107,7 +107,7 @@ struct Guest {
         kernel->set_vq(index, made->layout());
         return made;
     }
-    /// Sends a frame from address `from` to all, as a driver does.
+    /// The driver sends a broadcast frame from address `from`.
     void send(uint8_t from = 1) {
         const memory::Iova at = kBuffers + 0x800 * 40;
         std::array<uint8_t, net::kHeaderBytes + kFrame> bytes{};
@@ -119,7 +119,7 @@ struct Guest {
         if (from_guest->publish())
             kernel->kick(1);
     }
-    /// A frame comes, now or soon.
+    /// Waits for a frame.
     bool take() {
         return comes_true([&] { return to_guest->take_used().has_value(); });
     }
@@ -153,7 +153,7 @@ class IdleWaitTest : public testing::Test {
     }
     [[nodiscard]] uint64_t sleeps() const { return the_switch->workers().at(0).sleeps; }
     [[nodiscard]] uint64_t wake_ups() const { return the_switch->workers().at(0).wake_ups; }
-    /// Until the worker sleeps, and nothing that was left has woken it up.
+    /// Waits until the worker sleeps and no earlier event wakes it.
     void expect_sleeps() {
         EXPECT_TRUE(comes_true([&] {
             const uint64_t before = wake_ups();
@@ -200,7 +200,7 @@ TEST_F(IdleWaitTest, SleepsWithoutADriverAndWakesWhenOneComesAgain) {
     }
 }
 
-// A device that is broken stays with its worker, and must not keep it awake.
+// A broken device stays with its worker and must not keep it awake.
 TEST_F(IdleWaitTest, DevicesOutOfServiceAreLeftAlone) {
     the_switch->patch(guests[0].endpoint, guests[1].endpoint);
     for (Guest& guest : guests)

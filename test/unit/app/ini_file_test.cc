@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// --config FILE: what an INI file may say, and that complaints name the file and what is valid.
+// --config FILE: what an INI file may contain. Errors name the file and what is valid.
 #include "app/options/ini_file.h"
 
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 namespace vduse::app {
 namespace {
 
-/// A file that goes away with the object.
+/// A temporary file. The destructor removes it.
 class TemporaryFile {
   public:
     explicit TemporaryFile(const std::string& content) {
@@ -54,7 +54,7 @@ Result<Options> parse_file(const std::string& content) {
     return parse({"--config", file.name()});
 }
 
-/// The complaint begins with the file's name and contains `parts`.
+/// Checks that the error is one line, starts with the name of the file and contains `parts`.
 void expect_refused(const std::string& content, std::initializer_list<std::string> parts) {
     const TemporaryFile file(content);
     const auto options = parse({"--config", file.name()});
@@ -207,7 +207,7 @@ TEST(Config, FilesThatCannotBeRead) {
     expect_refused("[device vd0]\nmtu 9000\n", {"line 2 is neither [section] nor key=value"});
     expect_refused("; first\n\n [device vd0]\n", {"line 3 is neither [section] nor key=value"});
     expect_refused("[device vd0]\n# mtu\n", {"line 2", "comments begin with ';'"});
-    // What does not fit would be cut off.
+    // Longer names and values would be truncated.
     const std::string longest(56, 'x');
     EXPECT_TRUE(parse_file("[device " + longest + "]\n"));
     expect_refused("[device " + longest + "x]\n", {"line 1 is too long", "63 characters"});
@@ -219,7 +219,7 @@ TEST(Config, FilesThatCannotBeRead) {
     );
 }
 
-// An input that cannot be read is not an empty one.
+// An unreadable file is an error, not an empty file.
 TEST(Config, ReadsThatFail) {
     const auto complaint = [](const std::string& file) {
         const auto options = parse({"--device", "vd0", "--config", file});
@@ -231,9 +231,9 @@ TEST(Config, ReadsThatFail) {
     EXPECT_EQ(complaint("/dev/null"), "accepted");
 }
 
-// What was read before is no file either.
+// A partly read file is an error too.
 TEST(Config, AReadThatFailsHalfWay) {
-    // Of its own memory a process can read a page, and then no further.
+    // A read of its own memory succeeds for one page and fails after it.
     const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
     void* const two =
         ::mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

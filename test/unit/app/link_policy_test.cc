@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// LinkFollower: the link of a device that is patched to a port.
+// LinkFollower: the link of a device patched to a port.
 #include "app/control/link_policy.h"
 
 #include <gtest/gtest.h>

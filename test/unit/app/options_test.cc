@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Options of vduse-dp: what is accepted, and that every refusal names the key and what is valid.
+// Options of vduse-dp: what is accepted. Every error names the key and what is valid.
 #include "app/options/options.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace vduse::app {
 namespace {
 
-/// Parses a command line that contains no quotes.
+/// Parses a command line without quotes.
 Result<Options> parse(const std::string& line) {
     std::istringstream stream(line);
     std::vector<std::string> words;
@@ -24,7 +24,7 @@ Result<Options> parse(const std::string& line) {
     return parse_options(pointers);
 }
 
-/// The complaint about `line`, or "accepted".
+/// The error about `line`, or "accepted".
 std::string complaint(const std::string& line) {
     const auto options = parse(line);
     return options ? "accepted" : options.error().what;

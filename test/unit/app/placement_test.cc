@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Which worker gets which job.
+// Assignment of jobs to workers.
 #include "app/datapath/placement.h"
 
 #include <gtest/gtest.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Ports whose drivers give less than they claim: what is asked for instead, and what becomes of the
-// others when one cannot be had at all.
+// Ports whose PMDs support less than they report: what is requested instead, and what happens to
+// the others if one cannot start at all.
 #include <gtest/gtest.h>
 #include <rte_dev.h>
 #include <rte_eal.h>
@@ -51,7 +51,7 @@ class PortStart : public testing::Test {
     Pool pool{64};
     uint16_t port = 0;
     PortPlan plan;
-    std::string said;  ///< on stderr, by what was called last
+    std::string said;  ///< stderr of the last call
 
     PortStart() {
         reluctant = Reluctant();
@@ -73,7 +73,7 @@ class PortStart : public testing::Test {
         ASSERT_TRUE(made);
         plan = *made;
     }
-    /// Whether it starts.
+    /// Starts the port. Returns whether it runs.
     bool start() {
         testing::internal::CaptureStderr();
         const auto started = start_port(plan, pool.get());
@@ -99,7 +99,7 @@ TEST_F(PortStart, WhatIsThereIsGivenWithoutAWord) {
     EXPECT_EQ(reluctant.attempts, 0U);
 }
 
-// One thing is missing: it is the only one that the port is without.
+// If the PMD lacks one feature, the port starts without that one only.
 TEST_F(PortStart, OneThingLess) {
     struct Row {
         void (*lacks)();
@@ -183,7 +183,7 @@ TEST(PortOffloads, ByDriver) {
     EXPECT_EQ(nic.rx & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0U);
     EXPECT_NE(nic.tx & RTE_ETH_TX_OFFLOAD_TCP_TSO, 0U);
     EXPECT_NE(usable_offloads("net_virtio_user", info).rx & RTE_ETH_RX_OFFLOAD_TCP_LRO, 0U);
-    // Large frames are chains of mbufs, and need their checksums.
+    // Large frames are mbuf chains and need checksums.
     info.tx_offload_capa =
         RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_TSO;
     EXPECT_EQ(
@@ -258,7 +258,7 @@ TEST_F(PortStart, LongFramesWithoutScatteredRxAreSaid) {
     EXPECT_EQ(plan.tx_offloads, RTE_ETH_TX_OFFLOAD_MULTI_SEGS);
 }
 
-/// The endpoint of the port, which does not start, and what is said about it.
+/// The endpoint of a port that does not start. `said`: the log.
 std::unique_ptr<Endpoint> dead_endpoint(
     uint16_t port, const Result<PortPlan>& plan, rte_mempool* pool, std::string& said
 ) {
@@ -279,7 +279,7 @@ TEST_F(PortStart, APortThatCannotBeHadIsOutOfService) {
     EXPECT_EQ(dead->name, kName);
     EXPECT_EQ(dead->port, port);
     EXPECT_EQ(dead->queues, 1);
-    // One that could not even be planned.
+    // A port that could not even be planned.
     const Result<PortPlan> none = Error{ENOTSUP, "net_reluctant0: cannot do that"};
     const auto unplanned = dead_endpoint(port, none, pool.get(), said);
     EXPECT_TRUE(said_that("net_reluctant0: cannot do that: Operation not supported; the port"));
@@ -318,7 +318,7 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
     Switch the_switch;
     the_switch.reflect(*ports.front());
     ASSERT_TRUE(the_switch.assign_workers());
-    // A worker with such a port may sleep.
+    // A worker with a port out of service may sleep.
     testing::internal::CaptureStderr();
     ASSERT_TRUE(the_switch.start(pool.get(), {.idle = std::chrono::microseconds(1)}));
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");

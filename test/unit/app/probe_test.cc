@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The ports of the command line: withheld from the EAL, found later, or a mistake.
+// Ports of the command line: withheld from the EAL and probed later, or wrong.
 #include "app/ports/probe.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ TEST(Ports, AreProbedInTheOrderOfTheirNames) {
     EXPECT_EQ(*ports, (std::vector<uint16_t>{1, 0}));
 }
 
-// As the helper does it, which is no thread of the EAL.
+// The helper thread probes ports. It is not an EAL thread.
 TEST(Ports, AreOnTheNodeOfTheThread) {
     std::thread([] {
         const auto ports = app::probe_ports({"net_null_e"}, {"net_null_e"}, false);
@@ -52,8 +52,8 @@ TEST(Ports, AreOnTheNodeOfTheThread) {
     }).join();
 }
 
-// What the library lets through at an MTU, two VLAN tags included, is what a port is set up for. An
-// mbuf has room for 2048 bytes.
+// A port is set up for the longest frame that the library passes at an MTU, including two VLAN
+// tags. An mbuf has room for 2048 bytes.
 TEST(Ports, AreToldOfFramesThatNeedSeveralMbufs) {
     const auto ports =
         app::probe_ports({"net_ring0", "net_null_g"}, {"net_ring0", "net_null_g"}, false);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Switch: the pairs of a device with groups=per-pair on two workers, and what they share.
+// Switch: the pairs of a device with groups=per-pair on two workers, and their shared state.
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
 #include <rte_lcore.h>
@@ -19,7 +19,7 @@ namespace {
 using app::Endpoint;
 using app::Switch;
 
-/// Three lcores, the workers on two CPUs where there are two.
+/// Three lcores. The workers run on two CPUs if the machine has two.
 const bool with_workers = [] {
     const unsigned last = std::max(std::thread::hardware_concurrency(), 1U) - 1;
     eal_arguments = {"--no-telemetry", "--lcores=0@0,1@0,2@" + std::to_string(last)};
@@ -45,7 +45,7 @@ class SwitchGroups : public SessionTest {
     }
     void TearDown() override { the_switch.stop(); }
 
-    /// What came back on `pair` until there are `wanted`, or the time is over.
+    /// Counts the frames that return on `pair`, until there are `wanted` or a timeout.
     unsigned returned(uint16_t pair, unsigned wanted) {
         const auto end = std::chrono::steady_clock::now() + kLimit;
         unsigned count = 0;
@@ -91,7 +91,7 @@ TEST_F(SwitchGroups, OneGroupHasOneWorker) {
     EXPECT_EQ(endpoint.tx_locks, nullptr);
 }
 
-// The driver uses one pair for what it receives, but sends on both: the workers meet there.
+// The driver receives on one pair and sends on both, so both workers send to the same queue.
 TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
     reflect(Groups::per_pair);
     ASSERT_TRUE(the_switch.assign_workers());
@@ -103,7 +103,7 @@ TEST_F(SwitchGroups, WorkersTakeTurnsAtAPair) {
     for (int i = 0; i < 4; ++i)
         for (uint16_t pair = 0; pair < 2; ++pair)
             offer_from_guest(pair);
-    // Both have taken frames, and wait for their turn now.
+    // Both workers have received frames and now wait for the lock.
     while (ring(1).used_idx() == 0 || ring(3).used_idx() == 0)
         std::this_thread::yield();
     std::this_thread::sleep_for(std::chrono::milliseconds(20));

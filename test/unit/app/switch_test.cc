@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Switch: worker lcores between ports that are rte_rings, so that the test is at the other end.
+// Switch: worker lcores between ports made of rte_rings, whose other ends are the test's.
 #include "app/datapath/switch.h"
 
 #include <gtest/gtest.h>
@@ -63,7 +63,7 @@ struct Cable {
         rte_ring_free(to_port);
         rte_ring_free(from_port);
     }
-    /// The last byte of a frame that comes out, waiting for it; -1 when none comes.
+    /// Waits for a frame. Returns its last byte, or -1 on timeout.
     int take() {
         const auto end = std::chrono::steady_clock::now() + kLimit;
         while (std::chrono::steady_clock::now() < end) {
@@ -110,7 +110,7 @@ class SwitchTest : public testing::Test {
         ASSERT_TRUE(the_switch.start(pool));
     }
 
-    /// A frame from address `from` to address `to`, 0 for everybody, arrives at a port.
+    /// A frame from address `from` to address `to` (0: broadcast) arrives at a port.
     void give(Cable& cable, uint8_t to, uint8_t from, uint8_t last, uint16_t length = 60) {
         rte_mbuf* const frame = rte_pktmbuf_alloc(pool);
         ASSERT_NE(frame, nullptr);
@@ -141,14 +141,14 @@ TEST_F(SwitchTest, APatchCarriesBothWays) {
     EXPECT_EQ(cables[2].endpoint.lcores[0], LCORE_ID_ANY);
 }
 
-// A port that could not be had: what is sent to it is dropped and counted, the others go on.
+// Frames to a port out of service are dropped and counted. The other ports keep working.
 TEST_F(SwitchTest, WhatIsForAPortOutOfServiceIsDropped) {
     const std::array<BridgeMember, kPorts> members_of_bridge = {
         {{false, 2000}, {false, 2000}, {false, UINT32_MAX}}};
     auto bridge = Bridge::create("bridge-dead", members_of_bridge, rte_get_tsc_hz());
     ASSERT_TRUE(bridge);
     auto dead = make_endpoint("dead", 1);
-    dead->port = RTE_MAX_ETHPORTS - 1;  // there is no such one
+    dead->port = RTE_MAX_ETHPORTS - 1;  // does not exist
     dead->in_service = false;
     const std::array<Endpoint*, kPorts> members = {
         &cables[0].endpoint, &cables[1].endpoint, dead.get()};
@@ -166,7 +166,7 @@ TEST_F(SwitchTest, WhatIsForAPortOutOfServiceIsDropped) {
     EXPECT_EQ((*bridge)->counters().too_long.read(), 0U);
 }
 
-/// A large frame from a guest, as from_guest gives it.
+/// A large frame from a guest, as from_guest returns it.
 rte_mbuf* large_frame(rte_mempool* pool, const test::Frame& frame) {
     rte_mbuf* const mbuf = rte_pktmbuf_alloc(pool);
     auto* const bytes = rte_pktmbuf_append(mbuf, static_cast<uint16_t>(frame.bytes.size()));
@@ -176,7 +176,7 @@ rte_mbuf* large_frame(rte_mempool* pool, const test::Frame& frame) {
     return mbuf;
 }
 
-// What a port's driver takes unfinished is left to it, in the words of a frame that is sent.
+// Work that the port's PMD can do is left to it, with the mbuf flags of a frame to be sent.
 TEST_F(SwitchTest, APortGetsUnfinishedWhatItTakes) {
     Endpoint& port = cables[1].endpoint;
     const test::Frame frame = test::make_frame({.payload = 1400});
@@ -222,7 +222,7 @@ TEST_F(SwitchTest, APortGetsUnfinishedWhatItTakes) {
     };
     expect_cut(send({}));
     expect_cut(send({true, false, true, true}));
-    // Its driver would write into headers that somebody else sends, too.
+    // The PMD would write into headers that are also sent elsewhere.
     expect_cut(send({true, true, true, true}, 2));
     EXPECT_EQ(port.offloaded[0].read(), 2U);
     EXPECT_EQ(port.finished[0].read(), 3U);
@@ -247,10 +247,10 @@ TEST_F(SwitchTest, ABridgeFloodsThenLearns) {
     EXPECT_EQ(cables[0].take(), 22);
     give(cables[0], 2, 1, 23);
     EXPECT_EQ(cables[1].take(), 23);
-    give(cables[0], 0, 1, 24, 101);  // longer than member 2 may have
+    give(cables[0], 0, 1, 24, 101);  // too long for member 2
     EXPECT_EQ(cables[1].take(), 24);
     give(cables[0], 0, 1, 25);
-    // In order, so what was not for member 2 would have come before.
+    // Frames arrive in order, so an earlier frame for member 2 would have arrived first.
     EXPECT_EQ(cables[2].take(), 25);
     EXPECT_EQ(cables[1].take(), 25);
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// --take-over: who is asked for the devices, and who is not.
+// --take-over: which process is asked for its devices, and which is not.
 #include "app/control/take_over.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ class TakeOverTest : public testing::Test {
     }
 };
 
-/// A process that has the journal of vd0, until it is let go. SIGUSR2 would end it.
+/// A process that holds the journal of vd0 until this object is destroyed. SIGUSR2 would end it.
 class Owner {
   public:
     Owner(const std::string& folder, bool supports_handover) {
@@ -84,7 +84,7 @@ TEST_F(TakeOverTest, AProgramThatDoesNotHandOverIsNotAsked) {
     EXPECT_NE(done.error().what.find("vd0: " + owner.pid()), std::string::npos);
 }
 
-// Its journal is empty: it could give us the device, and we could not go on with it.
+// Its journal is empty: it could release the device, but this process could not adopt it.
 TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
     const Owner owner(folder.path(), true);
     const auto done = app::take_over(options());
@@ -92,8 +92,8 @@ TEST_F(TakeOverTest, NorOneWhoseDeviceWeCouldNotGoOnWith) {
     EXPECT_EQ(done.error().code, ENOENT);
 }
 
-// Between the question who holds the device and the descriptor of that process it ended, and its
-// number went to another one, which SIGUSR2 would end.
+// The owner exits after its PID was looked up and before pidfd_open. Its PID is now that of another
+// process, which SIGUSR2 would end.
 TEST_F(TakeOverTest, AStrangerWithThePidIsNotSignalled) {
     const Owner stranger(folder.path(), true);
     int asked = 0;

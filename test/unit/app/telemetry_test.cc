@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The telemetry commands, asked through DPDK's socket as dpdk-telemetry.py does, of a device over
-// the fake kernel. This thread is control; the client is another.
+// The telemetry commands for a device on the fake kernel, called through DPDK's socket as
+// dpdk-telemetry.py does. The test's thread is the control thread; the client is another one.
 #include "app/report/telemetry.h"
 
 #include <gtest/gtest.h>
@@ -29,7 +29,7 @@ namespace {
 using test::FakeDevice;
 using test::FakeKernel;
 
-/// An EAL with telemetry, whose files are in a folder of their own.
+/// An EAL with telemetry and its own runtime folder.
 class EalWithTelemetry final : public testing::Environment {
   public:
     static inline std::string folder = "/tmp/vduse-telemetry-XXXXXX";
@@ -48,7 +48,7 @@ class EalWithTelemetry final : public testing::Environment {
 const testing::Environment* const environment =
     testing::AddGlobalTestEnvironment(new EalWithTelemetry);
 
-/// One connection, one question. Any thread.
+/// Opens a connection and asks one question. Any thread may call it.
 std::string ask_socket(const std::string& question) {
     const UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     sockaddr_un address{};
@@ -114,7 +114,7 @@ class TelemetryTest : public testing::Test {
             0
         );
     }
-    /// Answers telemetry, as the main lcore does, until `asked` has what it wants.
+    /// Serves telemetry, as the main lcore does, until `asked` is complete.
     template <class T>
     T serve_until(std::future<T> asked) {
         while (asked.wait_for(std::chrono::milliseconds(0)) != std::future_status::ready) {
@@ -126,7 +126,7 @@ class TelemetryTest : public testing::Test {
     std::string ask(const std::string& question) {
         return serve_until(std::async(std::launch::async, ask_socket, question));
     }
-    /// A driver without control queue, whose features are accepted.
+    /// Starts a driver without control queue, up to FEATURES_OK.
     void start_driver() {
         vd0->set_status(0);
         vd0->set_features(uint64_t{0x3} << 32 | uint64_t{1} << 3);

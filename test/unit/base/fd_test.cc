@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Descriptors that a dying process lets go of first.
+// Descriptors with high numbers, which the kernel closes first when the process dies.
 #include "base/fd.h"
 
 #include <gtest/gtest.h>

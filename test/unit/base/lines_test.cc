@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Lines that nobody reads: who posts them does not wait (lib/base/lines.h).
+// Log lines that nobody reads: posting them does not block (lib/base/lines.h).
 #include "base/lines.h"
 
 #include <gtest/gtest.h>
@@ -74,7 +74,7 @@ TEST_F(Lines, OfAStoppedReaderWait) {
     stop();
     lines::post(write, 0, "first\n");
     wait_until_stuck();
-    lines::post(write, 0, "second\n");  // returns, or this test does not end
+    lines::post(write, 0, "second\n");  // must not block
     EXPECT_EQ(lines::waiting(), 13U);
     EXPECT_FALSE(lines::flush(0ms));
     go_on();

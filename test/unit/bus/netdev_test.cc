@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A tap in the place of virtio_vdpa's netdev, in network namespaces of the test's own, and a folder
-// in the place of /sys. What has to have a virtio device for its parent is seen in test/vm.
+// Uses a tap instead of virtio_vdpa's netdev, in the test's own network namespaces, and a folder
+// instead of /sys. Tests that need a netdev with a virtio parent device are in test/vm.
 #include "bus/netdev.h"
 
 #include <fcntl.h>
@@ -45,7 +45,7 @@ UniqueFd make_tap(const char* name) {
     return tap && ::ioctl(tap.get(), TUNSETIFF, &request) == 0 ? std::move(tap) : UniqueFd();
 }
 
-/// Two empty network namespaces: this thread is in `home`, until the test ends.
+/// Makes two empty network namespaces. The thread is in `here_` until the test ends.
 class Netdev : public ::testing::Test {
   protected:
     void SetUp() override {
@@ -67,7 +67,7 @@ class Netdev : public ::testing::Test {
         }
     }
 
-    /// sysfs says: the netdev of vd0 is `name`, number `index`.
+    /// Makes sysfs show netdev `name` with index `index` as that of vd0.
     void show(const std::string& name, unsigned index) const {
         const fs::path folder = fs::path(sysfs_.path()) / "vd0/virtio3/net" / name;
         fs::create_directories(folder);
@@ -173,7 +173,7 @@ TEST_F(Netdev, ThoseInTheNamespaceThatAreNotOursAreLeftAlone) {
     EXPECT_TRUE(is_there("eth7"));
 }
 
-// What needs no rights.
+// Tests that need no privileges.
 
 TEST(NetdevSearch, NoVirtioDevice) {
     const test::TemporaryFolder sysfs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How much bounce memory the kernel is asked for, by what a device is made for
+// How much bounce memory is requested from the kernel for each kind of device
 // (lib/device/bounce.h).
 #include "device/bounce.h"
 
@@ -26,19 +26,19 @@ class Bounce : public test::SessionTest {
         config.attach = Attach::virtio;
         return config;
     }
-    /// Bytes for one address space, after `config` was made.
+    /// Creates a device of `config`. Returns its bytes of bounce memory per address space.
     uint64_t room(const DeviceConfig& config) {
         EXPECT_EQ(create(config), "");
         return vd0->bounce_size / vd0->spaces.size();
     }
-    /// Of an entry with a frame and its header.
+    /// Bytes of a ring entry: a frame with its header.
     static uint32_t frame(uint16_t mtu) { return 12 + max_frame(mtu); }
     [[nodiscard]] uint16_t ring() const { return vd0->vqs[0].max_size; }
 };
 
 TEST_F(Bounce, ReceiveRingsLeaveRoomToSendWith) {
-    // Each received frame takes a page, and so does a sent one of 1500 bytes; of 9000 it takes
-    // four.
+    // Each received frame takes one page. A sent frame takes one page with an MTU of 1500, and four
+    // with an MTU of 9000.
     EXPECT_EQ(bounce_need(8, 1024, frame(1500)), 64 * kMiB + kMiB);
     EXPECT_EQ(bounce_need(8, 1024, frame(9000)), 160 * kMiB + kMiB);
     EXPECT_EQ(bounce_need(1, 256, frame(4062)), 2 * kMiB + kMiB);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The facts of a device: their paths, which programs read, and how they are found and shown.
+// The facts of a device: their paths, which are an interface for programs, and how facts are found
+// and shown.
 #include "vduse/describe.h"
 
 #include <gtest/gtest.h>

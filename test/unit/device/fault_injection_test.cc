@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The N-th failure of everything that can fail, from Control::create to the driver's first frame
-// and the end of the device (doc/hostile-cases.md, 142, 143), for every N until nothing failed.
+// Everything that can fail is made to fail at its N-th call, from Control::create to the driver's
+// first frame and the end of the device (doc/hostile-cases.md, 142, 143). N increases until no call
+// fails.
 //
-// Three seams: the kernel's interface (support/fake_kernel.h); libc's calls that make mappings,
-// eventfds and epolls, which this program has its own versions of, so that libnuma's are counted
-// too; and operator new. An allocation that fails through one of the first two is an error or a
-// queue that waits. Through operator new it is the end of the process, at once and by SIGABRT:
-// there are no exceptions to recover by, and Linux kills before it refuses a few bytes.
+// Failures are injected in three places: the kernel's interface (support/fake_kernel.h); the libc
+// calls that make mappings, eventfds and epolls, which this program overrides, so that calls by
+// libnuma count too; and operator new. A failure in one of the first two is an error, or a queue
+// that waits. A failure of operator new ends the process immediately with SIGABRT: there are no
+// exceptions to recover with, and Linux kills a process before it refuses a few bytes.
 #include <gtest/gtest.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -31,9 +32,9 @@
 namespace vduse::test {
 namespace {
 
-/// Which call of libc fails next; all calls are counted.
+/// Which libc call fails next.
 struct Injection {
-    const char* name = "";  ///< none
+    const char* name = "";  ///< "": none
     unsigned nth = 0;
     unsigned calls = 0;
     long mappings = 0;  ///< mmap minus munmap
@@ -68,7 +69,7 @@ using vduse::test::fails;
 using vduse::test::injection;
 
 extern "C" {
-// With 64-bit offsets our own calls are of mmap64, libnuma's of mmap.
+// Our code is built with 64-bit file offsets and calls mmap64; libnuma calls mmap.
 void* mmap_of_libraries(void* address, size_t bytes, int prot, int flags, int fd, off_t offset) asm(
     "mmap"
 );
@@ -96,7 +97,7 @@ int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
                ? -1
                : static_cast<int>(::syscall(SYS_epoll_ctl, epoll, operation, fd, event));
 }
-/// The wall clock jumps by an hour with every look.
+/// The wall clock jumps by an hour with every reading.
 int clock_gettime(clockid_t clock, timespec* now) noexcept {
     const auto result = static_cast<int>(::syscall(SYS_clock_gettime, clock, now));
     if (injection.clocks && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE))
@@ -110,7 +111,7 @@ int clock_gettime(clockid_t clock, timespec* now) noexcept {
 [[gnu::noinline]] void* operator new(size_t bytes) {
     void* memory = allocations_left == 0 ? nullptr : std::malloc(bytes);
     if (memory == nullptr)
-        std::__throw_bad_alloc();  // as libstdc++'s own does
+        std::__throw_bad_alloc();  // as in libstdc++
     if (allocations_left > 0)
         --allocations_left;
     return memory;
@@ -129,7 +130,7 @@ class FaultInjection : public SessionTest {
   protected:
     FaultInjection() { control.reset(); }
 
-    /// QEMU's start, the control queue in a space of its own; ends when something was refused.
+    /// QEMU's start, with the control queue in its own space. Stops at the first refusal.
     bool start() {
         vd0->set_status(0);
         vd0->set_features(kWithMq);
@@ -148,7 +149,7 @@ class FaultInjection : public SessionTest {
         settle();
         return started;
     }
-    /// A command, frames on both pairs, and a change of the link.
+    /// Changes the link, sends a command, and passes frames on both pairs.
     bool works() {
         device->set_link(false);
         device->set_link(true);
@@ -158,8 +159,8 @@ class FaultInjection : public SessionTest {
 
     enum class End : uint8_t { refused, broken, late, working };
 
-    /// From Control::create to the end of the device. `late`: a frame came through only after the
-    /// driver had started anew.
+    /// Runs from Control::create to the end of the device. `late`: frames pass only after the
+    /// driver restarts.
     End life() {
         const End end = [this] {
             auto created = Control::create(&kernel);
@@ -192,7 +193,7 @@ class FaultInjection : public SessionTest {
         long mappings;
         size_t of_guest;
     };
-    /// What this process holds between two lives.
+    /// The resources that this process holds between two lives.
     Held held() {
         const auto fds = std::filesystem::directory_iterator("/proc/self/fd");
         return {
@@ -200,7 +201,7 @@ class FaultInjection : public SessionTest {
             injection.mappings,
             mappings_of(guest.entries()[0].memory->fd()).size()};
     }
-    /// A life after `what` failed for the `nth` time has left nothing behind.
+    /// Checks that the failure of the `nth` call of `what` leaked nothing: another life works.
     void expect_clean(const Held& before, const std::string& what, unsigned nth) {
         EXPECT_EQ(life(), End::working) << "after " << what << " " << nth;
         EXPECT_EQ(kernel.device("vd0"), nullptr);
@@ -211,8 +212,8 @@ class FaultInjection : public SessionTest {
     }
 };
 
-// Calls that only fail a device: a request that cannot be read or answered leaves nobody to talk
-// to.
+// Only a failure to read a request or to write its answer may break the device: then it cannot talk
+// to the kernel.
 TEST_F(FaultInjection, Case142_143_EveryCallFailsOnce) {
     ASSERT_EQ(life(), End::working);
     const Held before = held();
@@ -268,7 +269,7 @@ TEST_F(FaultInjection, Case142_143_EveryCallFailsOnce) {
         }
 }
 
-// Nothing is half done and nobody waits: the process is gone, and the kernel sees its files closed.
+// Nothing is left half done and nobody waits: the process ends, and the kernel closes its files.
 TEST_F(FaultInjection, Case142_WithoutHeapTheProcessEnds) {
     ASSERT_EQ(life(), End::working);
     unsigned ended = 0;
@@ -276,7 +277,7 @@ TEST_F(FaultInjection, Case142_WithoutHeapTheProcessEnds) {
         const pid_t child = ::fork();
         ASSERT_GE(child, 0);
         if (child == 0) {
-            // In a thread of its own, above which nobody catches.
+            // In its own thread: no frame above it catches exceptions.
             std::thread([&] {
                 allocations_left = allocations;
                 const End end = life();

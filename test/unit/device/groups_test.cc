@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Queue pairs with a group and a space each (groups=per-pair): a group moves alone, and what it
-// leaves behind is not touched any more.
+// Queue pairs with their own group and address space (groups=per-pair): a group moves alone, and
+// the memory that it leaves is not accessed any more.
 #include "support/session_rig.h"
 #include "vduse/info.h"
 
@@ -12,7 +12,7 @@ using namespace virtio;
 
 class GroupsTest : public SessionTest {
   protected:
-    GuestMemory other;  ///< a second guest memory, at the same addresses: space 2
+    GuestMemory other;  ///< space 2: a second guest memory at the same addresses
 
     GroupsTest() { other.add(0, kRam - 1); }
 
@@ -26,7 +26,7 @@ class GroupsTest : public SessionTest {
         memory.read(0, bytes.data(), bytes.size());
         return bytes;
     }
-    /// The driver makes the ring of queue `index` anew, empty, in the other memory.
+    /// The driver makes a new, empty ring for queue `index` in the other memory.
     void set_up_in_other(uint32_t index, uint16_t start) {
         rings.erase(index);
         rings.try_emplace(
@@ -78,7 +78,7 @@ TEST_F(GroupsTest, TheLargestDevice) {
     EXPECT_EQ(vd0->vqs[256].group, 128U);
 }
 
-// QEMU finds the control queue alone in its group whatever else is there, and isolates it.
+// QEMU finds the control queue alone in its group, regardless of other groups, and isolates it.
 TEST_F(GroupsTest, QemuIsolatesTheControlQueue) {
     ASSERT_EQ(create(per_pair()), "");
     qemu_start();
@@ -116,7 +116,7 @@ TEST_F(GroupsTest, AGroupMovesAlone) {
     ASSERT_TRUE(traffic(1));
     vd0->map(2, other);
     ASSERT_TRUE(vd0->update_iotlb(2));
-    // What the driver would like to have served here stays in the old space for ever.
+    // Chains offered here stay in the old space and are never served.
     offer_from_guest(1);
     ring(2).offer({{kBuffers, 2048, true}});
     ring(2).publish();
@@ -135,7 +135,7 @@ TEST_F(GroupsTest, AGroupMovesAlone) {
     EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
 }
 
-// A space that its last group left may go, and comes back empty.
+// A space without groups can be unmapped, and is empty when a group returns.
 TEST_F(GroupsTest, TheSpaceLeftBehindMayGo) {
     ASSERT_EQ(create(per_pair()), "");
     qemu_start();

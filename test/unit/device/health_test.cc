@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// When a device counts as carrying nothing, and what is said of it (lib/device/health.h).
+// When a device is considered to carry no traffic, and what is logged then (lib/device/health.h).
 #include "device/health.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@ class HealthTest : public testing::Test {
     Health::Clock::time_point now = Health::Clock::now();
     std::vector<PairSample> pairs = {{0, 0, 1, 64}};
 
-    /// A second later. What is said.
+    /// Polls one second later. Returns the lines to log.
     Lines look() {
         now += 1s;
         EXPECT_TRUE(health.due(now));
@@ -25,7 +25,7 @@ class HealthTest : public testing::Test {
         EXPECT_FALSE(health.due(now));
         return lines;
     }
-    /// The driver has sent a frame since the first look.
+    /// The driver has sent a frame since the first poll.
     void begin() {
         EXPECT_EQ(look(), Lines());
         ++pairs[0].sent;
@@ -89,8 +89,8 @@ TEST_F(HealthTest, NoReceiveBuffersTakeTenSecondsToBeSaid) {
     EXPECT_EQ(health.problems(), Lines());
 }
 
-// What a netdev without bounce memory looks like: it offers buffers, and sends nothing.
-// Its interface is not up, so there is nothing that it could send.
+// A netdev without bounce memory offers buffers and sends nothing. This one offers none: its
+// interface is down, so it has nothing to send.
 TEST_F(HealthTest, NothingSentIsNoProblemOfADriverThatIsNotUp) {
     pairs[0].offered = 0;
     for (int i = 0; i < 30; ++i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Hostile drivers, kernels and data threads against a device in service (doc/hostile-cases.md):
-// rings that cannot work, memory that goes away, kicks and messages at odd moments, neighbours.
+// unusable rings, memory that is removed, kicks and messages at odd moments, neighbours.
 #include <gtest/gtest.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -41,15 +41,15 @@ class HostileSession : public SessionTest {
     }
 };
 
-// DRIVER_OK is answered OK and the queue is not started: addresses may still come, and go, with the
-// queue's own messages.
+// DRIVER_OK is answered OK, but the queue is not started: its addresses may still be set or changed
+// with the queue's own messages.
 TEST_F(HostileSession, Case36_RingsThatCannotWork) {
     ASSERT_EQ(create(), "");
     const ring::Layout bad[] = {
         {64, 0x20008, 0x20400, 0x20600},        // misaligned
         {64, 0x20000, 0x20400, 0x20400},        // overlapping
         {64, 0x20000, 0x20400, kRam - 256},     // partly mapped
-        {64, kRam, kRam + 0x400, kRam + 0x600}  // not at all
+        {64, kRam, kRam + 0x400, kRam + 0x600}  // not mapped
     };
     for (const ring::Layout& layout : bad) {
         plain_start(kBase, [&] { vd0->set_vq(1, layout); });
@@ -60,8 +60,8 @@ TEST_F(HostileSession, Case36_RingsThatCannotWork) {
     EXPECT_TRUE(traffic(0));
 }
 
-// One of the buffers of a frame may not be written any more. Nothing of the frame is; what was
-// gathered for it goes back empty, and frames behind it get the buffers that are good.
+// One buffer of a frame becomes read-only. Then nothing of the frame is written. The buffers
+// gathered for it return empty, and later frames use the good ones.
 TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     ASSERT_EQ(create(), "");
     plain_start(kBase | kFeatureMergeable);
@@ -89,7 +89,7 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     };
     allow(kRead);
     std::memset(at.host, 0xee, 40);
-    offer();  // behind a third one, left of the first offer
+    offer();  // after the unused third buffer of the first offer
     EXPECT_EQ(give(0), 1U) << "in the two good ones in front";
     EXPECT_EQ(ring(0).take_used()->len, 40U);
     EXPECT_EQ(ring(0).take_used()->len, 32U);
@@ -111,10 +111,9 @@ TEST_F(HostileSession, Case70_PermissionTakenFromABuffer) {
     EXPECT_EQ(device->queue_pair(0).to_guest_stats().frames, 3U);
 }
 
-// -- kicks and messages
-// --------------------------------------------------------------------------------
+// ---- kicks and messages
 
-// However many kicks come, they are one event; a message is answered in the same turn.
+// Any number of kicks is one event. A message is answered in the same turn.
 TEST_F(HostileSession, Case79_KickStorm) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -163,7 +162,7 @@ TEST_F(HostileSession, Case80_100_KicksForNobody) {
     EXPECT_EQ(errno, EAGAIN) << "drained, or control would spin";
 }
 
-// A device may be destroyed with messages unread; the name is free again.
+// A device can be destroyed while messages are unread. Its name can be used again.
 TEST_F(HostileSession, Case117_DestroyedWhileMessagesWait) {
     ASSERT_EQ(create(), "");
     plain_start();
@@ -181,7 +180,7 @@ TEST_F(HostileSession, Case117_DestroyedWhileMessagesWait) {
     plain_start();
     EXPECT_TRUE(traffic(0));
 
-    // On the vDPA bus the kernel keeps device and messages, for the next process to answer.
+    // If the device is on the vDPA bus, the kernel keeps it and its messages for the next process.
     request.status = 3;
     const uint32_t id = vd0->queue(request);
     vd0->on_bus = true;
@@ -193,8 +192,8 @@ TEST_F(HostileSession, Case117_DestroyedWhileMessagesWait) {
     EXPECT_FALSE(traffic(0)) << "nothing is served without its node";
 }
 
-// After DRIVER_OK a move is done, by the mechanism that does everything else: the queues of the
-// group stop, and start in their new space if their rings are there.
+// A move after DRIVER_OK is done by the usual mechanism: the queues of the group stop, and start in
+// the new space if their rings are mapped there.
 TEST_F(HostileSession, Case118_GroupMovesWhileItRuns) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -208,7 +207,7 @@ TEST_F(HostileSession, Case118_GroupMovesWhileItRuns) {
     EXPECT_TRUE(traffic(1));
 }
 
-// A chain is counted, and no line is written for it.
+// Bad chains are counted. No line is logged for them.
 TEST_F(HostileSession, Case147_NoLineForAChain) {
     ASSERT_EQ(create(), "");
     plain_start();
@@ -229,7 +228,7 @@ TEST_F(HostileSession, Case147_NoLineForAChain) {
     EXPECT_EQ(device->queue_pair(0).from_guest_stats().misses, 500U);
 }
 
-// A driver that takes its rings away again and again: one line a second for a queue, at most.
+// A driver unmaps its rings again and again: at most one line a second is logged for a queue.
 TEST_F(HostileSession, Case147_OneLineASecondForAQueue) {
     ASSERT_EQ(create(), "");
     testing::internal::CaptureStderr();
@@ -253,10 +252,9 @@ TEST_F(HostileSession, Case147_OneLineASecondForAQueue) {
     EXPECT_LE(lines, seconds.count());
 }
 
-// -- neighbours
-// ----------------------------------------------------------------------------------------
+// ---- neighbours
 
-/// A device of the same process, with memory of its own, that nobody attacks.
+/// A device of the same process with its own memory, which is not attacked.
 class Neighbour {
   public:
     Neighbour(FakeKernel& kernel, Control& control, Pool& pool) : pool_(pool) {
@@ -285,7 +283,7 @@ class Neighbour {
         for (int turn = 0; turn < 10; ++turn)
             control.run_once(0);
     }
-    /// A frame in each direction.
+    /// Sends a frame in each direction.
     bool traffic() {
         rings_[1].offer({{0x80000, 72, false}});
         rings_[1].publish();
@@ -360,7 +358,8 @@ TEST_F(HostileSession, Case145_NeighboursDoNotNotice) {
     EXPECT_EQ(neighbour.dropped(), 0U);
 }
 
-// The owner of guest memory truncates its file while it is mapped. Its queues end, not we.
+// The owner of guest memory truncates its file while it is mapped. Its queues stop; the process
+// lives on.
 TEST_F(HostileSession, Case127_MemoryCutOff) {
     ASSERT_EQ(create(), "");
     Neighbour neighbour(kernel, *control, pool);
@@ -388,10 +387,9 @@ TEST_F(HostileSession, Case127_MemoryCutOff) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- memory that changes under traffic
-// -----------------------------------------------------------------
+// ---- memory that changes under traffic
 
-/// Makes every fetch of a thread slow, so that whoever looks finds it inside a burst.
+/// Makes every fetch of a thread slow, so that other threads find it inside a burst.
 struct Dawdling final : guest::AccessHook {
     Dawdling() { guest::access_hook = this; }
     ~Dawdling() { guest::access_hook = nullptr; }
@@ -400,7 +398,8 @@ struct Dawdling final : guest::AccessHook {
     }
 };
 
-// A thread that polls a suspended queue passes its gate for a moment each time, and is not inside.
+// A thread that polls a suspended queue enters its gate only briefly each time. That does not count
+// as being inside.
 TEST_F(HostileSession, PositionsWhileAThreadPolls) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -419,9 +418,9 @@ TEST_F(HostileSession, PositionsWhileAThreadPolls) {
     settle();
 }
 
-// A data thread never stops; control maps and unmaps guest memory and changes the number of pairs.
-// A mapping that was let go traps, so a frame that went through proves that nothing was used too
-// long.
+// A data thread runs all the time while control maps and unmaps guest memory and changes the number
+// of pairs. An access to a released mapping traps, so frames that pass prove that no mapping is
+// used too long.
 TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -469,7 +468,7 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
         else if (vd0->spaces[0].empty())
             vd0->map(0, guest);
         EXPECT_TRUE(vd0->update_iotlb(0));
-        // With memory, too: without a pause the data thread may never be inside while it is there.
+        // Pause while memory is mapped, too: otherwise the data thread may never run then.
         std::this_thread::sleep_for(std::chrono::microseconds(100));
         if (vd0->spaces[0].empty())
             touched += used() != when_answered ? 1 : 0;
@@ -500,7 +499,7 @@ TEST_F(HostileSession, Case96_123_124_148_ChangesUnderTraffic) {
     EXPECT_EQ(mappings_of(fd).size(), 2U);
 }
 
-/// A Session without Control around it: with its own allocator, and with a short timeout.
+/// A Session without Control, with its own allocator and a short timeout.
 class BareSession : public SessionTest {
   protected:
     using Frames = std::vector<std::vector<uint8_t>>;
@@ -527,7 +526,7 @@ class BareSession : public SessionTest {
         session.reset();
         EXPECT_EQ(allocator.live, 0);
     }
-    /// What a burst of pair 0 brings.
+    /// The frames of one from_guest burst of pair 0.
     Frames burst() {
         std::array<rte_mbuf*, 8> mbufs;
         const uint16_t count = session->parts().queues[1].from_guest(pool.get(), mbufs, {});
@@ -540,8 +539,8 @@ class BareSession : public SessionTest {
     }
 };
 
-// Messages that come while a data thread is in the middle of a burst wait for its end, in order;
-// the burst sees one snapshot of memory from its first byte to its last.
+// Messages that arrive while a data thread is inside a burst wait for its end, and are answered in
+// order. The burst sees one snapshot of memory from first to last byte.
 TEST_F(BareSession, Case115_126_MessagesInTheMiddleOfABurst) {
     plain_start();
     const Iova at = 0x5000'0000;
@@ -604,14 +603,14 @@ TEST_F(BareSession, Case115_126_MessagesInTheMiddleOfABurst) {
     EXPECT_EQ(burst(), Frames(1, std::vector<uint8_t>(60, 2)));
 }
 
-// A data thread that is held up inside a burst, by a debugger say. Control does not wait for ever,
-// says FAILED, and leaves mapped what the thread may still read.
+// A data thread is held up inside a burst, for example by a debugger. Control times out, answers
+// FAILED, and keeps mapped what the thread may still read.
 TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
     plain_start();
     const int fd = guest.entries()[0].memory->fd();
     offer_from_guest(0);
     FetchLedger ledger;
-    // 1 index, 2 heads, 3 descriptor, 4 header: the frame is still to be copied.
+    // 1 index, 2 heads, 3 descriptor, 4 header: the frame is not copied yet.
     ledger.after(4, [&] {
         vd0->unmap_all(0);
         const auto start = std::chrono::steady_clock::now();
@@ -635,7 +634,7 @@ TEST_F(BareSession, Case151_DataThreadThatDoesNotLeave) {
     EXPECT_EQ(burst().size(), 1U);
 }
 
-/// The same, with a journal from which another process could go on.
+/// The same with a journal, from which another process can adopt the device.
 class LastingSession : public BareSession {
   protected:
     TemporaryFolder folder;
@@ -647,7 +646,8 @@ class LastingSession : public BareSession {
     }
 };
 
-// A hand-over that times out leaves the device in service, and at once: no message need come.
+// A hand-over that times out leaves the device in service. It is served again immediately, without
+// waiting for a message.
 TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
     plain_start();
     offer_from_guest(0);
@@ -664,7 +664,7 @@ TEST_F(LastingSession, HandOverWithADataThreadThatDoesNotLeave) {
     EXPECT_TRUE(session->prepare_to_release());
 }
 
-// Of several devices one cannot be left: those that were stopped already go on.
+// If one of several devices cannot be released, those that were stopped already resume.
 TEST_F(LastingSession, HandOverThatIsCalledOff) {
     plain_start();
     ASSERT_TRUE(session->prepare_to_release());
@@ -674,7 +674,7 @@ TEST_F(LastingSession, HandOverThatIsCalledOff) {
     EXPECT_EQ(burst().size(), 1U);
 }
 
-// An adopted device has its tables before anybody says which lcores will read them.
+// An adopted device builds its tables before it is known which lcores will read them.
 TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
     plain_start();
     vd0->on_bus = true;
@@ -693,8 +693,8 @@ TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
     EXPECT_EQ(burst().size(), 1U);
 }
 
-// What was answered FAILED did not happen, for the kernel: nor for us, and the queue goes on as
-// soon as the thread has left.
+// For the kernel, a message answered FAILED did not happen. The device handles it the same way: the
+// queue resumes as soon as the thread has left.
 TEST_F(BareSession, Case151_WhatFailedDidNotHappen) {
     plain_start();
     offer_from_guest(0);
@@ -718,7 +718,7 @@ TEST_F(BareSession, Case151_WhatFailedDidNotHappen) {
     EXPECT_TRUE(vd0->suspend());
 }
 
-// No memory for a lookup table, when control looks for what a chain has missed.
+// There is no memory for a lookup table when control resolves the miss of a chain.
 TEST_F(BareSession, Case142_NoTableForAMiss) {
     plain_start();
     GuestMemory more;
@@ -735,8 +735,9 @@ TEST_F(BareSession, Case142_NoTableForAMiss) {
     EXPECT_EQ(burst().size(), 1U);
 }
 
-// The same in an update: FAILED would take the driver's mappings away for a lack that is ours. The
-// queues of that space stop, the other space goes on, and the next update brings them back.
+// The same in an update. FAILED would remove the driver's mappings because of a shortage in this
+// process. Instead the queues of that space stop, the other space continues, and the next update
+// starts them again.
 TEST_F(BareSession, Case142_NoTableForAnUpdate) {
     vd0->pump = [&] {
         session->handle_messages();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The process is killed anywhere in a device's life (doc/hostile-cases.md, 131, 132): after each of
-// its effects in turn another one goes on with the device, and is killed once as well.
+// The process is killed at every point of a device's life (doc/hostile-cases.md, 131, 132): once
+// after each of its effects. Another process then adopts the device, and is killed once as well.
 //
-// An effect is a call into the kernel, a store into guest memory, or a half of what is written to
-// the journal: all that is left of a process. Control and Device of one that is dead are taken
-// apart here, but nothing that they do counts: the kernel refuses their calls, and memory is put
-// back. Whoever waits for an answer in the kernel goes on to wait, and the next process is asked
-// again.
+// An effect is a call into the kernel, a store into guest memory, or half of a write to the
+// journal. Effects are all that remains of a process. Control and Device of a dead process are
+// destroyed here, but nothing that they do has an effect: the kernel refuses their calls, and
+// memory is restored. A caller that waits for an answer in the kernel keeps waiting, and its
+// request goes to the next process.
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -28,10 +28,11 @@
 namespace vduse::test {
 namespace {
 
-/// Of the process whose life this is; what the journal is written by has no other way to it.
+/// State of the simulated process. `current` is global because pwrite64, which writes the journal,
+/// has no other way to reach it.
 struct Life {
     unsigned effects = 0;
-    unsigned end = 0;  ///< dies after this one; 0: lives
+    unsigned end = 0;  ///< dies after this effect; 0: never
     bool dead = false;
     std::function<void()> on_death;
 
@@ -77,14 +78,14 @@ class KilledSession : public SessionTest, public guest::AccessHook {
     TemporaryFolder folder;
     Life life;
     unsigned deaths = 0;
-    unsigned again = 0;  ///< effects that the next process has
+    unsigned again = 0;  ///< number of effects until the next process dies
     std::optional<Image> guest_left;
     std::optional<Image> shadow_left;
     unsigned stores = 0;
 
     KilledSession() {
         control.reset();
-        // Little of it, for it is copied and mapped thousands of times.
+        // Use little memory: it is copied and mapped thousands of times.
         guest.remove(0);
         guest.add(0, kRamEnd - 1);
         guest_left.emplace(guest);
@@ -119,7 +120,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         return config;
     }
 
-    /// What is left of a dead process goes, and another one comes. Returns whether it was dead.
+    /// If the process is dead, cleans up after it and starts another one. Returns whether it was.
     bool revive() {
         bool died = false;
         while (life.dead && !HasFailure()) {
@@ -134,7 +135,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         }
         return died;
     }
-    /// A process begins, and may end at once.
+    /// Starts a process, which may die immediately.
     void begin() {
         auto created = Control::create(&kernel);
         ASSERT_TRUE(created);
@@ -149,7 +150,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             };
     }
 
-    // -- what the driver and QEMU do, and how things must be then
+    // ---- actions of driver and QEMU, and the state expected after them
 
     void agree() {
         settle();
@@ -175,7 +176,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
     /// Positions of the data queues: what QEMU saved, or 0.
     using Positions = std::array<uint16_t, 4>;
 
-    /// QEMU starts the device; with `saved` the driver's rings go on.
+    /// QEMU starts the device. With `saved`, the driver's rings continue at these positions.
     void start(const std::optional<Positions>& saved = std::nullopt) {
         ASSERT_TRUE(vd0->set_status(0));
         vd0->set_features(kWithMq);
@@ -199,7 +200,8 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             ASSERT_TRUE(vd0->set_ready(i));
         agree();
     }
-    /// `count` frames at once, beside those that wait already, until all buffers are back.
+    /// The driver sends `count` frames at once, after those in flight. Runs until all buffers are
+    /// returned.
     void send(uint16_t pair, unsigned count) {
         const unsigned deaths_before = deaths;
         const unsigned irqs = vd0->vqs[2U * pair + 1].irqs;
@@ -214,7 +216,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             const unsigned in_flight = ring(2U * pair + 1).in_flight();
             while (ring(2U * pair + 1).take_used())
                 ;
-            // What was not published did not happen.
+            // Count only frames whose buffers were returned: the rest did not happen.
             if (ring(2U * pair + 1).in_flight() != in_flight)
                 got += now;
         }
@@ -223,7 +225,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         settle();
         ASSERT_NE(vd0->vqs[2U * pair + 1].irqs, irqs) << "the driver sleeps";
     }
-    /// A broadcast: every filter lets it through.
+    /// Sends a broadcast frame, which every filter accepts.
     size_t give(uint16_t pair) {
         rte_mbuf* frame = pool.frame(std::vector<uint8_t>(60, 0xff));
         const uint16_t taken = device->queue_pair(pair).to_guest(std::span(&frame, 1));
@@ -231,7 +233,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
             rte_pktmbuf_free(frame);
         return taken;
     }
-    /// Frames for the driver, until one came and all buffers are used.
+    /// Sends frames to the driver until all its buffers are used.
     void receive(uint16_t pair) {
         MockDriver& buffers = ring(2U * pair);
         buffers.offer({{kFrames + 0x10000, 2048, true}});
@@ -256,7 +258,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         ASSERT_EQ(command(4, bytes), 0U);
         agree();
     }
-    /// The program wants the link up, or down. If it died over that, the next one wants the
+    /// The program sets the link. If it dies while doing so, the next process first sets the
     /// opposite.
     void link(bool up) {
         device->set_link(up);
@@ -270,7 +272,8 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         agree();
         ASSERT_EQ(device->info().link_up, up);
     }
-    /// QEMU suspends the device and saves its positions; nothing is done to a ring after that.
+    /// QEMU suspends the device and saves its positions. The device must not touch a ring after
+    /// that.
     void suspend(Positions& positions) {
         ASSERT_TRUE(vd0->suspend());
         for (const uint16_t pair : {uint16_t{0}, uint16_t{1}})
@@ -300,7 +303,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         tell({0, 0, 0});
         tell({1, 1, 2, 0, 0, 0, 0, 9});
         traffic_everywhere();
-        // Memory goes, and comes again elsewhere.
+        // Guest memory is unmapped and mapped again.
         vd0->unmap_all(0);
         ASSERT_TRUE(vd0->update_iotlb(0));
         offer_from_guest(1, kFrames);
@@ -315,7 +318,7 @@ class KilledSession : public SessionTest, public guest::AccessHook {
         send(1, 1);
         tell({4, 0, 2, 0});
         traffic_everywhere();
-        // A reset while frames are on their way.
+        // A reset while frames are in flight.
         offer_from_guest(0, kFrames);
         start();
         tell({4, 0, 2, 0});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Offloads of a session: what the driver negotiates and switches is what its frames get, also after
-// another process has gone on with the device.
+// Offloads of a session: frames are handled as the driver negotiates and switches offloads, also
+// after another process adopts the device.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -53,7 +53,8 @@ class OffloadsTest : public SessionTest {
             bytes.push_back(static_cast<uint8_t>(wanted >> shift));
         return bytes;
     }
-    /// What the driver of `pair` gets of a frame: header and bytes of each that comes.
+    /// Sends `frame` to the driver on `pair`. Returns header and bytes of each frame that it
+    /// receives.
     std::vector<FrameBytes> given(uint16_t pair, uint16_t mss = 0) {
         for (Iova i = 0; i < 2; ++i)
             ring(2U * pair).offer({{at + 2048 * i, 2048, true}});
@@ -67,7 +68,7 @@ class OffloadsTest : public SessionTest {
             frames.emplace_back(used->len);
             guest.read(at + 2048 * i, frames.back().data(), used->len);
         }
-        // The other buffer is taken by a frame that leaves nothing.
+        // Another frame uses up the second buffer.
         if (frames.size() == 1) {
             EXPECT_EQ(give(pair), 1U);
             EXPECT_TRUE(ring(2U * pair).take_used());
@@ -77,7 +78,7 @@ class OffloadsTest : public SessionTest {
     static FrameBytes without_header(const FrameBytes& bytes) {
         return {bytes.begin() + 12, bytes.end()};
     }
-    /// Whether a frame comes unfinished, and says so.
+    /// Whether a frame arrives with a partial checksum, as its header says.
     bool is_left(uint16_t pair) {
         const auto got = given(pair);
         EXPECT_EQ(got.size(), 1U);
@@ -86,7 +87,7 @@ class OffloadsTest : public SessionTest {
         return left;
     }
     bool is_large(uint16_t pair) { return given(pair, kMss).size() == 1; }
-    /// Whether a frame of the driver's may leave its checksum.
+    /// Whether the driver may send a frame with a partial checksum.
     bool may_leave(uint16_t pair) {
         std::vector<uint8_t> header(12);
         header[0] = 1;
@@ -145,13 +146,13 @@ TEST_F(OffloadsTest, WhatTheDriverSwitches) {
     EXPECT_EQ(command(4, offloads_set(kGuest | kFeatureCsum)), 1U) << "refused";
     EXPECT_TRUE(is_left(1));
     EXPECT_FALSE(is_large(1));
-    // Another command leaves them alone.
+    // Other commands do not change the offloads.
     ASSERT_EQ(command(4, {0, 1, 1}), 0U);
     EXPECT_FALSE(is_large(1));
     ASSERT_EQ(command(4, offloads_set(kGuest)), 0U);
     expect_all(0);
     expect_all(1);
-    // Another driver begins with all that it negotiates.
+    // A new driver starts with all offloads that it negotiates.
     ASSERT_EQ(command(4, offloads_set(0)), 0U);
     qemu_start(kAll);
     expect_all(0);
@@ -177,7 +178,8 @@ TEST_F(OffloadsTest, AnotherProcessGoesOn) {
     expect_all(0);
 }
 
-// Whether the driver has switched them off, nobody knows then; all take what is finished.
+// Without a journal it is unknown whether the driver has switched offloads off. Complete frames are
+// always valid.
 TEST_F(OffloadsTest, WithoutAJournalFramesAreFinished) {
     ASSERT_EQ(create(lasting()), "");
     vd0->on_bus = true;

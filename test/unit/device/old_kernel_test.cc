@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Devices over kernels whose VDUSE has less than Linux 7.3: 6.12 (API version 0) and 7.2 (API
+// Devices on kernels that support less of VDUSE than Linux 7.3: 6.12 (API version 0) and 7.2 (API
 // version 1 without VDUSE_F_QUEUE_READY and VDUSE_F_SUSPEND).
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -29,7 +29,7 @@ constexpr std::chrono::seconds kLong{10};
 
 class OldKernel : public SessionTest {
   protected:
-    /// The lines that creating a device writes, each behind "VDUSE: vd0: ".
+    /// The lines that creating a device logs, without their prefix "VDUSE: vd0: ".
     std::vector<std::string> lines_of_creation(const DeviceConfig& config = two_pairs()) {
         testing::internal::CaptureStderr();
         const std::string error = create(config);
@@ -43,7 +43,7 @@ class OldKernel : public SessionTest {
         }
         return lines;
     }
-    /// A driver with all queues in guest memory, up to FEATURES_OK.
+    /// Runs a driver up to FEATURES_OK and sets up all its queues in guest memory.
     void negotiate(uint64_t features = kWithMq) {
         (void)vd0->set_status(0);
         vd0->set_features(features);
@@ -71,7 +71,7 @@ class OldKernel : public SessionTest {
     }
     bool works() { return command(4, {4, 0, 2, 0}) == 0 && traffic(0) && traffic(1); }
     [[nodiscard]] bool running(uint32_t index) const { return device->queue_info(index)->running; }
-    /// Whether a kick of data queue `index` goes to control, and not to a sleeping data thread.
+    /// Whether a kick of data queue `index` goes to control and not to a sleeping data thread.
     [[nodiscard]] bool calls_control(uint32_t index) const {
         if (!vd0->vqs[index].kickfd)
             return false;
@@ -88,8 +88,7 @@ bool contains(const std::string& text, const char* part) {
     return text.find(part) != text.npos;
 }
 
-// -- what the kernel has, and what people are told
-// ---------------------------------------------------------------------
+// ---- what the kernel supports, and what is logged
 
 TEST_F(OldKernel, ApiVersion0) {
     kernel.be_linux(Linux::v6_12);
@@ -178,8 +177,7 @@ TEST_F(OldKernel, StockApiVersion0) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- all of them
-// ---------------------------------------------------------------------------------------
+// ---- all kernels
 
 class EveryKernel : public OldKernel, public testing::WithParamInterface<Linux> {};
 
@@ -187,7 +185,7 @@ INSTANTIATE_TEST_SUITE_P(
     Kernels, EveryKernel, testing::Values(Linux::v6_12, Linux::v7_2, Linux::v7_3)
 );
 
-// virtio_vdpa: queues are ready before DRIVER_OK; the control queue is in the space of the others.
+// virtio_vdpa: queues become ready before DRIVER_OK. The control queue shares their space.
 TEST_P(EveryKernel, VirtioVdpa) {
     kernel.be_linux(GetParam());
     kernel.driver = "virtio_vdpa";
@@ -207,7 +205,8 @@ TEST_P(EveryKernel, VirtioVdpa) {
     EXPECT_FALSE(device->broken());
 }
 
-// QEMU: the control queue is ready first, after DRIVER_OK, and must answer before the others are.
+// QEMU: queues become ready after DRIVER_OK. The control queue is first and must answer before the
+// others are ready.
 TEST_P(EveryKernel, ReadyAfterDriverOk) {
     kernel.be_linux(GetParam());
     ASSERT_EQ(create(), "");
@@ -242,8 +241,7 @@ TEST_P(EveryKernel, MemoryChangesUnderTheDriver) {
     EXPECT_EQ(vd0->get_vq_state(1), 3);
 }
 
-// -- version 0
-// ---------------------------------------------------------------------------------------------
+// ---- version 0
 
 TEST_F(OldKernel, WithVersion0UpdatesHaveNoSpace) {
     kernel.be_linux(Linux::v6_12);
@@ -251,21 +249,20 @@ TEST_F(OldKernel, WithVersion0UpdatesHaveNoSpace) {
     vd0->map(0, guest);
     Request update{};
     update.type = static_cast<uint32_t>(RequestType::update_iotlb);
-    update.iova = {0, ~uint64_t{0}, 7, 7};  // what lies there is no space's number
+    update.iova = {0, ~uint64_t{0}, 7, 7};  // API version 0 has no ASID here
     const auto response = vd0->send(update);
     ASSERT_TRUE(response);
     EXPECT_EQ(response->result, uapi::abi::kResultOk);
     EXPECT_EQ(device->info().spaces[0].size(), 1U);
 }
 
-// -- without VDUSE_F_QUEUE_READY
-// ---------------------------------------------------------------------------------------
+// ---- without VDUSE_F_QUEUE_READY
 
-// The loop sleeps while a queue is not ready; its first kick ends that.
+// The control loop sleeps while a queue is not ready. The queue's first kick wakes it.
 TEST_F(OldKernel, AKickWakesControl) {
     kernel.be_linux(Linux::v7_2);
     ASSERT_EQ(create(), "");
-    for (int start = 0; start < 2; ++start) {  // a reset takes the eventfd away
+    for (int start = 0; start < 2; ++start) {  // a reset removes the eventfd
         negotiate(kBase);
         driver_ok();
     }
@@ -280,7 +277,7 @@ TEST_F(OldKernel, AKickWakesControl) {
     EXPECT_GE(Clock::now() - begin, std::chrono::milliseconds(90)) << "nothing to look for";
     EXPECT_EQ(kernel.faults.calls("vq_info"), asked + 1);
 
-    // Ready just after control has asked, and kicked while it sleeps.
+    // The queue becomes ready just after control has asked, and is kicked while control sleeps.
     offer_from_guest(0);
     EXPECT_TRUE(vd0->set_ready(1));
     vd0->vqs[1].ready_in = 1;
@@ -298,7 +295,7 @@ TEST_F(OldKernel, AKickWakesControl) {
     EXPECT_FALSE(calls_control(1));
 }
 
-// A driver that was told before not to kick, as after QEMU's `cont`.
+// The device told the driver earlier not to kick, as after QEMU's `cont`.
 TEST_F(OldKernel, ReadyWithoutAKickIsSeenInTheNextTurn) {
     kernel.be_linux(Linux::v7_2);
     ASSERT_EQ(create(), "");
@@ -342,8 +339,7 @@ TEST_F(OldKernel, ADeviceThatIsGivenUpAsksNothing) {
     EXPECT_EQ(kernel.faults.calls("vq_info"), asked);
 }
 
-// -- calls that fail
-// ------------------------------------------------------------------------------------------
+// ---- calls that fail
 
 TEST_P(EveryKernel, EveryCallFailsOnce) {
     kernel.be_linux(GetParam());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// EventLog: the last messages, in words and in order.
+// EventLog: the last messages, as text and in order.
 #include "device/requests.h"
 
 #include <gtest/gtest.h>

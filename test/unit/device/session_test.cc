@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Control and Device over the fake kernel: the orders of messages that QEMU and virtio_vdpa were
-// seen to send, hostile cases 103 to 112, and what a device does to memory before it answers.
+// Control and Device on the fake kernel: the message sequences that QEMU and virtio_vdpa were
+// observed to send, hostile cases 103 to 112 and others, and what a device does with memory before
+// it answers.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <numaif.h>
@@ -35,17 +36,16 @@ using uapi::abi::Request;
 using uapi::abi::RequestType;
 using uapi::abi::Response;
 
-constexpr uint64_t kProbe = ~uint64_t{0};  ///< "all that is offered"
+constexpr uint64_t kProbe = ~uint64_t{0};  ///< all offered features
 
-/// The NUMA node of a page that is there, -1 where the kernel does not tell.
+/// The NUMA node of a page that is present, or -1 if the kernel does not report it.
 int node_of(void* page) {
     int node = -1;
     const long asked = ::move_pages(0, 1, &page, nullptr, &node, 0);
     return asked == 0 ? std::max(node, -1) : -1;
 }
 
-// -- creation
-// ----------------------------------------------------------------------------------------
+// ---- creation
 
 TEST_F(SessionTest, WhatTheKernelIsTold) {
     ASSERT_EQ(create(), "");
@@ -145,7 +145,7 @@ TEST_F(SessionTest, KernelRefusesTheControlQueueThatMustBe) {
     EXPECT_EQ(kernel.device("vd0"), nullptr) << "nothing is left behind";
 }
 
-// Cases 142, 143: each call on the way fails once.
+// Cases 142, 143: each call during creation fails once.
 TEST_F(SessionTest, Case142_143_EveryCallOfTheCreationFails) {
     const std::map<std::string, unsigned> calls = {
         {"open_control", 1},
@@ -261,10 +261,10 @@ TEST_F(SessionTest, Case104_LargestDevice) {
     EXPECT_EQ(device->active_pairs(), 128);
 }
 
-// -- starts that were measured
-// -----------------------------------------------------------------------
+// ---- starts observed on real systems
 
-// Findings 4 and 6: status 0, 8, c; the control queue answers before a data queue is ready.
+// Findings 4 and 6: QEMU sets status 0, 8, c. The control queue must answer before any data queue
+// is ready.
 TEST_F(SessionTest, QemuStart) {
     ASSERT_EQ(create(), "");
     qemu_until_driver_ok(kWithMq, 4);
@@ -283,7 +283,6 @@ TEST_F(SessionTest, QemuStart) {
     EXPECT_EQ(device->info().groups[1].asid, 1U);
 }
 
-// A command that is there before the queue is: no kick tells of it.
 TEST_F(SessionTest, WhatPeopleAreTold) {
     kernel.vduse_features |= uint64_t{1} << 9;
     ASSERT_EQ(create(), "");
@@ -330,6 +329,7 @@ TEST_F(SessionTest, WhatPeopleAreTold) {
     EXPECT_FALSE(device->events().back().ok);
 }
 
+// Commands that are in the ring before the queue starts: no kick announces them.
 TEST_F(SessionTest, CommandsBeforeTheKickfd) {
     ASSERT_EQ(create(), "");
     qemu_until_driver_ok(kWithMq, 4);
@@ -344,7 +344,7 @@ TEST_F(SessionTest, CommandsBeforeTheKickfd) {
     EXPECT_EQ(device->active_pairs(), 2);
 }
 
-// Finding 7: the kernel calls the queue ready only some time after the answer.
+// Finding 7: the kernel reports the queue ready only some time after the answer.
 TEST_F(SessionTest, ReadyComesLate) {
     ASSERT_EQ(create(), "");
     vd0->ready_delay = 8;
@@ -357,7 +357,7 @@ TEST_F(SessionTest, ReadyComesLate) {
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 }
 
-// Finding 5: ready before FEATURES_OK and before any address.
+// Finding 5: firmware sets queues ready before FEATURES_OK and before any address.
 TEST_F(SessionTest, FirmwareOrder) {
     ASSERT_EQ(create(), "");
     EXPECT_TRUE(vd0->set_status(0));
@@ -373,7 +373,8 @@ TEST_F(SessionTest, FirmwareOrder) {
     EXPECT_TRUE(traffic(0));
 }
 
-// virtio_vdpa: 0, 1, 3, b, ready in index order, f; rings are mapped without a message.
+// virtio_vdpa: status 0, 1, 3, b, queues ready in index order, status f. Rings are mapped without a
+// message.
 TEST_F(SessionTest, VirtioVdpaOrder) {
     kernel.driver = "virtio_vdpa";
     ASSERT_EQ(create(), "");
@@ -397,7 +398,7 @@ TEST_F(SessionTest, VirtioVdpaOrder) {
         EXPECT_TRUE(traffic(1));
     };
     start();
-    // Unbound: the queues are made unready after the reset, and that must be answered OK.
+    // On unbind, virtio_vdpa makes the queues unready after the reset. That must be answered OK.
     EXPECT_TRUE(vd0->set_status(0));
     for (uint32_t i = 0; i < 5; ++i)
         EXPECT_TRUE(vd0->set_ready(i, false));
@@ -407,13 +408,14 @@ TEST_F(SessionTest, VirtioVdpaOrder) {
     start();
 }
 
-// Findings 1 and 2: after a reset QEMU's groups are in space 0, virtio_vdpa's where they were.
+// Findings 1 and 2: after a reset, groups are in space 0 for QEMU, and stay in their space for
+// virtio_vdpa.
 TEST_F(SessionTest, SpaceAfterAReset) {
     ASSERT_EQ(create(), "");
     qemu_start();
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 
-    // Migration: all rings in space 0, and no SET_VQ_GROUP_ASID.
+    // Migration: all rings are in space 0, and there is no SET_VQ_GROUP_ASID.
     EXPECT_TRUE(vd0->set_status(0));
     EXPECT_EQ(device->info().groups[1].asid, 0U);
     vd0->set_features(kWithMq);
@@ -427,7 +429,7 @@ TEST_F(SessionTest, SpaceAfterAReset) {
     settle();
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 
-    // The kernel's driver, whose kernel still has the group in space 1.
+    // Now virtio_vdpa. Its kernel still has the group in space 1.
     EXPECT_EQ(vd0->group_asids[1], 1U);
     kernel.driver = "virtio_vdpa";
     EXPECT_TRUE(vd0->set_status(0));
@@ -441,10 +443,10 @@ TEST_F(SessionTest, SpaceAfterAReset) {
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 }
 
-// Finding 3: without MQ the control queue is queue 2, and QEMU asks for its group before moving it.
+// Finding 3: without MQ the control queue is queue 2. QEMU queries its group before it moves it.
 TEST_F(SessionTest, MultiqueueOff) {
     ASSERT_EQ(create(), "");
-    // The probe, with everything on.
+    // QEMU's probe, with all features.
     EXPECT_TRUE(vd0->set_status(3));
     vd0->set_features(vd0->features);
     EXPECT_TRUE(vd0->set_status(0x0b));
@@ -465,7 +467,7 @@ TEST_F(SessionTest, MultiqueueOff) {
     EXPECT_TRUE(traffic(0));
     vd0->on_response = nullptr;
 
-    // And back.
+    // Back to multiqueue.
     vd0->unmap_all(0);
     vd0->unmap_all(1);
     qemu_start(kWithMq, 4);
@@ -475,7 +477,7 @@ TEST_F(SessionTest, MultiqueueOff) {
     EXPECT_TRUE(traffic(1));
 }
 
-// CTRL_VQ acknowledged and never set up: QEMU gives addresses without a size.
+// The driver acknowledges CTRL_VQ but never sets the queue up: QEMU sets addresses and no size.
 TEST_F(SessionTest, ControlQueueWithoutASize) {
     ASSERT_EQ(create(), "");
     qemu_until_driver_ok(kWithMq, 4);
@@ -485,8 +487,7 @@ TEST_F(SessionTest, ControlQueueWithoutASize) {
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
 }
 
-// -- hostile and odd messages
-// -------------------------------------------------------------------------
+// ---- hostile and odd messages
 
 TEST_F(SessionTest, Case103_StateOfUnknownQueues) {
     ASSERT_EQ(create(), "");
@@ -510,7 +511,7 @@ TEST_F(SessionTest, StateOfQueues) {
     EXPECT_EQ(vd0->get_vq_state(1), 777) << "of one that did not start";
 }
 
-// Case 105: every status; a reset wins at any time, and after it the device starts again.
+// Case 105: every status. A reset works at any time, and the device can start after it.
 TEST_F(SessionTest, Case105_EveryStatus) {
     ASSERT_EQ(create(), "");
     for (unsigned status = 0; status < 256; ++status) {
@@ -539,7 +540,7 @@ TEST_F(SessionTest, Case106_QueuesThatAreNotThere) {
     EXPECT_TRUE(traffic(0));
     EXPECT_EQ(take(1), 0U);
     EXPECT_EQ(command(4, {4, 0, 2, 0}), 0U);
-    // Set up after all.
+    // The driver sets them up later.
     EXPECT_TRUE(vd0->set_ready(2, false));
     EXPECT_TRUE(vd0->set_ready(3, false));
     set_up(2);
@@ -569,7 +570,7 @@ TEST_F(SessionTest, Case107_FeaturesVetoed) {
     EXPECT_TRUE(traffic(0));
 }
 
-// Case 108. A size larger than the queue's own maximum is legal: the kernel takes any maximum.
+// Case 108. A size above the queue's maximum is legal: the kernel does not enforce it.
 TEST_F(SessionTest, Case108_RingSizes) {
     ASSERT_EQ(create(), "");
     for (const uint32_t size : {3U, 63U, 65535U, 65536U, 0x80000000U}) {
@@ -600,7 +601,7 @@ TEST_F(SessionTest, Case109_AnyStartIndex) {
     }
 }
 
-// Case 139: indexes that do not belong together.
+// Case 139: avail and used index do not match.
 TEST_F(SessionTest, Case139_UsedIndexFromElsewhere) {
     ASSERT_EQ(create(), "");
     EXPECT_TRUE(vd0->set_status(0));
@@ -652,7 +653,7 @@ TEST_F(SessionTest, Case111_ReadFails) {
     EXPECT_EQ(kernel.faults.calls("read_request"), calls) << "no spinning";
 }
 
-// A kernel that has lost patience.
+// The kernel timed out and marked the device as broken.
 TEST_F(SessionTest, Case116_GivenUp) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -682,7 +683,8 @@ TEST_F(SessionTest, Case112_WriteFails) {
     EXPECT_TRUE(vd1->set_status(3)) << "others live";
 }
 
-// Trap 15: whoever asked was killed. No failure of ours; the next reset brings us in step.
+// Trap 15: the caller was killed. This is not an error of the device. The next reset brings device
+// and kernel back in step.
 TEST_F(SessionTest, Case112_NobodyWaitsForTheAnswer) {
     ASSERT_EQ(create(), "");
     kernel.faults.fail("write_response", ENOENT);
@@ -707,7 +709,7 @@ TEST_F(SessionTest, Case118_UnknownGroupsAndSpaces) {
     EXPECT_TRUE(vd0->set_group_asid(1, 1));
 }
 
-// Case 114: requests that wait together are answered in order.
+// Case 114: queued requests are answered in order.
 TEST_F(SessionTest, Case114_ResetAndStartBackToBack) {
     ASSERT_EQ(create(), "");
     plain_start();
@@ -726,10 +728,9 @@ TEST_F(SessionTest, Case114_ResetAndStartBackToBack) {
     EXPECT_EQ(take(0), 0U);
 }
 
-// -- memory
-// --------------------------------------------------------------------------------------------
+// ---- memory
 
-// Finding 9: an update that changes nothing, or slices the same memory anew, maps nothing.
+// Finding 9: an update that changes nothing, or splits the same memory differently, maps nothing.
 TEST_F(SessionTest, UpdatesKeepMappings) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -747,7 +748,7 @@ TEST_F(SessionTest, UpdatesKeepMappings) {
     EXPECT_EQ(device->info().spaces[0].size(), 2U);
 }
 
-// Cases 123, 125: by the time of the answer nothing touches what was taken away.
+// Cases 123, 125: when the answer is sent, nothing accesses the removed memory any more.
 TEST_F(SessionTest, Case125_RingsTakenAway) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -786,7 +787,7 @@ TEST_F(SessionTest, ResetUnmapsBeforeTheAnswer) {
     EXPECT_EQ(take(0), 0U);
 }
 
-// Case 31: memory that came without a message is found when it is missed.
+// Case 31: memory that was mapped without a message is found on the first miss.
 TEST_F(SessionTest, Case31_MissedMemoryIsFound) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -827,7 +828,7 @@ TEST_F(SessionTest, Case122_TheNextRegionIsNotTheOne) {
     EXPECT_TRUE(traffic(0));
 }
 
-// A miss of the control queue is looked for as well.
+// A miss of the control queue is resolved too.
 TEST_F(SessionTest, MissOfTheControlQueue) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -850,8 +851,7 @@ TEST_F(SessionTest, Case119_OddRanges) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- suspend
-// -------------------------------------------------------------------------------------------
+// ---- suspend
 
 TEST_F(SessionTest, Suspend) {
     ASSERT_EQ(create(), "");
@@ -874,7 +874,7 @@ TEST_F(SessionTest, Suspend) {
     settle();
     EXPECT_EQ(vd0->config_irqs, config_irqs);
 
-    // What QEMU does next: rings go while the device believes that they are ready.
+    // What QEMU does next: it unmaps rings that the device still holds as ready.
     vd0->unmap_all(1);
     EXPECT_TRUE(vd0->update_iotlb(1));
     EXPECT_TRUE(vd0->set_ready(0, false));
@@ -885,7 +885,7 @@ TEST_F(SessionTest, Suspend) {
     EXPECT_TRUE(vd0->update_iotlb(0));
     EXPECT_TRUE(vd0->set_status(3));
 
-    // "cont": goes on where it was.
+    // "cont": the ring continues at its old position.
     MockDriver& old = ring(1);
     vd0->set_features(kBase);
     EXPECT_TRUE(vd0->set_status(0x0b));
@@ -897,8 +897,7 @@ TEST_F(SessionTest, Suspend) {
     EXPECT_EQ(take(0), 1U) << "what was offered before the suspension";
 }
 
-// -- interrupts and the configuration space
-// -------------------------------------------------------------
+// ---- interrupts and the configuration space
 
 TEST_F(SessionTest, InterruptsAreTriedAgain) {
     ASSERT_EQ(create(), "");
@@ -913,7 +912,7 @@ TEST_F(SessionTest, InterruptsAreTriedAgain) {
     EXPECT_EQ(vd0->vqs[1].irqs, before + 1);
 }
 
-// Case 82: other errors are no reason to try again.
+// Case 82: other errors are not retried.
 TEST_F(SessionTest, Case82_InterruptFails) {
     ASSERT_EQ(create(), "");
     qemu_start();
@@ -962,7 +961,7 @@ TEST_F(SessionTest, MacAddressSetByTheProgram) {
     EXPECT_TRUE(shown(other));
 }
 
-// The receive filter lets the new address in and the old one no longer.
+// The receive filter accepts the new address and no longer the old one.
 TEST_F(SessionTest, MacAddressSetByTheProgramIsTheFilters) {
     const std::array<uint8_t, 6> other = {2, 9, 8, 7, 6, 5};
     ASSERT_EQ(create(), "");
@@ -982,7 +981,7 @@ TEST_F(SessionTest, MacAddressSetByTheProgramIsTheFilters) {
     EXPECT_FALSE(arrives(kMac));
 }
 
-// What any thread is told: nothing while nobody receives under that address.
+// Device::mac, which any thread may call, returns nothing while no driver receives at the address.
 TEST_F(SessionTest, MacAddressThatTheDriverUses) {
     using Mac = std::array<uint8_t, 6>;
     ASSERT_EQ(create(), "");
@@ -1025,14 +1024,13 @@ TEST_F(SessionTest, MacAddressOfADeviceMadeWithoutOne) {
     EXPECT_EQ(vd0->config, before);
 }
 
-// -- what a caller wants of data
-// -----------------------------------------------------------------------------
+// ---- options and results of data calls
 
 TEST_F(SessionTest, FramesAsTheCallerWantsThem) {
     ASSERT_EQ(create(), "");
     plain_start();
     std::array<rte_mbuf*, 1> out;
-    // A frame of the driver: its port, or nothing when it was dropped.
+    // The driver sends a frame. Returns the port of its mbuf, or nothing if it was dropped.
     const auto port_of = [&](uint32_t bytes, const RxOptions& options) -> std::optional<uint16_t> {
         offer_from_guest(0, kBuffers, 12 + bytes);
         if (device->queue_pair(0).from_guest(pool.get(), out, options) == 0)
@@ -1127,7 +1125,7 @@ TEST_F(SessionTest, Link) {
         EXPECT_TRUE(write.bytes.size() == 2 || write.bytes.size() == 6) << "single fields";
 }
 
-// QUAR: the queue stops, the link goes down, everything else goes on; a reset clears it.
+// QUAR: the queue stops and the link goes down. Everything else keeps working. A reset clears it.
 TEST_F(SessionTest, QuarantinedQueue) {
     ASSERT_EQ(create(), "");
     device->set_link(true);
@@ -1165,7 +1163,7 @@ TEST_F(SessionTest, FramesGoToActivePairsOnly) {
     EXPECT_EQ(give(1), 0U);
 }
 
-// VIRTIO_NET_CTRL_STATS_GET names queues as the driver does; what is theirs is told.
+// VIRTIO_NET_CTRL_STATS_GET uses the driver's queue indexes and returns the counters of each queue.
 TEST_F(SessionTest, StatisticsOfEachQueue) {
     DeviceConfig config = two_pairs();
     ASSERT_EQ(create(config), "");
@@ -1178,7 +1176,7 @@ TEST_F(SessionTest, StatisticsOfEachQueue) {
     for (int i = 0; i < 3; ++i)
         EXPECT_TRUE(frame_from_guest(1));
     EXPECT_TRUE(frame_to_guest(0));
-    /// The number of frames in the record that comes for a queue.
+    /// The number of frames in the statistics record of a queue.
     const auto frames_of = [this](uint8_t queue, uint8_t type) {
         std::vector<uint8_t> bytes(2 + 16);
         bytes[0] = 8;
@@ -1240,7 +1238,7 @@ TEST_F(SessionTest, TwoDevices) {
     EXPECT_TRUE(traffic(0));
 }
 
-// Case 113: the same messages over and over leave nothing behind.
+// Case 113: repeating the same messages leaks nothing.
 TEST_F(SessionTest, Case113_Repetitions) {
     ASSERT_EQ(create(), "");
     const auto fds = [] {

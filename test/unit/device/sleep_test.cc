@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a data thread needs to sleep on a queue: kick_fd, arm_from_guest, disarm_from_guest, over
-// the fake kernel, with and without the event index. No wake-up may be lost, whatever control does
-// to the queue meanwhile; test/model/sleep.pml goes through all orders.
+// Sleeping of a data thread on a queue: kick_fd, arm_from_guest and disarm_from_guest on the fake
+// kernel, with and without the event index. No wake-up may be lost, whatever control does to the
+// queue meanwhile. test/model/sleep.pml checks all interleavings.
 #include <poll.h>
 #include <unistd.h>
 
@@ -23,7 +23,7 @@ class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
     [[nodiscard]] static uint64_t features(uint64_t base = kBase) {
         return base | (GetParam() ? virtio::kFeatureEventIdx : 0);
     }
-    /// Whether a thread that sleeps on `pair` would wake up now.
+    /// Whether a thread that sleeps on `pair` wakes up within `milliseconds`.
     [[nodiscard]] bool woken(uint16_t pair = 0, int milliseconds = 0) const {
         pollfd poll{device->queue_pair(pair).kick_fd(), POLLIN, 0};
         return ::poll(&poll, 1, milliseconds) == 1;
@@ -32,7 +32,7 @@ class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
         uint64_t kicks = 0;
         (void)!::read(device->queue_pair(pair).kick_fd(), &kicks, sizeof kicks);
     }
-    /// What the driver does to send a frame; true when it kicked.
+    /// The driver sends a frame. Returns whether it kicks.
     bool send(uint16_t pair = 0, Iova at = kBuffers) {
         MockDriver& from_guest = ring(2U * pair + 1);
         from_guest.offer({{at, 72, false}});
@@ -46,7 +46,7 @@ class SleepTest : public SessionTest, public testing::WithParamInterface<bool> {
         plain_start(features());
         drain();
     }
-    /// A whole turn: sleeps, is woken by a frame, takes it.
+    /// A whole cycle: sleeps, is woken by a frame, receives it.
     void expect_wakes_for_a_frame(uint16_t pair = 0) {
         drain(pair);
         ASSERT_TRUE(device->queue_pair(pair).arm_from_guest());
@@ -85,7 +85,7 @@ TEST_P(SleepTest, WhatIsThereAlreadyIsSaid) {
     EXPECT_TRUE(device->queue_pair(0).arm_from_guest());
 }
 
-// A frame that comes while the queue is being armed is seen by the last look, or kicks.
+// A frame sent while the queue is being armed is seen by the final check, or causes a kick.
 TEST_P(SleepTest, TheLastLookComesBehindTheRequest) {
     start();
     FetchLedger ledger;
@@ -135,7 +135,7 @@ TEST_P(SleepTest, AStartWakes) {
     expect_wakes_for_a_frame();
 }
 
-// The frame came while nobody heard kicks: before the queue was ready.
+// The frame was sent before the queue was ready, while kicks were lost.
 TEST_P(SleepTest, AFrameThatWasThereBeforeTheStart) {
     ASSERT_EQ(create(), "");
     EXPECT_TRUE(vd0->set_status(0));
@@ -181,7 +181,7 @@ TEST_P(SleepTest, WhateverStopsAQueueWakesWhenItGoesOn) {
     expect_wakes_for_a_frame();
 }
 
-// A chain that waits for control to look for its memory keeps the thread awake until control has.
+// A chain that waits for control to find its memory keeps the thread awake until control is done.
 TEST_P(SleepTest, AMissWakes) {
     start();
     EXPECT_FALSE(send(0, 0x5000'0000));
@@ -206,7 +206,8 @@ TEST_P(SleepTest, AQuarantinedQueueLetsSleep) {
     EXPECT_FALSE(woken());
 }
 
-// The driver writes what is ours to write: it loses its own kicks, and nothing else happens.
+// The driver overwrites fields of the used ring, which belong to the device. It loses its own
+// kicks, and nothing else happens.
 TEST_P(SleepTest, ADriverThatOverwritesOurWish) {
     start();
     ASSERT_TRUE(device->queue_pair(0).arm_from_guest());
@@ -221,7 +222,7 @@ TEST_P(SleepTest, ADriverThatOverwritesOurWish) {
     expect_wakes_for_a_frame();
 }
 
-// A driver that sends with pauses of all lengths, and a thread that sleeps whenever it may.
+// A driver sends with pauses of different lengths, and a thread sleeps whenever it may.
 TEST_P(SleepTest, NoFrameIsLeftBehind) {
     constexpr uint32_t kFrames = 3000;
     start();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// device/state.h, enumerated: every status in every kind of state with every message.
+// Enumerates device/state.h: every status in every kind of state with every message.
 #include "device/state.h"
 #include "vduse/limits.h"
 
@@ -26,7 +26,7 @@ constexpr uint64_t kNotOffered = bit(34);
 /// Two pairs and a control queue: 0 1 | 2 3 | 4.
 constexpr Shape kShape{2, kOffered};
 constexpr Shape kPlain{1, kBase | kFeatureMac};
-/// The same as kShape, with three groups and as many spaces.
+/// The same as kShape, with three groups and three spaces.
 constexpr Shape kPerPair{2, kOffered, true, 3};
 /// The same as kShape on a kernel without groups.
 constexpr Shape kUngrouped{2, kOffered, false, 1, false};
@@ -73,7 +73,7 @@ std::vector<Message> messages() {
     return all;
 }
 
-/// What must hold of every step. Returns the first rule that it breaks, or nullptr: an EXPECT for
+/// Checks the rules of every step. Returns the first one that is broken, or nullptr: an EXPECT for
 /// each of millions of steps would take minutes.
 const char* broken_rule(const Shape& shape, const State& before, const Message& message) {
     const Step step = next(shape, before, message);
@@ -176,16 +176,14 @@ TEST_P(EveryStep, KeepsTheRules) {
     EXPECT_EQ(broken, std::set<std::string>());
 }
 
-// A device without a control queue has one group less and one queue less; its offer is the same
-// here but for that, so that the same messages are legal.
+// All shapes offer the same features, so that the same messages are legal.
 INSTANTIATE_TEST_SUITE_P(
     Shapes,
     EveryStep,
     testing::Values(kShape, kPerPair, kUngrouped, Shape{1, kOffered}, Shape{kMaxPairs, kOffered})
 );
 
-// -- which queues run
-// ------------------------------------------------------------------------------
+// ---- which queues run
 
 State running(uint64_t features) {
     State state;
@@ -231,7 +229,7 @@ TEST(ShouldRun, NeedsReadyDriverOkAndNoSuspension) {
     }
 }
 
-// QEMU starts the control queue first, and serves it before any data queue is ready.
+// QEMU starts the control queue first and uses it before any data queue is ready.
 TEST(ShouldRun, ControlQueueAlone) {
     State state = running(kWithMq);
     state.ready_bits.fill(0);
@@ -239,7 +237,7 @@ TEST(ShouldRun, ControlQueueAlone) {
     EXPECT_EQ(queues_that_run(kShape, state), Queues{4});
 }
 
-// Case 104: the largest device, whose last index is 256.
+// Case 104: the largest device. Its last index is 256.
 TEST(ShouldRun, Case104_LastQueueOfTheLargestDevice) {
     constexpr Shape kLargest{kMaxPairs, kOffered};
     EXPECT_EQ(kLargest.queues(), kMaxQueues);
@@ -253,8 +251,7 @@ TEST(ShouldRun, Case104_LastQueueOfTheLargestDevice) {
     EXPECT_FALSE(next(kLargest, state, GetQueueState{257}).ok);
 }
 
-// -- groups and spaces
-// ------------------------------------------------------------------------------
+// ---- groups and spaces
 
 TEST(Groups, ControlQueueIsTwoWithoutMultiqueue) {
     EXPECT_EQ(control_queue(kShape, kWithMq), 4U);
@@ -264,7 +261,7 @@ TEST(Groups, ControlQueueIsTwoWithoutMultiqueue) {
     EXPECT_EQ(control_queue(Shape{1, kOffered}, kWithMq), 2U);
 }
 
-// QEMU's probe: with everything negotiated, queue 2N is in a group of its own.
+// QEMU's probe: with all features negotiated, queue 2N is in its own group.
 TEST(Groups, QemuProbeFindsTheControlQueueAlone) {
     for (const uint64_t features : {uint64_t{0}, kOffered, kWithMq}) {
         EXPECT_EQ(group_of(kShape, features, 4), 1U);
@@ -314,7 +311,7 @@ TEST(Groups, AKernelWithoutThemHasOneOfEach) {
     EXPECT_FALSE(next(kUngrouped, State{}, UpdateIotlb{0, 1, 1}).ok);
 }
 
-/// Negotiates `features` in `state` by way of the statuses that a driver sends.
+/// Negotiates `features` in `state` with the statuses that a driver sends.
 State negotiate(State state, uint64_t features, bool kernel_driver) {
     for (const uint8_t status : {uint8_t{0x03}, uint8_t{0x0b}}) {
         const Step step = next(kShape, state, SetStatus{status, features, kernel_driver});
@@ -348,8 +345,7 @@ TEST(Spaces, ADeviceWithoutControlQueueHasOneGroup) {
     EXPECT_FALSE(next(kPlain, State{}, SetGroupAsid{1, 1}).ok);
 }
 
-// -- sequences that were measured
-// -------------------------------------------------------------------
+// ---- sequences observed on real systems
 
 class Sequence : public testing::Test {
   protected:
@@ -448,8 +444,8 @@ TEST(Veto, SaysWhy) {
     EXPECT_EQ(veto(kBase | kFeatureMq | kNotOffered), Veto::not_offered);
 }
 
-// Virtio 1.3, 5.1.3.1: each feature without what it needs, at FEATURES_OK and nowhere else. (What
-// needs what is features_test's.)
+// Virtio 1.3, 5.1.3.1: a feature without those that it requires is refused, at FEATURES_OK and
+// nowhere else. features_test.cc tests which feature requires which.
 TEST(Veto, Incomplete) {
     uint64_t all = 0;
     for (const Feature& row : kFeatures)
@@ -475,7 +471,7 @@ TEST(Veto, Incomplete) {
     }
 }
 
-// The machine is pure: the compiler can run it.
+// The state machine is a pure function: the compiler can evaluate it.
 static_assert(!next(kShape, State{}, Unknown{}).ok);
 static_assert(next(kShape, State{}, SetStatus{}).reset);
 

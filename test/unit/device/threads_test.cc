@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Driver and device in threads of their own, for ThreadSanitizer above all: the ring, in one
-// mapping that both use, and a device whose control thread takes queues away under its data thread.
+// Driver and device in their own threads, mainly for ThreadSanitizer: a ring in one mapping that
+// both use, and a device whose control thread stops queues while its data thread uses them.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -21,7 +21,7 @@ namespace {
 
 class RingThreads : public testing::TestWithParam<bool> {};
 
-// What the driver writes before it publishes is what the device reads, and the other way round.
+// The device reads what the driver wrote before it published, and vice versa.
 TEST_P(RingThreads, BytesAreOrderedByTheIndexes) {
     constexpr uint32_t kChains = 20000;
     RingRig rig({.size = 64, .event_idx = GetParam()});
@@ -65,7 +65,7 @@ TEST_P(RingThreads, BytesAreOrderedByTheIndexes) {
 
 INSTANTIATE_TEST_SUITE_P(EventIndex, RingThreads, testing::Bool());
 
-// Control maps anew, suspends and resets while a data thread keeps asking for frames.
+// Control remaps, suspends and resets while a data thread keeps polling for frames.
 TEST(DeviceThreads, ControlTakesQueuesAway) {
     constexpr memory::Iova kBuffers = 0x8000;
     FakeKernel kernel;
@@ -119,7 +119,7 @@ TEST(DeviceThreads, ControlTakesQueuesAway) {
         }
         EXPECT_GT(frames, before) << "round " << round;
         EXPECT_TRUE(vd0.update_iotlb(0));
-        // The data thread goes on between two looks, until the device is suspended.
+        // The data thread makes progress between the readings, until the device is suspended.
         const uint16_t earlier = rings[1].used_idx();
         const auto state = vd0.get_vq_state(1);
         EXPECT_GE(state, earlier);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// memory/space.h over the fake kernel: what is mapped, shared, refused.
+// memory/space.h on the fake kernel: what is mapped, shared or refused.
 #include "memory/space.h"
 
 #include <fcntl.h>
@@ -41,7 +41,7 @@ class AddressSpaceTest : public testing::Test {
         EXPECT_TRUE(space);
         return space ? std::move(*space) : Space();
     }
-    /// Where a space has `iova`, or nullptr.
+    /// The host address of `iova` in a space, or nullptr.
     static std::byte* host(const Space& space, Iova iova) {
         const memory::Region* region = space.table()->find(iova);
         return region == nullptr ? nullptr : region->host + (iova - region->first);
@@ -94,7 +94,7 @@ TEST_F(AddressSpaceTest, EachSpaceHasItsOwn) {
     EXPECT_EQ(*host(*space_1, 0x1000), std::byte{2});
 }
 
-// Finding 9: migration slices the same memory anew inside its downtime.
+// Finding 9: migration splits the same memory differently during its downtime.
 TEST_F(AddressSpaceTest, UnchangedMemoryIsNotMappedAgain) {
     GuestMemory memory;
     memory.add_bytes(0, 0x100000);
@@ -102,7 +102,7 @@ TEST_F(AddressSpaceTest, UnchangedMemoryIsNotMappedAgain) {
     device->map(0, 0, 0xfffff, file.fd(), 0, kReadWrite);
     Space space = build();
     std::byte* const before = host(space, 0);
-    // Cut in two, one of them elsewhere, in between for a shadow ring of another file.
+    // Split in two, one half at another address, with a shadow ring of another file in between.
     device->unmap_all(0);
     device->map(0, 0, 0x7ffff, file.fd(), 0, kReadWrite);
     device->map(0, 0x900000, 0x97ffff, file.fd(), 0x80000, kReadWrite);
@@ -131,7 +131,7 @@ TEST_F(AddressSpaceTest, AnotherFileIsMappedAnew) {
     EXPECT_EQ(*host(next, 0), std::byte{9});
 }
 
-// A file that may be read only: the kernel does not look at how it was opened.
+// A file that is opened read-only: the kernel does not check how it was opened.
 TEST_F(AddressSpaceTest, Case32_ReadOnlyFileInAWritableRegion) {
     GuestMemory memory;
     memory.add_bytes(0x1000, 0x1000);
@@ -146,7 +146,7 @@ TEST_F(AddressSpaceTest, Case32_ReadOnlyFileInAWritableRegion) {
     }
 }
 
-// Case 120: the mapping of one of many fails.
+// Case 120: the query for one of several regions fails.
 TEST_F(AddressSpaceTest, Case120_FailuresInTheMiddle) {
     GuestMemory memory;
     for (Iova i = 0; i < 3; ++i)
@@ -179,7 +179,7 @@ TEST_F(AddressSpaceTest, Case120_WhatCannotBeMapped) {
         EXPECT_NE(region.host, MAP_FAILED);
 }
 
-// Case 121: what the file does not hold would be a SIGBUS.
+// Case 121: an access past the end of the file would be a SIGBUS.
 TEST_F(AddressSpaceTest, Case121_FileShorterThanTheRegion) {
     GuestMemory memory;
     memory.add_bytes(0, 0x2000);
@@ -209,8 +209,8 @@ TEST_F(AddressSpaceTest, Case121_FileShorterThanTheRegion) {
     }
 }
 
-/// A node whose space has `count` regions of one page, a page apart, all of the same file: as a
-/// driver makes them by mapping page by page. Everything else is asked of nobody.
+/// A node whose space has `count` regions of one page, a page apart, all of the same file. A driver
+/// makes such regions by mapping page by page. No other method is called.
 class ManyRegions final : public uapi::DeviceNode {
   public:
     ManyRegions(int file, uint64_t count) : file_(file), count_(count) {}
@@ -240,7 +240,7 @@ class ManyRegions final : public uapi::DeviceNode {
     uint64_t count_;
 };
 
-// Case 35: mappings are capped; what is behind the cap is as if it were not there.
+// Case 35: the number of mappings is limited. Regions past the limit count as unmapped.
 TEST_F(AddressSpaceTest, Case35_TooManyRegions) {
     GuestMemory memory;
     memory.add_bytes(0, 0x1000);

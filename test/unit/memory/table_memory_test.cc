@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// memory/table_memory.h without hugepages: what every machine can do.
+// memory/table_memory.h without hugepages, as possible on every machine.
 #include "memory/table_memory.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 namespace vduse::test {
 namespace {
 
-// Case 154: said once; tables are in plain pages then, on a node or on any.
+// Case 154: this is logged once. Tables are in normal pages then, on a given node or on any.
 TEST(TableAllocator, Case154_NoHugepages) {
     testing::internal::CaptureStderr();
     memory::TableAllocator& allocator = memory::default_table_allocator();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// memory/table.h: lookup and translation, with the arithmetic at the ends of 2^64.
+// memory/table.h: lookup and translation, including the arithmetic at both ends of 2^64.
 #include "memory/table.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ using memory::Translator;
 
 constexpr Iova kTop = std::numeric_limits<Iova>::max();
 
-/// Host addresses are only computed here, never touched.
+/// Host addresses are only computed here, never accessed.
 std::byte* host(uintptr_t address) {
     return reinterpret_cast<std::byte*>(address);
 }
@@ -144,10 +144,10 @@ TEST_F(TableTest, FiveHundredRegions) {
 TEST_F(TableTest, ContiguousCrossesRegionsThatAreNeighboursForUsToo) {
     with(
         {{0x1000, 0x1fff, host(0x100000), kReadWrite},
-         {0x2000, 0x2fff, host(0x101000), kReadWrite},  // goes on
+         {0x2000, 0x2fff, host(0x101000), kReadWrite},  // contiguous
          {0x3000, 0x3fff, host(0x900000), kReadWrite},  // elsewhere
-         {0x4000, 0x4fff, host(0x901000), kRead},       // goes on, but read-only
-         {0x6000, 0x6fff, host(0x903000), kReadWrite}}  // behind a gap
+         {0x4000, 0x4fff, host(0x901000), kRead},       // contiguous, but read-only
+         {0x6000, 0x6fff, host(0x903000), kReadWrite}}  // after a gap
     );
     auto& t = translator_;
     EXPECT_EQ(t.contiguous(0x1800, 0x1800, Access::write), host(0x100800));

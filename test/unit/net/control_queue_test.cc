@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/control_queue.h: the commands of the control queue, right and wrong.
+// net/control_queue.h: valid and invalid commands of the control queue.
 #include "net/control_queue.h"
 
 #include <gtest/gtest.h>
@@ -47,14 +47,15 @@ Bytes le64(uint64_t value) {
         bytes.push_back(static_cast<uint8_t>(value >> shift));
     return bytes;
 }
-/// The data of MAC_TABLE_SET: counts as told, and so many addresses.
+/// The data of MAC_TABLE_SET. For each table: the count that its header says, and the number of
+/// addresses that it has.
 Bytes tables(uint32_t says_1, size_t has_1, uint32_t says_2, size_t has_2) {
     Bytes bytes;
     for (const auto& [says, has] : {std::pair{says_1, has_1}, std::pair{says_2, has_2}}) {
         for (unsigned shift = 0; shift < 32; shift += 8)
             bytes.push_back(static_cast<uint8_t>(says >> shift));
         for (size_t i = 0; i < has; ++i)
-            // In falling order, so that a table that is not sorted finds nothing.
+            // In descending order, so that lookups fail if the table is not sorted.
             for (const size_t byte : {size_t{2}, size_t{0}, size_t{0}, size_t{0}, ~i >> 8, ~i})
                 bytes.push_back(static_cast<uint8_t>(byte));
     }
@@ -68,7 +69,7 @@ class ControlTest : public testing::Test {
   protected:
     ControlTest() { control.reset(kAllFeatures, kMac); }
 
-    /// Executes one command as whoever serves the queue does.
+    /// Executes one command as the control thread does.
     bool execute(const Bytes& bytes) {
         auto proposed = control.propose(bytes);
         const bool ok = proposed && publish(*proposed);
@@ -95,8 +96,7 @@ class ControlTest : public testing::Test {
     ControlQueue control{kMaxPairs};
 };
 
-// -- each command
-// ------------------------------------------------------------------------------------
+// ---- each command
 
 TEST_F(ControlTest, ReceiveModes) {
     bool Filter::*const modes[] = {
@@ -141,7 +141,7 @@ TEST_F(ControlTest, MacTables) {
     EXPECT_TRUE(filter.multicast.addresses.empty());
 }
 
-// Case 93: more than we keep means all of them.
+// Case 93: a table with more addresses than the limit matches all addresses.
 TEST_F(ControlTest, Case93_MacTableTooLarge) {
     EXPECT_TRUE(execute(command(1, 0, tables(1024, 1024, 1, 1))));
     EXPECT_FALSE(control.state().filter.unicast.everything);
@@ -156,14 +156,14 @@ TEST_F(ControlTest, Case93_MacTableTooLarge) {
     EXPECT_TRUE(control.state().filter.multicast.everything);
 }
 
-// Cases 91, 92: counts that lie.
+// Cases 91, 92: wrong counts.
 TEST_F(ControlTest, Case91_92_MacTablesThatLie) {
     ASSERT_TRUE(execute(command(1, 0, tables(2, 2, 1, 1))));
     const ControlState before = control.state();
     for (const Bytes& data : {
              tables(0xffffffff, 2, 0, 0),
              tables(0xaaaaaaab, 2, 0, 0),  // times 6: 2^34 + 2
-             tables(3, 2, 1, 1),           // takes the second header for an address
+             tables(3, 2, 1, 1),           // takes the second table's header as an address
              tables(1, 3, 1, 1),
              tables(2, 2, 2, 1),
              tables(2, 2, 0, 1),
@@ -217,7 +217,7 @@ TEST_F(ControlTest, Case95_QueuePairs) {
     EXPECT_FALSE(execute(command(4, 0, {1, 0, 0})));
 }
 
-// What is named stays on, whatever was before.
+// The offloads in the command are on, all others are off, whatever was set before.
 TEST_F(ControlTest, GuestOffloads) {
     const uint64_t all = kFeatureGuestCsum | kFeatureGuestTso4 | kFeatureGuestEcn;
     control.reset(kAllFeatures | all | kFeatureCsum | kFeatureHostTso4 | kFeatureHostTso6, kMac);
@@ -230,7 +230,7 @@ TEST_F(ControlTest, GuestOffloads) {
     }
     EXPECT_TRUE(execute(command(5, 0, le64(kFeatureGuestCsum))));
     const uint64_t off = all & ~kFeatureGuestCsum;
-    // Not negotiated, of the other direction, unknown, and those that are no offloads.
+    // Not negotiated, of the other direction, unknown, or not offloads.
     for (const uint64_t wrong :
          {kFeatureGuestTso6,
           all | kFeatureGuestTso6,
@@ -317,8 +317,7 @@ TEST_F(ControlTest, WhatCannotBePublishedIsRefused) {
     EXPECT_EQ(control.counters().refused, 1U);
 }
 
-// -- through the ring
-// ---------------------------------------------------------------------------------
+// ---- through the ring
 
 class ControlRing : public ControlTest {
   protected:
@@ -349,7 +348,7 @@ class ControlRing : public ControlTest {
         return count;
     }
     [[nodiscard]] uint8_t ack(Iova at = kAck) const { return rig.memory.load<uint8_t>(at); }
-    /// The chain came back with `written` bytes, and the ack says `value`.
+    /// Checks that the chain returned with `written` bytes and that the ack is `value`.
     void expect(uint8_t value, uint32_t written = 1) {
         const auto used = rig.driver.take_used();
         ASSERT_TRUE(used);
@@ -359,7 +358,7 @@ class ControlRing : public ControlTest {
     }
 };
 
-// What is asked for goes behind the ack, as far as there is room, and changes nothing.
+// Results of queries follow the ack, as far as there is room. Queries change nothing.
 class StatsRing : public ControlRing {
   protected:
     static constexpr uint64_t kStatsFeatures =
@@ -372,7 +371,7 @@ class StatsRing : public ControlRing {
         });
         control.reset(kStatsFeatures, kMac);
     }
-    /// Class 8 and its data, with so much room behind the ack.
+    /// Offers a command of class 8 with `data`, and `room` bytes after the ack.
     void ask(uint8_t number, const Bytes& data, uint32_t room) {
         const Bytes bytes = command(8, number, data);
         offer(
@@ -437,7 +436,7 @@ TEST_F(StatsRing, Case156_NoMoreThanThereIsRoomFor) {
     serve();
     EXPECT_EQ(rig.memory.load<uint8_t>(kResult), kUnanswered);
     expect(kError, 1);
-    // Nothing behind the ack.
+    // No room after the ack.
     offer(command(8, 0));
     serve();
     expect(kError, 1);
@@ -460,7 +459,7 @@ TEST_F(StatsRing, Case155_AnErrorWritesTheAckAlone) {
     serve();
     EXPECT_EQ(rig.memory.load<uint8_t>(kResult), kUnanswered);
     expect(kError, 1);
-    // And the next command has nothing of an earlier one's result.
+    // The next command gets nothing of an earlier result.
     ask(0, {}, 8);
     const Bytes bytes = command(0, 1, {1});
     put(bytes, kCommand + 0x100);
@@ -506,7 +505,7 @@ TEST_F(ControlRing, Case89_ScatteredCommand) {
 }
 
 TEST_F(ControlRing, LinuxLayout) {
-    // Header, data in two, ack.
+    // Header, data in two buffers, ack.
     put(command(1, 0));
     const Bytes data = tables(2, 2, 1, 1);
     put(data, kCommand + 256);
@@ -521,7 +520,7 @@ TEST_F(ControlRing, LinuxLayout) {
     EXPECT_EQ(control.state().filter.unicast.addresses.size(), 2U);
 }
 
-// Case 83: nothing to read is no command.
+// Case 83: a chain without readable bytes is not a command.
 TEST_F(ControlRing, Case83_EmptyAndShortCommands) {
     offer({{kAck, 1, true}});
     serve();
@@ -531,7 +530,7 @@ TEST_F(ControlRing, Case83_EmptyAndShortCommands) {
     expect(kError);
 }
 
-// Case 84: the driver gets its head back in any case.
+// Case 84: the chain is returned to the driver in any case.
 TEST_F(ControlRing, Case84_NoRoomForTheAck) {
     offer({{put(command(0, 1, {1})), 3, false}});
     EXPECT_EQ(serve(), 1);
@@ -555,7 +554,7 @@ TEST_F(ControlRing, Case84_LongerAck) {
     expect(kOk, 1);
 }
 
-// Case 32: an ack byte that may not be written.
+// Case 32: the ack byte is in read-only memory.
 TEST_F(ControlRing, Case32_AckInAReadOnlyRegion) {
     rig.memory.add_bytes(0x1000, 16, kRead);
     ASSERT_EQ(rig.reload(), ring::LoadError::none);
@@ -584,7 +583,7 @@ TEST_F(ControlRing, Case85_MalformedChainsInBetween) {
     EXPECT_EQ(ack(kAck + 1), kOk);
 }
 
-// Case 90: 64 KiB are copied, no more.
+// Case 90: at most 64 KiB are copied.
 TEST_F(ControlRing, Case90_LongCommands) {
     constexpr uint32_t kLimit = 64 * 1024;
     const Bytes most = command(1, 0, tables(10920, 10920, 0, 0));
@@ -648,7 +647,7 @@ TEST_F(ControlRing, WhatCannotBePublishedIsAnsweredWithAnError) {
     EXPECT_FALSE(control.state().filter.all_multicast);
 }
 
-// Cases 52, 53: the command is what it was when it was fetched, in one pass.
+// Cases 52, 53: the command is fetched in one pass. Later changes by the driver have no effect.
 TEST_F(ControlRing, Case52_CommandRewrittenAfterTheFetch) {
     offer(command(1, 0, tables(1, 1, 0, 0)));
     ledger.begin();
@@ -661,7 +660,7 @@ TEST_F(ControlRing, Case52_CommandRewrittenAfterTheFetch) {
     EXPECT_EQ(control.state().filter.unicast.addresses.size(), 1U);
 }
 
-// Case 98: indices run freely, lengths are bytes.
+// Case 98: indices are free-running, used lengths are in bytes.
 TEST_F(ControlRing, Case98_65536Commands) {
     for (unsigned i = 0; i < 65536 + 100; ++i) {
         offer(command(2, i % 2 == 0 ? 0 : 1, le16(i / 2 % 4096)));
@@ -674,7 +673,7 @@ TEST_F(ControlRing, Case98_65536Commands) {
     EXPECT_EQ(control.counters().refused, 0U);
 }
 
-// Case 99: one call serves a burst and returns, however many wait.
+// Case 99: one call serves a burst and returns, however many commands wait.
 TEST_F(ControlRing, Case99_BudgetPerTurn) {
     RingRig large({.size = 1024});
     for (unsigned i = 0; i < 300; ++i) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/device_stats.h: what a driver may ask about its queues, and what it is told.
+// net/device_stats.h: the driver's queries about its queues, and the answers.
 #include "net/device_stats.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ constexpr uint64_t kTso = kFeatureHostTso4 | kFeatureHostTso6;
 constexpr uint64_t kGuestTso = kFeatureGuestTso4 | kFeatureGuestTso6;
 constexpr uint64_t kEverything =
     kFeatureDeviceStats | kFeatureCtrlVq | kFeatureMq | kFeatureCsum | kTso | kGuestTso;
-/// The types of each use, where everything was negotiated.
+/// The statistics types of each kind of queue, if all features are negotiated.
 constexpr uint64_t kReceive = bit(0) | bit(2);
 constexpr uint64_t kTransmit = bit(16) | bit(17) | bit(18);
 constexpr uint64_t kControlTypes = bit(32);
@@ -36,7 +36,7 @@ constexpr uint16_t kPairs = 3;
 
 class DeviceStats : public testing::Test {
   protected:
-    /// Of the request: queue, types.
+    /// One entry of a request.
     struct Wish {
         uint16_t queue;
         uint64_t types;
@@ -80,7 +80,7 @@ class DeviceStats : public testing::Test {
         std::memcpy(&types, bytes->data(), sizeof types);
         return types;
     }
-    /// As Linux reads an answer, whose length it knows.
+    /// Parses an answer as Linux does, with known length.
     std::vector<Record> get(const std::vector<Wish>& wishes, size_t room = kPlenty) {
         const auto bytes = answer(kGet, request(wishes), room);
         EXPECT_TRUE(bytes);
@@ -142,7 +142,7 @@ TEST_F(DeviceStats, WhatWasNotNegotiatedIsNeitherToldNorAnswered) {
         features = kEverything;
         EXPECT_FALSE(refused({{row.queue, bit(row.type)}}));
     }
-    // One of them is enough.
+    // One of these features is enough.
     for (const uint64_t one :
          {kFeatureHostTso4, kFeatureHostTso6, kFeatureGuestTso4, kFeatureGuestTso6}) {
         features = kFeatureDeviceStats | kFeatureCtrlVq | one;
@@ -160,7 +160,7 @@ TEST_F(DeviceStats, NobodyCounts) {
     EXPECT_TRUE(refused({{0, bit(0)}}));
 }
 
-// Each type of each queue: right for its own use, wrong for all others.
+// Each type for each queue: accepted if it fits the kind of queue, refused otherwise.
 TEST_F(DeviceStats, Case155_EveryTypeOfEveryQueue) {
     for (unsigned queue = 0; queue < 65536; queue = queue < 20 ? queue + 1 : queue * 2 - 7) {
         uint64_t right = queue % 2 == 0 ? kReceive : kTransmit;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A second ring, which is no virtqueue: chains over plain buffers. The bursts of net/ know rings by
-// the concept ring::DeviceRing alone, and this is where they would not compile if they knew more.
+// A second ring that is not a virtqueue: chains over plain buffers. The bursts of net/ may use
+// rings only through the concept ring::DeviceRing. If they use more, this file does not compile.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -47,7 +47,7 @@ class FakeRing {
     [[nodiscard]] uint32_t size() const noexcept { return static_cast<uint32_t>(segments_.size()); }
 
     [[nodiscard]] std::byte* buffer(size_t i) const { return segments_[i].host; }
-    std::vector<uint32_t> lengths;  ///< of the chains that were completed
+    std::vector<uint32_t> lengths;  ///< used lengths of completed chains
 
   private:
     std::vector<std::byte> memory_;

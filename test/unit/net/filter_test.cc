@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/filter.h: what the driver's receive filter lets through.
+// net/filter.h: which frames the driver's receive filter accepts.
 #include "net/filter.h"
 
 #include <gtest/gtest.h>

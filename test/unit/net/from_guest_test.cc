@@ -32,8 +32,8 @@ class FromGuest : public testing::Test {
     FetchLedger ledger;
     std::vector<std::vector<uint8_t>> received;
 
-    /// Offers header and frame in descriptors of the given sizes, the last of which ends where
-    /// guest memory ends. Returns the head.
+    /// Offers header and frame in descriptors of the given sizes. The last one ends where guest
+    /// memory ends. Returns the head.
     uint16_t send(
         const std::vector<uint8_t>& frame, std::vector<uint32_t> sizes = {}, NetHeader header = {}
     ) {
@@ -59,7 +59,7 @@ class FromGuest : public testing::Test {
         rig.driver.offer({{kBuffersEnd - bytes, bytes, false}});
         rig.driver.publish();
     }
-    /// Takes one burst; frames go to `received`.
+    /// Runs one burst and puts its frames into `received`.
     size_t burst(Pool& from, size_t most = 64) {
         std::vector<rte_mbuf*> mbufs(most);
         ledger.begin();
@@ -86,7 +86,7 @@ class FromGuest : public testing::Test {
             sum += counter.read();
         return sum;
     }
-    /// The chain just sent is dropped for `reason` and comes back with length 0.
+    /// Checks that the chain just sent is dropped for `reason` and returns with length 0.
     void expect_drop(Drop reason) {
         const uint64_t before = drops(reason);
         EXPECT_EQ(burst(), 0U);
@@ -105,7 +105,7 @@ TEST_F(FromGuest, FramesOfAllSizes) {
         send(frame);
         ASSERT_EQ(burst(), 1U) << bytes;
         EXPECT_EQ(received.back(), frame) << bytes;
-        // Of the header, all or what is decided by.
+        // The header is fetched whole, or only the two bytes that matter.
         const size_t header = bytes <= 2048 ? 2 : sizeof(NetHeader);
         EXPECT_EQ(ledger.bytes(), 2 + 2 + 16 + header + bytes) << "every byte once, and no other";
         EXPECT_EQ(rig.driver.take_used()->len, 0U);
@@ -124,7 +124,7 @@ TEST_F(FromGuest, FramesInSmallMbufs) {
     }
 }
 
-// What an mbuf's last user left in it is not the next frame's.
+// Fields that the last user of an mbuf left in it do not leak into the next frame.
 TEST_F(FromGuest, UsedMbufs) {
     Pool one(1);
     rte_mbuf* mbuf = rte_pktmbuf_alloc(one.get());
@@ -148,7 +148,7 @@ TEST_F(FromGuest, UsedMbufs) {
     rte_pktmbuf_free(mbuf);
 }
 
-// Case 66: the header may be split as the driver likes.
+// Case 66: the driver may split the header at will.
 TEST_F(FromGuest, Case66_HeaderOverDescriptors) {
     const auto frame = pattern(60);
     const std::vector<std::vector<uint32_t>> splits = {
@@ -164,7 +164,7 @@ TEST_F(FromGuest, ABurstInOrder) {
     std::vector<std::vector<uint8_t>> sent;
     for (unsigned i = 0; i < 100; ++i) {
         sent.push_back(pattern(14 + i, i));
-        // Each has to have its own place.
+        // Each frame needs its own memory.
         const Iova at = RingRig::kBuffers + i * Iova{1024};
         rig.memory.store(at, NetHeader{});
         rig.memory.write(at + 12, sent.back().data(), sent.back().size());
@@ -179,7 +179,7 @@ TEST_F(FromGuest, ABurstInOrder) {
     EXPECT_EQ(counters.bytes.read(), 100U * 14 + 99 * 100 / 2);
 }
 
-// Case 57: a chain that has no room for both headers.
+// Case 57: a chain too short for the virtio-net and Ethernet headers.
 TEST_F(FromGuest, Case57_TooShort) {
     for (uint32_t bytes = 1; bytes < 26; ++bytes) {
         send_bytes(bytes);
@@ -189,7 +189,7 @@ TEST_F(FromGuest, Case57_TooShort) {
     EXPECT_EQ(burst(), 1U);
 }
 
-// Case 74: longer than any legal frame; nothing of it is copied.
+// Case 74: a chain longer than any legal frame. Nothing of it is copied.
 TEST_F(FromGuest, Case74_TooLong) {
     send_bytes(12 + kLongest + 1);
     expect_drop(Drop::too_long);
@@ -204,8 +204,8 @@ TEST_F(FromGuest, Case74_TooLong) {
     EXPECT_EQ(burst(), 1U);
 }
 
-// What does not fit into one mbuf is dropped where the caller wants it so; however many descriptors
-// what fits comes in.
+// With `linear`, a frame that does not fit one mbuf is dropped. One that fits passes, however many
+// descriptors it has.
 TEST_F(FromGuest, LinearFramesAreThoseThatFitIntoAnMbuf) {
     rules.linear = true;
     const auto fits = pattern(Pool::kRoom, 1);
@@ -228,7 +228,7 @@ TEST_F(FromGuest, LinearFramesAreThoseThatFitIntoAnMbuf) {
     EXPECT_EQ(all_drops(), 2U);
 }
 
-// The dropped frame's mbuf is the next one's.
+// The mbuf of a dropped frame is used for the next frame.
 TEST_F(FromGuest, ALongFrameAmongLinearOnes) {
     rules.linear = true;
     Pool one(1);
@@ -257,7 +257,7 @@ TEST_F(FromGuest, ThePortIsInTheFirstMbuf) {
     }
 }
 
-// Case 23: the other direction's chains.
+// Case 23: chains of the other direction.
 TEST_F(FromGuest, Case23_WritableOnly) {
     rig.driver.offer({{RingRig::kBuffers, 2048, true}});
     rig.driver.publish();
@@ -290,16 +290,16 @@ TEST_F(FromGuest, MalformedChainsAmongGoodOnes) {
         EXPECT_EQ(rig.driver.take_used()->len, 0U);
 }
 
-// Cases 58 to 64: no offload was negotiated, so a header that asks for one is wrong.
+// Cases 58 to 64: no offload is negotiated, so a header that requests one is bad.
 TEST_F(FromGuest, Case58_59_60_ChecksumNotNegotiated) {
     NetHeader header{};
     header.flags = net::kHeaderNeedsCsum;
-    // In the Ethernet header, odd, right, at the end and behind it; sums that wrap.
+    // Start in the Ethernet header, odd, correct, at the end, past it; sums of the two that wrap.
     for (const unsigned start : {0U, 13U, 33U, 34U, 58U, 59U, 60U, 61U, 65535U})
         for (const unsigned offset : {0U, 1U, 6U, 16U, 65535U}) {
             header.csum_start = static_cast<uint16_t>(start);
             header.csum_offset = static_cast<uint16_t>(offset);
-            // The field of the right one (34, 6) lies in two descriptors.
+            // The field of the correct pair (34, 6) is split over two descriptors.
             send(pattern(60), {12 + 41}, header);
             expect_drop(Drop::bad_header);
         }
@@ -315,10 +315,10 @@ TEST_F(FromGuest, Case63_SegmentationNotNegotiated) {
     }
 }
 
-// Cases 65, 67, 72: hints and fields that mean nothing in this direction.
+// Cases 65, 67, 72: hints and fields that have no meaning in this direction.
 TEST_F(FromGuest, Case65_67_72_IgnoredFields) {
     NetHeader header{};
-    header.flags = 0xfe;  // DATA_VALID, RSC_INFO and bits that nobody knows
+    header.flags = 0xfe;  // DATA_VALID, RSC_INFO and undefined bits
     header.hdr_len = 65535;
     header.gso_size = 65535;
     header.csum_start = 65535;
@@ -330,8 +330,7 @@ TEST_F(FromGuest, Case65_67_72_IgnoredFields) {
     EXPECT_EQ(received.back(), frame);
 }
 
-// Case 73: headers of upper layers that lie. Nobody parses them here: such a frame is like any
-// other.
+// Case 73: wrong headers of upper layers. They are not parsed here: such a frame is like any other.
 TEST_F(FromGuest, Case73_FramesThatLie) {
     const auto typed = [](size_t bytes, uint8_t high, uint8_t low) {
         auto frame = pattern(bytes);
@@ -368,7 +367,7 @@ TEST_F(FromGuest, Case73_FramesThatLie) {
     EXPECT_EQ(all_drops(), 0U);
 }
 
-// Cases 48, 55: header and frame are what they were when they were fetched.
+// Cases 48, 55: header and frame are used as fetched. Later changes by the driver have no effect.
 TEST_F(FromGuest, Case48_HeaderRewrittenAfterTheCheck) {
     const auto frame = pattern(60);
     send(frame);
@@ -386,7 +385,7 @@ TEST_F(FromGuest, Case48_HeaderRewrittenAfterTheCheck) {
     rte_pktmbuf_free(mbufs[0]);
 }
 
-// Case 141: without mbufs nothing is lost, and traffic goes on when there are some again.
+// Case 141: without mbufs nothing is lost, and traffic resumes when mbufs are available again.
 TEST_F(FromGuest, Case141_NoMbufs) {
     Pool small(4);
     std::vector<rte_mbuf*> taken(4);
@@ -405,7 +404,7 @@ TEST_F(FromGuest, Case141_NoMbufs) {
 
 TEST_F(FromGuest, Case141_MbufsRunOutInTheMiddleOfAFrame) {
     Pool small(8, 256);
-    const auto frame = pattern(1500);  // 6 mbufs; two frames take more than there are
+    const auto frame = pattern(1500);  // 6 mbufs: two frames need more than the pool has
     const Iova first = RingRig::kBuffers;
     for (const Iova at : {first, first + 4096}) {
         rig.memory.write(at + 12, frame.data(), frame.size());
@@ -420,7 +419,7 @@ TEST_F(FromGuest, Case141_MbufsRunOutInTheMiddleOfAFrame) {
     EXPECT_EQ(received, (std::vector{frame, frame}));
 }
 
-// One mbuf is left and many chains wait: they come one by one, rather than never.
+// Two mbufs for five chains: frames arrive a few at a time, rather than never.
 TEST_F(FromGuest, Case141_FewerMbufsThanChains) {
     Pool small(2);
     for (Iova i = 0; i < 5; ++i)
@@ -432,8 +431,8 @@ TEST_F(FromGuest, Case141_FewerMbufsThanChains) {
     EXPECT_EQ(count, 5U);
 }
 
-// A frame of many mbufs in front of as many chains as there are mbufs: it is not to wait for those
-// that the burst itself put aside.
+// A frame of many mbufs is followed by more chains than there are mbufs. The frame must not wait
+// for mbufs that the burst itself has reserved.
 TEST_F(FromGuest, Case141_ALongFrameBeforeMoreChainsThanMbufs) {
     Pool small(8, 256);
     const auto frame = pattern(1500);  // 6 mbufs
@@ -450,10 +449,10 @@ TEST_F(FromGuest, Case141_ALongFrameBeforeMoreChainsThanMbufs) {
     EXPECT_EQ(counters.no_mbuf.read(), 1U);
 }
 
-// The burst and a frame of it run out of mbufs: one burst was put off, not two.
+// Both the burst and one of its frames run out of mbufs. This counts once.
 TEST_F(FromGuest, Case141_ABurstIsPutOffOnce) {
     Pool small(4, 256);
-    const auto frame = pattern(1500);  // 6 mbufs, more than there are
+    const auto frame = pattern(1500);  // 6 mbufs, more than the pool has
     rig.memory.write(RingRig::kBuffers + 12, frame.data(), frame.size());
     for (int i = 0; i < 5; ++i)
         rig.driver.offer({{RingRig::kBuffers, 1512, false}});

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The process is killed in the middle of a burst (doc/hostile-cases.md, 129): after each of its
-// stores into guest memory in turn, another one takes the rings over, and may be killed as well.
+// The process is killed in the middle of a burst (doc/hostile-cases.md, 129), once after each of
+// its stores into guest memory. Another process then takes over the rings and may be killed too.
 //
-// The driver owns its buffers: it may see each chain that it offered exactly once, all of them come
-// back, and what it sent and got adds up frame by frame. A burst that was published counts as done,
-// for its caller has the frames or is gone with them; one that was not never happened.
+// Expected: each chain that the driver offered returns exactly once, and the frames that it sent
+// and received add up one by one. A burst that was published is done: its caller has the frames, or
+// died with them. A burst that was not published never happened.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -32,20 +32,20 @@ using net::NetHeader;
 using Bytes = std::vector<uint8_t>;
 
 constexpr uint32_t kSize = 16;
-constexpr uint16_t kStart = 0xfff8;  ///< so that the indexes wrap on the way
+constexpr uint16_t kStart = 0xfff8;  ///< so that the indexes wrap during the test
 constexpr uint32_t kLongest = 9720;
 constexpr uint16_t kBurst = 6;
 constexpr size_t kHeader = sizeof(NetHeader);
-constexpr size_t kNumberAt = 6;  ///< where a frame has its number: the last part of an address
+constexpr size_t kNumberAt = 6;  ///< offset of the frame's number, in its source address
 
-/// Every third one is long.
+/// Every third frame is long.
 Bytes frame(unsigned number) {
     Bytes bytes = pattern(number % 3 == 0 ? 1400 : 60 + number, number);
     bytes[0] = 2;
     std::memcpy(&bytes[kNumberAt], &number, sizeof number);
     return bytes;
 }
-/// The number of a frame that is whole.
+/// The number of a frame, if its content is intact.
 std::optional<unsigned> number_of(const Bytes& bytes) {
     unsigned number = 0;
     if (bytes.size() < kNumberAt + sizeof number)
@@ -54,7 +54,7 @@ std::optional<unsigned> number_of(const Bytes& bytes) {
     return bytes == frame(number) ? std::optional(number) : std::nullopt;
 }
 
-/// Chain `number` has this memory to itself, and a table at its end.
+/// The memory of chain `number`. Its indirect table is at the end.
 constexpr Iova slot(unsigned number) {
     return RingRig::kBuffers + Iova{number} * 0x1000;
 }
@@ -73,7 +73,7 @@ class Killed : public testing::TestWithParam<Way> {
     const int kills = std::get<3>(GetParam());
 
     const uint32_t size;
-    const unsigned chains;  ///< in all
+    const unsigned chains;  ///< total number of chains
 
     Killed() : Killed(kSize, std::get<3>(GetParam()) > 1 ? 14 : 28) {}
     Killed(uint32_t ring_size, unsigned all_chains) : size(ring_size), chains(all_chains) {}
@@ -84,25 +84,25 @@ class Killed : public testing::TestWithParam<Way> {
     net::QueueCounters counters;
     unsigned deaths = 0;
 
-    /// What outlives a process: the driver, and how things should be.
+    /// What outlives a process: the driver and the expected results.
     struct World {
         explicit World(const MockDriver& honest) : driver(honest) {}
 
         MockDriver driver;
-        unsigned offered = 0;                ///< chains
-        unsigned given = 0;                  ///< frames for the driver
-        std::map<uint32_t, unsigned> owned;  ///< heads in flight, and their chains
-        std::vector<unsigned> done;          ///< frames of bursts that were published
-        std::vector<unsigned> got;           ///< frames that the driver took
+        unsigned offered = 0;                ///< chains offered
+        unsigned given = 0;                  ///< frames given to the device for the driver
+        std::map<uint32_t, unsigned> owned;  ///< heads in flight, and the numbers of their chains
+        std::vector<unsigned> done;          ///< frames of published bursts
+        std::vector<unsigned> got;           ///< frames that the driver received
     };
 
-    /// Offers chain `world.offered`; false: there are too few descriptors.
+    /// Offers chain `world.offered`. Returns false if there are too few descriptors.
     virtual bool offer(World& world) = 0;
-    /// What the driver does with what came back.
+    /// The driver takes the returned chains.
     virtual void take(World& world) = 0;
-    /// One burst; the frames that it moved.
+    /// Runs one burst. Returns the frames that it moved.
     virtual std::vector<unsigned> burst(ring::SplitRing& ring, World& world) = 0;
-    /// Which of the frames of a burst are done when so many of its chains were returned.
+    /// The frames of a burst that are done when `returned` of its chains are published.
     virtual std::vector<unsigned> published(const std::vector<unsigned>& moved, uint16_t returned) {
         return returned != 0 ? moved : std::vector<unsigned>();
     }
@@ -118,8 +118,8 @@ class Killed : public testing::TestWithParam<Way> {
         return head.has_value();
     }
 
-    /// A process takes the ring over and serves it to the end. As long as kills are left, every
-    /// store of each of its bursts is the last one of another.
+    /// A process takes over the ring and serves it to the end. While kills are left, the test also
+    /// runs every variant in which the process dies after one of the stores of a burst.
     void live(World world, int left) {
         ring::SplitRing ring;
         bool started = false;
@@ -144,7 +144,7 @@ class Killed : public testing::TestWithParam<Way> {
             }
             const std::vector<unsigned> moved = burst(ring, world);
             ASSERT_NE(world.driver.used_idx(), used) << "it stands still";
-            // The driver may have slept through the end of the last process.
+            // The driver may not have been notified when the last process died.
             ASSERT_TRUE(ring.should_interrupt() || started);
             started = true;
             if (log) {
@@ -153,7 +153,7 @@ class Killed : public testing::TestWithParam<Way> {
                 for (size_t count = 0; count <= log->stores().size() && !HasFailure(); ++count) {
                     log->put_back(count);
                     World left_behind = before;
-                    left_behind.given = world.given;  // gone with the process
+                    left_behind.given = world.given;  // frames in flight died with the process
                     const int returned = left_behind.driver.used_idx() - used;
                     append(left_behind.done, published(moved, static_cast<uint16_t>(returned)));
                     ++deaths;
@@ -169,7 +169,7 @@ class Killed : public testing::TestWithParam<Way> {
         check_end(world);
     }
 
-    /// Nothing is written but the used ring and chains in flight.
+    /// Checks that only the used ring and chains in flight are written.
     void check_stores(const StoreLog& log, const World& world) {
         for (const StoreLog::Store& store : log.stores()) {
             const std::byte* const used = world.driver.areas().used.host;
@@ -195,7 +195,7 @@ std::string name_of(const testing::TestParamInfo<Way>& info) {
            (mergeable ? "Mergeable" : "") + (kills > 1 ? "Twice" : "");
 }
 
-// -- from the guest
+// ---- from the guest
 
 class KilledFromGuest : public Killed {
   protected:
@@ -261,7 +261,7 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- to the guest
+// ---- to the guest
 
 class KilledToGuest : public Killed {
   protected:
@@ -269,10 +269,10 @@ class KilledToGuest : public Killed {
 
     net::Filter filter;
 
-    /// Too short for anything.
+    /// Whether the chain is too short for any frame.
     static bool is_unfit(unsigned number) { return number % 9 == 4; }
 
-    /// Chain `number`.
+    /// The buffers of chain `number`.
     [[nodiscard]] virtual std::vector<Buffer> buffers(unsigned number) const {
         const Iova at = slot(number);
         const uint32_t room = mergeable ? 600 : 1500;
@@ -288,7 +288,7 @@ class KilledToGuest : public Killed {
     std::vector<unsigned> burst(ring::SplitRing& ring, World& world) override {
         std::vector<rte_mbuf*> frames;
         std::vector<unsigned> numbers;
-        // The last chains would wait for ever for company.
+        // After the last chain, skip long frames: they would wait forever for more chains.
         const bool last = world.offered == chains;
         while (frames.size() < kBurst) {
             const unsigned number = world.given++;
@@ -359,12 +359,13 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- to the guest, a burst of more chains than a window has: it is published in several parts, each
-// of which is whole frames
+// ---- to the guest, a burst of more chains than a window has
+//
+// It is published in several parts. Each part has only whole frames.
 
 class KilledBetweenWindows : public KilledToGuest {
   protected:
-    static constexpr unsigned kEach = 29;  ///< buffers that a frame takes
+    static constexpr unsigned kEach = 29;  ///< buffers per frame
     static constexpr unsigned kFrames = 5;
 
     KilledBetweenWindows() : KilledToGuest(256, (kFrames + 1) * kEach) {}
@@ -376,7 +377,7 @@ class KilledBetweenWindows : public KilledToGuest {
         std::array<rte_mbuf*, kFrames> frames{};
         std::vector<unsigned> numbers;
         for (rte_mbuf*& mbuf : frames) {
-            numbers.push_back(3 * world.given++);  // a long one
+            numbers.push_back(3 * world.given++);  // a long frame
             mbuf = pool.frame(frame(numbers.back()));
         }
         const net::QueueRules rules{kLongest, true, &filter};
@@ -407,8 +408,9 @@ INSTANTIATE_TEST_SUITE_P(
     name_of
 );
 
-// -- the control queue: what was remembered of a command that was not answered yet is executed
-// again
+// ---- the control queue
+//
+// A command that is in the journal but not answered yet is executed again.
 
 class KilledControl : public testing::TestWithParam<bool> {
   protected:
@@ -423,9 +425,9 @@ class KilledControl : public testing::TestWithParam<bool> {
     const std::vector<Command> commands = {
         {{4, 0, 2, 0}, 0},           // two pairs
         {{0, 0, 0}, 0},              // promiscuous off
-        {{1, 1, 2, 0, 0, 0, 0}, 1},  // an address that is cut off
+        {{1, 1, 2, 0, 0, 0, 0}, 1},  // a truncated address
         {{1, 1, 2, 0, 0, 0, 0, 9}, 0},
-        {{2, 0, 5, 0}, 0},  // VLANs 5 and 6, and 5 no more
+        {{2, 0, 5, 0}, 0},  // adds VLANs 5 and 6, removes 5
         {{2, 0, 6, 0}, 0},
         {{2, 1, 5, 0}, 0},
         {{4, 0, 3, 0}, 0}};
@@ -441,7 +443,7 @@ class KilledControl : public testing::TestWithParam<bool> {
         size_t answered = 0;
         net::ControlState journal;
     };
-    /// States as they were written down, and behind how many stores.
+    /// The states written to the journal, each with the number of stores before it.
     using Journal = std::vector<std::pair<size_t, net::ControlState>>;
     unsigned deaths = 0;
 
@@ -500,7 +502,7 @@ class KilledControl : public testing::TestWithParam<bool> {
             ASSERT_TRUE(state.filter.vlans[6]);
         }
     }
-    /// Between the same two stores it is killed before and after it wrote something down.
+    /// Kills the process after every store, and before and after every journal write in between.
     void kill(const World& before, const StoreLog& log, const Journal& journal, int left) {
         size_t written = 0;
         for (size_t count = 0; count <= log.stores().size() && !HasFailure(); ++count)

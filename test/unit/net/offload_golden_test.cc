@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Unfinished frames of a guest, decoded and finished: the bytes are those that scapy computes
+// Unfinished frames of a guest are decoded and completed. The results must equal those of scapy
 // (golden/offloads.pcap, made by offload_golden.py).
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ namespace {
 
 using Bytes = std::vector<uint8_t>;
 
-/// A record's header in a file of pcap, in the byte order of who wrote it.
+/// The header of a record in a pcap file, in the writer's byte order.
 struct RecordHeader {
     uint32_t seconds;
     uint32_t fraction;
@@ -30,7 +30,7 @@ struct RecordHeader {
 constexpr size_t kFileHeader = 24;
 constexpr size_t kNetHeader = 12;
 
-/// What a guest sends, header first, and what must become of it.
+/// What a guest sends, header first, and the expected frames.
 struct Case {
     Bytes sent;
     std::vector<Bytes> finished;
@@ -55,7 +55,7 @@ std::vector<Case> read_cases() {
     return cases;
 }
 
-/// What the frame becomes for somebody who takes nothing unfinished.
+/// Completes a frame for a receiver without offloads.
 std::vector<Bytes> finish(rte_mbuf* mbuf) {
     Completion completion;
     std::vector<Bytes> made;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/offload.h: what a virtio-net header asks for, in an mbuf's words and back, and what is
-// refused.
+// net/offload.h: the requests of a virtio-net header translated to mbuf flags and back, and which
+// ones are refused.
 #include "net/offload.h"
 
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ class Offload : public testing::Test {
         decoded = {};
         return net::decode(header, negotiated, *put(bytes, run), decoded);
     }
-    /// Nothing is left, and the bytes are these.
+    /// Checks that the frame is complete and has these bytes.
     void expect_finished(const FrameBytes& bytes) const {
         EXPECT_TRUE(decoded.finished);
         EXPECT_FALSE(decoded.csum || decoded.large);
@@ -64,7 +64,7 @@ NetHeader asks_segments(const Frame& frame, uint16_t mss = kMss) {
     return header;
 }
 
-/// One of each kind that has words in an mbuf.
+/// One frame of each kind that mbuf flags can describe.
 std::vector<FrameSpec> kinds() {
     std::vector<FrameSpec> specs;
     for (const bool ipv4 : {true, false})
@@ -87,7 +87,7 @@ std::vector<FrameSpec> kinds() {
     return specs;
 }
 
-// -- checksums
+// ---- checksums
 
 TEST_F(Offload, AChecksumIsLeft) {
     for (const FrameSpec& spec : kinds()) {
@@ -133,8 +133,8 @@ TEST_F(Offload, ChecksumBehindTheEnd) {
         }
 }
 
-// What is not the outer TCP or UDP has no words, and is finished: over borders of mbufs, and where
-// the field is at an odd place.
+// A checksum that is not that of the outer TCP or UDP header cannot be described by mbuf flags, so
+// it is computed: also across mbufs, and with an odd field offset.
 TEST_F(Offload, OtherChecksumsAreFinished) {
     const Frame frame = make_frame({.payload = 501});
     for (const size_t start : {size_t{14}, size_t{15}, size_t{33}, size_t{35}, size_t{100}})
@@ -155,7 +155,7 @@ TEST_F(Offload, OtherChecksumsAreFinished) {
             }
 }
 
-// A sum of zero would say, in UDP, that there is none.
+// In UDP, a checksum of zero means that there is none.
 TEST_F(Offload, AFinishedSumIsNotZero) {
     FrameBytes bytes(60, 0);
     bytes[40] = bytes[41] = 0xff;
@@ -178,7 +178,7 @@ TEST_F(Offload, TheWrongFieldIsFinished) {
     }
 }
 
-// Each piece of a datagram is summed as it is: none has words.
+// mbuf flags cannot describe fragments. Each is summed as it is.
 TEST_F(Offload, FragmentsAreFinished) {
     Frame frame = make_frame({.tcp = false});
     for (const unsigned flags : {0x2000U, 0x2010U, 0x0001U}) {
@@ -209,7 +209,7 @@ TEST_F(Offload, ATcpHeaderThatIsTooShortIsFinished) {
 
 TEST_F(Offload, HeadersBehindTheEnd) {
     Frame frame = make_frame({.payload = 39});
-    frame.bytes[frame.l4_at() + 12] = 0xf0;  // 60 bytes of TCP; there are 59
+    frame.bytes[frame.l4_at() + 12] = 0xf0;  // TCP header of 60 bytes; there are 59
     ASSERT_EQ(decode(asks_csum(frame), frame.bytes), std::nullopt);
     EXPECT_TRUE(decoded.finished);
     EXPECT_EQ(decode(asks_segments(frame, 32), frame.bytes), Drop::bad_gso);
@@ -220,7 +220,7 @@ TEST_F(Offload, HeadersBehindTheEnd) {
 }
 
 TEST_F(Offload, HeadersThatAreTooLong) {
-    // 14 + 40 + 112 + 20 is 186, 8 more are 194.
+    // 14 + 40 + 112 + 20 is 186; with 8 more it is 194.
     for (const size_t options : {size_t{112}, size_t{120}}) {
         const Frame frame = make_frame({.ipv4 = false, .options = options, .payload = 2000});
         const bool fits = frame.headers() <= kMostHeaders;
@@ -234,7 +234,7 @@ TEST_F(Offload, HeadersThatAreTooLong) {
     }
 }
 
-// -- segments
+// ---- segments
 
 TEST_F(Offload, ALargeFrame) {
     for (FrameSpec spec : kinds()) {
@@ -363,7 +363,7 @@ TEST_F(Offload, TheLengthInTheIpHeader) {
     }
 }
 
-// -- the same from an mbuf
+// ---- the same from an mbuf
 
 TEST_F(Offload, ReadAsItWasDecoded) {
     for (const FrameSpec& spec : kinds()) {
@@ -389,7 +389,7 @@ TEST_F(Offload, ReadAsItWasDecoded) {
     }
 }
 
-// Drivers of ports leave in an mbuf what the frame before it had there.
+// PMDs may leave the lengths of an earlier frame in an mbuf.
 TEST_F(Offload, LengthsOfAnotherFrame) {
     const auto all = kinds();
     for (const FrameSpec& other : all) {
@@ -398,7 +398,7 @@ TEST_F(Offload, LengthsOfAnotherFrame) {
             const Frame frame = make_frame(spec);
             put(frame.bytes);
             say_lengths(mbuf, before, spec.tcp ? kMss : uint16_t{0});
-            // That of the packet is its own, or nothing.
+            // The packet type is that of this frame, or unset.
             if (other.options == 0)
                 mbuf->packet_type = RTE_PTYPE_L2_ETHER |
                                     (spec.ipv4 ? RTE_PTYPE_L3_IPV4 : RTE_PTYPE_L3_IPV6) |
@@ -446,7 +446,8 @@ TEST_F(Offload, ReadALargeOne) {
     }
 }
 
-// Ports say "none" of anything, and of UDP without a checksum: then there is nothing to be done.
+// Ports set RX_L4_CKSUM_NONE for frames of any type, and for UDP without a checksum. Then there is
+// nothing to do.
 TEST_F(Offload, ReceivedAndNothingToBeDone) {
     Unfinished what;
     FrameBytes arp = pattern(60);
@@ -469,7 +470,7 @@ TEST_F(Offload, ReceivedAndNothingToBeDone) {
     }
 }
 
-// What a port made one of many frames of.
+// A frame that a port coalesced from several (LRO).
 TEST_F(Offload, ReceivedLarge) {
     Unfinished what;
     const Frame frame = make_frame({.payload = 3333});
@@ -533,7 +534,7 @@ TEST_F(Offload, WrongLengthsOfAnApplication) {
     EXPECT_EQ(refusal(0, sctp), Drop::bad_csum);
 }
 
-// Of a frame that is not cut, nobody has to say how long the TCP header is.
+// l4_len need not be set for a frame that is not segmented.
 TEST_F(Offload, TheLengthOfTcpNeedNotBeSaid) {
     const Frame frame = make_frame({.tcp_options = 4, .payload = 301});
     for (const uint64_t l4 : {0U, 20U, 24U, 21U, 255U}) {

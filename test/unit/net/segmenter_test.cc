@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// vduse/offload.h: frames that are finished and cut, compared with plain arithmetic
+// vduse/offload.h: completed and segmented frames, compared with plain arithmetic
 // (support/frames.h).
 #include <gtest/gtest.h>
 
@@ -13,7 +13,8 @@
 namespace vduse::test {
 namespace {
 
-/// How a frame says what it leaves: as one that was received, or as an application asks.
+/// How an mbuf describes an unfinished frame: with Rx flags as received, or with an application's
+/// Tx flags.
 enum class Words : uint8_t { received, asked };
 
 void say(rte_mbuf* mbuf, const Frame& frame, uint16_t mss, Words words) {
@@ -23,7 +24,7 @@ void say(rte_mbuf* mbuf, const Frame& frame, uint16_t mss, Words words) {
     say_lengths(mbuf, frame, mss);
 }
 
-/// A frame of any kind. Large ones are TCP.
+/// A random frame. Large frames are TCP.
 FrameSpec any_spec(std::mt19937& random, bool large) {
     const auto below = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
     FrameSpec spec;
@@ -55,7 +56,7 @@ class CompletionTest : public testing::Test {
     Pool pool{4096, 256};
     Completion completion;
 
-    /// What the frame becomes, `room` mbufs at a time.
+    /// Completes the frame, `room` mbufs at a time.
     std::vector<FrameBytes> complete(rte_mbuf* mbuf, const Offloads& offloads, size_t room = 32) {
         const auto drop = completion.begin(mbuf, offloads);
         EXPECT_EQ(drop, std::nullopt);
@@ -85,7 +86,7 @@ class CompletionTest : public testing::Test {
     uint16_t last_port = 0;
 };
 
-/// What a frame must become for somebody.
+/// The expected frames for a receiver with `offloads`.
 std::vector<FrameBytes> expected(
     const Frame& frame, uint16_t mss, const Offloads& offloads, Words words
 ) {
@@ -100,7 +101,7 @@ std::vector<FrameBytes> expected(
     return {received && offloads.csum ? frame.bytes : finished(frame)};
 }
 
-// The seed is fixed: a failure comes again.
+// The seed is fixed, so failures are reproducible.
 TEST_F(CompletionTest, AnyFrameForAnybody) {
     std::mt19937 random(1);
     const auto everybody = subsets();
@@ -115,7 +116,7 @@ TEST_F(CompletionTest, AnyFrameForAnybody) {
             continue;
         FrameBytes bytes = frame.bytes;
         if (words == Words::asked)
-            put16(bytes, frame.field(), random() & 0xffff);  // the sum need not be there
+            put16(bytes, frame.field(), random() & 0xffff);  // the pseudo-header sum is not needed
         rte_mbuf* mbuf = pool.frame(bytes, run);
         ASSERT_NE(mbuf, nullptr);
         say(mbuf, frame, mss, words);
@@ -130,7 +131,7 @@ TEST_F(CompletionTest, AnyFrameForAnybody) {
     }
 }
 
-// One mbuf, and many; with a frame of its own it becomes that frame.
+// A frame that nobody else holds is completed in its own mbufs.
 TEST_F(CompletionTest, InPlaceWhereNobodyElseHoldsIt) {
     const Frame frame = make_frame({.payload = 1001});
     rte_mbuf* mbuf = pool.frame(frame.bytes, 256);
@@ -145,7 +146,7 @@ TEST_F(CompletionTest, InPlaceWhereNobodyElseHoldsIt) {
     rte_pktmbuf_free(mbuf);
 }
 
-// Headers that lie in two mbufs cannot be changed where they are.
+// Headers split over several mbufs cannot be changed in place.
 TEST_F(CompletionTest, HeadersInManyMbufs) {
     const Frame frame = make_frame({.payload = 1001});
     rte_mbuf* mbuf = pool.frame(frame.bytes, 20);
@@ -174,7 +175,6 @@ TEST_F(CompletionTest, SharedFramesAreNotChanged) {
         }
 }
 
-// The head may be ours alone, and what comes behind it another's: only the head is changed.
 TEST_F(CompletionTest, AsItIsWhereNothingIsToBeDone) {
     const Frame frame = make_frame({.payload = 3000, .seed = 5});
     for (const uint64_t flags : {uint64_t{0}, uint64_t{RTE_MBUF_F_RX_L4_CKSUM_GOOD}}) {
@@ -190,8 +190,8 @@ TEST_F(CompletionTest, AsItIsWhereNothingIsToBeDone) {
     EXPECT_EQ(last_segsz, 500U);
 }
 
-// Somebody who takes checksums gets, of what an application asks for, nothing that a receiver of
-// mbufs would not understand.
+// Tx requests of an application are executed even if the receiver accepts unfinished checksums: a
+// receiver of mbufs does not understand Tx flags.
 TEST_F(CompletionTest, WhatIsAskedForIsDone) {
     for (const bool ip_csum : {false, true}) {
         const Frame frame = make_frame({.payload = 101});
@@ -209,8 +209,8 @@ TEST_F(CompletionTest, WhatIsAskedForIsDone) {
     }
 }
 
-// What an application or a port calls large does not have a receiver's words: uncut, nobody would
-// know what it is.
+// Large frames with an application's Tx flags, or from a port with a good checksum, lack the flags
+// that a receiver understands. They are segmented.
 TEST_F(CompletionTest, OtherWordsForLargeAreCut) {
     const Frame frame = make_frame({.payload = 3001});
     for (const bool asked : {true, false}) {
@@ -251,7 +251,7 @@ TEST_F(CompletionTest, WrongLengthsOfTcp) {
     }
 }
 
-// UDP's sum is never zero, for that would say that there is none.
+// A UDP checksum is never zero, because zero means that there is none.
 TEST_F(CompletionTest, UdpSumOfZero) {
     Frame frame = make_frame({.tcp = false, .payload = 2});
     const size_t payload = frame.headers();
@@ -303,7 +303,7 @@ TEST_F(CompletionTest, APoolThatRunsEmpty) {
     EXPECT_EQ(made, should);
 }
 
-// The second mbuf of a segment is not there: its first one goes back.
+// There is no second mbuf for a segment: its first one is freed.
 TEST_F(CompletionTest, APoolThatRunsEmptyInASegment) {
     Pool small(16, 256);
     const Frame frame = make_frame({.payload = 2001});
@@ -345,9 +345,9 @@ TEST_F(CompletionTest, Abandoned) {
     EXPECT_EQ(pool.in_use(), 0U);
 }
 
-// -- the Segmenter alone
+// ---- the Segmenter alone
 
-// For a driver that takes checksums but no large frames.
+// For a driver that accepts unfinished checksums but not large frames.
 TEST_F(CompletionTest, SegmentsThatLeaveTheirChecksum) {
     const Frame frame =
         make_frame({.options = 8, .tcp_options = 12, .tcp_flags = 0x99, .payload = 2345});

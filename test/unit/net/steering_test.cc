@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// vduse/steering.h: which queue takes what a sender sends.
+// vduse/steering.h: which queue takes the frames of a sender.
 #include "vduse/steering.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ TEST(Steering, SendersAreDealtOut) {
         EXPECT_EQ(three.queue_for(sender), sender % 3);
 }
 
-// The multiplication is exact: every sender, for all numbers of pairs, and some that are larger.
+// The multiplication is exact for every sender and all numbers of pairs, and for some larger ones.
 TEST(Steering, IsTheRemainder) {
     const auto check = [](unsigned queues) {
         const Steering steering(static_cast<uint16_t>(queues));
@@ -41,7 +41,7 @@ TEST(Steering, IsTheRemainder) {
         EXPECT_TRUE(check(queues)) << queues;
 }
 
-// Control changes it while data threads read it.
+// Control writes it while data threads read it.
 static_assert(std::atomic<Steering>::is_always_lock_free);
 
 }  // namespace

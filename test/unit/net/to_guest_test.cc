@@ -26,12 +26,12 @@ constexpr Iova kStart = RingRig::kBuffers;
 constexpr Iova kEnd = RingRig::kBuffers + RingRig::kBufferBytes;
 constexpr uint8_t kUntouched = 0xee;
 
-constexpr uint16_t kFrames = 32;       ///< a burst of
-constexpr uint32_t kLong = 65536;      ///< such frames
-constexpr uint32_t kRoom = 1500;       ///< in buffers of that much
-constexpr uint16_t kBuffersEach = 44;  ///< takes so many for each
-constexpr Iova kMany = 0x1000'0000;    ///< and they lie here
-constexpr uint32_t kBudget = 64 * 44;  ///< descriptors that one burst may cost
+constexpr uint16_t kFrames = 32;       ///< frames per burst
+constexpr uint32_t kLong = 65536;      ///< bytes of a long frame
+constexpr uint32_t kRoom = 1500;       ///< bytes of a buffer
+constexpr uint16_t kBuffersEach = 44;  ///< buffers for a long frame
+constexpr Iova kMany = 0x1000'0000;    ///< where the buffers are
+constexpr uint32_t kBudget = 64 * 44;  ///< most descriptors that one burst may use
 
 class ToGuest : public testing::Test {
   protected:
@@ -45,14 +45,14 @@ class ToGuest : public testing::Test {
 
     ToGuest() { std::memset(rig.memory.host(kStart), kUntouched, RingRig::kBufferBytes); }
 
-    /// Takes the place of the rig's ring.
+    /// Replaces the rig with one of ring size `size`.
     void setup(uint32_t size) {
         std::destroy_at(&rig);
         std::construct_at(&rig, RingRig::Setup{.size = size});
         std::memset(rig.memory.host(kStart), kUntouched, RingRig::kBufferBytes);
         next_ = kStart;
     }
-    /// Offers one chain of writable descriptors of the given sizes. Returns where it starts.
+    /// Offers one chain of writable descriptors of the given sizes. Returns its start address.
     Iova offer(const std::vector<uint32_t>& sizes) {
         const Iova start = next_;
         std::vector<Buffer> buffers;
@@ -68,7 +68,7 @@ class ToGuest : public testing::Test {
         for (size_t i = 0; i < count; ++i)
             offer({bytes});
     }
-    /// Gives frames to the ring; those that are kept are freed here. Returns how many were taken.
+    /// Gives frames to the ring and frees those that it does not take. Returns how many it takes.
     size_t deliver(const std::vector<rte_mbuf*>& frames) {
         ledger.begin();
         const uint16_t done = net::to_guest(rig.ring, rules, std::span(frames), counters);
@@ -113,7 +113,7 @@ TEST_F(ToGuest, FramesOfAllSizesFillTheirBuffer) {
     EXPECT_EQ(counters.frames.read(), 16U);
 }
 
-// Case 150: nothing but header and frame is written, and used.len says exactly how much.
+// Case 150: only header and frame are written, and used.len is their exact length.
 TEST_F(ToGuest, Case150_NoStaleBytes) {
     const Iova at = offer({2048});
     ASSERT_EQ(deliver({pool.frame(pattern(60))}), 1U);
@@ -238,7 +238,7 @@ TEST_F(ToGuest, FrameLengthsAndFilter) {
     EXPECT_EQ(counters.bytes.read(), kLongest + 60U);
 }
 
-// A burst has 64 frames at most, the window of a ring 64 chains: long frames need many windows.
+// A burst has at most 64 frames and a ring's window 64 chains, so long frames need many windows.
 class LongFrames : public ToGuest {
   protected:
     Pool long_pool{kFrames * (kLong / MbufPool::kRoom) + 64};
@@ -262,7 +262,7 @@ class LongFrames : public ToGuest {
         EXPECT_EQ(long_pool.in_use(), 0U);
         return done;
     }
-    /// What the driver finds: a frame, in as many buffers as its header says.
+    /// The driver takes a frame, in as many buffers as its header says.
     std::vector<uint8_t> take() {
         std::vector<uint8_t> bytes;
         uint16_t left = 1;
@@ -313,7 +313,7 @@ TEST_F(LongFrames, OnlyWholeFramesWhereBuffersEnd) {
     EXPECT_EQ(counters.no_buffer.read(), 1U);
 }
 
-// Case 68: and of those there is no end.
+// Case 68: an endless supply of tiny buffers.
 TEST_F(LongFrames, Case68_EndlessTinyBuffers) {
     for (const uint32_t bytes : {1U, 11U, 12U, 40U}) {
         setup(32768);
@@ -336,7 +336,7 @@ TEST_F(ToGuest, ABurstIsBounded) {
     EXPECT_EQ(deliver(frames), size_t{kMaxBurst});
 }
 
-// Case 23: the other direction's chains hold nothing, and must not block the ring.
+// Case 23: chains of the other direction hold nothing and must not block the ring.
 TEST_F(ToGuest, Case23_ReadableOnly) {
     rig.driver.offer({{kStart, 2048, false}});
     offer({2048});
@@ -355,7 +355,7 @@ TEST_F(ToGuest, MalformedChainsGoBack) {
     EXPECT_EQ(rig.driver.take_used()->len, 72U);
 }
 
-// Case 68: buffers of a few bytes for a long frame. The gathering is bounded, the buffers go back.
+// Case 68: buffers of a few bytes for a long frame. Gathering is bounded, and the buffers return.
 TEST_F(ToGuest, Case68_TinyBuffers) {
     for (const uint32_t bytes : {1U, 11U}) {
         setup(256);
@@ -375,7 +375,7 @@ TEST_F(ToGuest, Case68_TinyBuffers) {
     EXPECT_EQ(drops(Drop::no_room), 2U);
 }
 
-// The driver has offered all that its ring can hold, and it is not enough: no more will come.
+// The driver has offered all that its ring can hold, and it is not enough. No more can come.
 TEST_F(ToGuest, Case68_AFullRingThatIsTooSmall) {
     setup(4);
     rules.mergeable = true;
@@ -397,7 +397,7 @@ TEST_F(ToGuest, Case68_AFullRingOfLongChainsThatIsTooSmall) {
     EXPECT_EQ(deliver({pool.frame(pattern(1500))}), 0U) << "three more can come";
 }
 
-// Case 69: the header does not fit the first buffer.
+// Case 69: the header does not fit into the first buffer.
 TEST_F(ToGuest, Case69_HeaderDoesNotFit) {
     for (const bool mergeable : {false, true}) {
         setup(256);
@@ -411,7 +411,7 @@ TEST_F(ToGuest, Case69_HeaderDoesNotFit) {
     }
 }
 
-// Case 70: a chain in the middle of a frame is of no use.
+// Case 70: one chain in the middle of a frame is unusable.
 TEST_F(ToGuest, Case70_UselessChainInTheMiddle) {
     rules.mergeable = true;
     offer({200});

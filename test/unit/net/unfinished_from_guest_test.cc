@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/from_guest.h: frames that leave checksums and segments to others, through a ring.
+// net/from_guest.h: frames with unfinished checksums or segmentation, through a ring.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -38,7 +38,7 @@ class UnfinishedFromGuest : public testing::Test {
         count = 0;
     }
 
-    /// Offers header and frame in descriptors of the given sizes; what is left in one more.
+    /// Offers header and frame in descriptors of the given sizes, and the rest in one more.
     void send(const NetHeader& header, const FrameBytes& bytes, std::vector<uint32_t> sizes = {}) {
         const auto total = static_cast<uint32_t>(sizeof header + bytes.size());
         place -= total;
@@ -88,7 +88,7 @@ NetHeader csum_of(const Frame& frame) {
     header.flags = net::kHeaderNeedsCsum;
     header.csum_start = static_cast<uint16_t>(frame.l4_at());
     header.csum_offset = frame.tcp ? 16 : 6;
-    header.hdr_len = 9999;  // a hint, which may be wrong
+    header.hdr_len = 9999;  // only a hint, may be wrong
     return header;
 }
 NetHeader large_of(const Frame& frame, uint16_t mss = kMss) {
@@ -163,7 +163,7 @@ TEST_F(UnfinishedFromGuest, LargeFrames) {
     drop_got();
 }
 
-// The longest that IPv4 can say, behind two tags; a byte more is not even looked at.
+// The longest IPv4 length, after two VLAN tags. A chain one byte longer is not even read.
 TEST_F(UnfinishedFromGuest, TheLongest) {
     const Frame frame = make_frame({.tags = {0x88a8, 0x8100}, .payload = 65535 - 40});
     ASSERT_EQ(frame.bytes.size(), kLongestLarge);
@@ -196,7 +196,7 @@ TEST_F(UnfinishedFromGuest, WhatIsLongMustBeLarge) {
     expect_drop(Drop::too_long);
 }
 
-// A frame that fits the MTU may be large all the same: many small segments.
+// A frame that fits the MTU may still be large: it has many small segments.
 TEST_F(UnfinishedFromGuest, ShortAndLarge) {
     const Frame frame = make_frame({.payload = 1000});
     send(large_of(frame, 100), frame.bytes);
@@ -245,7 +245,7 @@ TEST_F(UnfinishedFromGuest, NotNegotiated) {
     }
 }
 
-// What was said of a dropped frame, and its further mbufs, are not the next one's.
+// The flags of a dropped frame and its further mbufs do not leak into the next frame.
 TEST_F(UnfinishedFromGuest, AfterADroppedFrame) {
     Pool small(12, 256);
     const Frame bad = make_frame({.payload = 1400});
@@ -273,7 +273,7 @@ TEST_F(UnfinishedFromGuest, AfterADroppedFrame) {
     EXPECT_EQ(drops(Drop::bad_gso), 4U);
 }
 
-// A large frame waits for mbufs as any other, and is complete when it comes.
+// A large frame waits for mbufs like any other, and is complete when it arrives.
 TEST_F(UnfinishedFromGuest, MbufsRunOut) {
     Pool small(8, 256);
     const Frame frame = make_frame({.payload = 1400});
@@ -289,7 +289,7 @@ TEST_F(UnfinishedFromGuest, MbufsRunOut) {
     drop_got();
 }
 
-// The header is what it was when it was fetched: 4 its first two bytes, 5 the others, 6 the frame.
+// The header is used as fetched. Fetch 4 is its first two bytes, 5 the others, 6 the frame.
 TEST_F(UnfinishedFromGuest, HeaderRewrittenAfterTheCheck) {
     const Frame frame = make_frame({.payload = 1200});
     NetHeader hostile{};
@@ -314,7 +314,7 @@ TEST_F(UnfinishedFromGuest, HeaderRewrittenAfterTheCheck) {
     }
 }
 
-// A recycled mbuf says nothing of its last frame.
+// A recycled mbuf has no flags or lengths of its last frame.
 TEST_F(UnfinishedFromGuest, UsedMbufs) {
     Pool one(1);
     const Frame frame = make_frame({.payload = 1200});
@@ -331,7 +331,7 @@ TEST_F(UnfinishedFromGuest, UsedMbufs) {
     drop_got();
 }
 
-// One buffer a frame, and it comes back with the frame.
+// Each frame uses one large buffer, which is freed with the frame.
 TEST_F(UnfinishedFromGuest, LargeBuffers) {
     auto buffers = LargeBuffers::create("large", 2, SOCKET_ID_ANY);
     ASSERT_TRUE(buffers);
@@ -359,7 +359,7 @@ TEST_F(UnfinishedFromGuest, LargeBuffers) {
     }
     EXPECT_EQ(counters.no_mbuf.read(), 2U);
     EXPECT_EQ(pool.in_use(), 0U);
-    // Frames that are not large may be as long.
+    // Frames without segmentation may use large buffers too.
     rules.longest = 9720;
     const Frame jumbo = make_frame({.payload = 9000});
     send({}, jumbo.bytes);
@@ -386,7 +386,7 @@ TEST_F(UnfinishedFromGuest, LargeBuffersOfDroppedFrames) {
         EXPECT_EQ(content(got[1]), frame.bytes);
     }
     drop_got();
-    // More than an mbuf can say of one.
+    // Longer than the data length of one mbuf can be.
     const Frame longest = make_frame({.tags = {0x88a8, 0x8100}, .payload = 65535 - 40});
     send(large_of(longest), longest.bytes);
     expect_drop(Drop::too_long);
@@ -397,7 +397,7 @@ TEST_F(UnfinishedFromGuest, LargeBuffersOfDroppedFrames) {
     EXPECT_EQ(rte_pktmbuf_headroom(got[0]), 0U);
 }
 
-// An application may keep frames for longer than a port is there.
+// An application may keep frames longer than the port exists.
 TEST_F(UnfinishedFromGuest, LargeBuffersOutliveTheirOwner) {
     auto buffers = LargeBuffers::create("large", 2, SOCKET_ID_ANY);
     ASSERT_TRUE(buffers);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// net/to_guest.h: frames that leave something to be done, for drivers that take it or do not.
+// net/to_guest.h: unfinished frames, for drivers with and without offloads.
 #include <gtest/gtest.h>
 
 #include <vector>
@@ -34,7 +34,7 @@ class UnfinishedToGuest : public testing::Test {
     net::Filter filter;
     net::QueueRules rules{1522, true, &filter};
     FetchLedger ledger;
-    std::vector<std::pair<Iova, uint32_t>> offered;  ///< by the order of the chains
+    std::vector<std::pair<Iova, uint32_t>> offered;  ///< in the order of the chains
     Iova next = kMany;
 
     UnfinishedToGuest() { setup(256); }
@@ -46,7 +46,7 @@ class UnfinishedToGuest : public testing::Test {
         offered.clear();
         next = kMany;
     }
-    /// `count` chains of `descriptors` of `bytes` each.
+    /// Offers `count` chains with `descriptors` buffers of `bytes` each.
     void offer(size_t count, uint32_t bytes, size_t descriptors = 1) {
         for (size_t i = 0; i < count; ++i) {
             std::vector<Buffer> buffers;
@@ -60,7 +60,7 @@ class UnfinishedToGuest : public testing::Test {
         }
         rig.driver.publish();
     }
-    /// Gives one frame, which somebody else has, too. Returns whether it was taken.
+    /// Gives the device one frame that is also held elsewhere. Returns whether it takes it.
     bool deliver(rte_mbuf* frame) {
         rte_pktmbuf_refcnt_update(frame, 1);
         const FrameBytes before = content(frame);
@@ -78,7 +78,7 @@ class UnfinishedToGuest : public testing::Test {
         EXPECT_EQ(pool.in_use(), 0U);
         return done == 1;
     }
-    /// What the driver finds.
+    /// The frames that the driver receives.
     std::vector<Got> take() {
         std::vector<Got> all;
         uint16_t left = 0;
@@ -214,7 +214,7 @@ TEST_F(UnfinishedToGuest, LargeForWhoDoesNot) {
                     const Frame frame =
                         make_frame({.ipv4 = ipv4, .tcp_flags = 0x99, .payload = 20001});
                     setup(256);
-                    // Each lacks something.
+                    // Each lacks one feature that the frame needs.
                     rules.offloads = csum ? Offloads{true, !ipv4, ipv4, true}
                                           : Offloads{false, true, true, true};
                     offer(120, buffer);
@@ -246,7 +246,7 @@ TEST_F(UnfinishedToGuest, CwrIsForWhoTakesEcn) {
     EXPECT_EQ(take().size(), 4U);
 }
 
-// All segments or none.
+// Either all segments are delivered or none.
 TEST_F(UnfinishedToGuest, TooFewBuffersNow) {
     rules.mergeable = false;
     const Frame frame = make_frame({.payload = 10000});
@@ -261,7 +261,8 @@ TEST_F(UnfinishedToGuest, TooFewBuffersNow) {
     EXPECT_EQ(drops(Drop::no_room), 0U);
 }
 
-// Nothing more will come: descriptors of a chain are as many as Linux has without MRG_RXBUF.
+// The ring is full, so no more buffers can come. A chain has as many descriptors as with Linux
+// without MRG_RXBUF.
 TEST_F(UnfinishedToGuest, AFullRingThatHasTooFewBuffers) {
     rules.mergeable = false;
     const Frame frame = make_frame({.payload = 45000});
@@ -334,7 +335,7 @@ TEST_F(UnfinishedToGuest, DataValid) {
             }
 }
 
-// The sum of the IP header is done in any case: no driver does it.
+// The IP header checksum is always computed: no driver does it.
 TEST_F(UnfinishedToGuest, IpChecksum) {
     for (const bool csum : {false, true}) {
         Frame frame = make_frame({.payload = 901});

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The journal of a device: what was saved last comes back, or nothing does.
+// The journal of a device: loading returns the last saved record or nothing.
 #include "persist/journal.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 using persist::Journal;
 using persist::Record;
 
-constexpr size_t kRoom = 0x10000;  ///< of a slot; slot i begins at (i + 1) * kRoom
+constexpr size_t kRoom = 0x10000;  ///< bytes of a slot; slot i starts at (i + 1) * kRoom
 constexpr size_t kHead = 32;
 
 class JournalTest : public testing::Test {
@@ -46,7 +46,7 @@ class JournalTest : public testing::Test {
         EXPECT_TRUE(reading) << reading.error().what;
         return reading ? *reading : std::nullopt;
     }
-    /// Why it is not for this program, or "".
+    /// Why this program refuses the journal, or "".
     [[nodiscard]] std::string refusal() const {
         const auto reading = read();
         if (reading)
@@ -114,7 +114,7 @@ TEST_F(JournalTest, NothingIsWrittenWhenNothingChanged) {
     EXPECT_EQ((*journal->load())->state.status, 1);
 }
 
-// Wherever a bit is wrong, the record before is there, or this one when it was the other's.
+// If a bit of one slot is wrong, the record of the other slot is loaded.
 TEST_F(JournalTest, ADamagedSlotIsPassedOver) {
     save(1);
     save(2);
@@ -153,7 +153,7 @@ TEST_F(JournalTest, ShortAndForeignFilesAreNone) {
     EXPECT_EQ(load()->state.status, 3) << "and are written over";
 }
 
-// A slot whose record cannot be is none, whatever its checksum says; see record_test.cc.
+// A slot with an impossible record is invalid even if its checksum is right; see record_test.cc.
 TEST_F(JournalTest, WhatCannotBeIsNone) {
     Record bad = record(1);
     bad.control.active_pairs = 4;
@@ -165,9 +165,9 @@ TEST_F(JournalTest, WhatCannotBeIsNone) {
     EXPECT_FALSE(*loaded);
 }
 
-// -- other versions
+// ---- other versions
 
-// What version 3 is: these bytes, for ever, and what it has grown by.
+// Version 3 is exactly these bytes and must stay so, including its later additions.
 TEST_F(JournalTest, Golden) {
     for (const char* const name : {"journal-3.hex", "journal-3-offloads.hex"}) {
         Bytes bytes = golden(name);
@@ -229,7 +229,7 @@ TEST_F(JournalTest, AnotherVersionIsSaidToBe) {
     EXPECT_EQ(refusal(), "") << "an older program's, before this one came";
 }
 
-// A program of before found ours, which it took for none, and used the device.
+// An older program took our journal for invalid, used the device and wrote its own version 2.
 TEST_F(JournalTest, Version2AfterVersion3) {
     for (int i = 0; i < 5; ++i)
         save(static_cast<uint8_t>(i));
@@ -240,7 +240,8 @@ TEST_F(JournalTest, Version2AfterVersion3) {
     EXPECT_NE(refusal().find("version 2"), std::string::npos);
 }
 
-// The device was made anew: nothing of another program may come back, whatever its sequence is.
+// The device is created anew. Records of another program must not be loaded later, whatever their
+// sequence number.
 TEST_F(JournalTest, WhatIsNotOursGoesWithTheFirstRecord) {
     Bytes later = golden("journal-3.hex");
     for (const size_t slot : {kRoom, 2 * kRoom}) {
@@ -273,7 +274,7 @@ TEST_F(JournalTest, Forgotten) {
     save(1);
     Journal::forget(folder.path(), "vd0");
     EXPECT_FALSE(load());
-    Journal::forget(folder.path(), "vd1");  // which never was
+    Journal::forget(folder.path(), "vd1");  // never existed
 }
 
 TEST_F(JournalTest, NoFolderAndNoRoom) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// persist=1: another Control, as of the next process, goes on with the device that is there.
+// persist=1: another Control, as in the next process, adopts the existing device.
 #include <rte_hash_crc.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -29,7 +29,7 @@ class PersistTest : public SessionTest {
         config.journal_folder = folder.path();
         return config;
     }
-    /// The process ends as it should, or at once, and another one comes.
+    /// The process exits cleanly (`end`) or dies (`vanish`), and another one starts.
     void end() {
         EXPECT_TRUE(device->destroy());
         vanish();
@@ -52,7 +52,7 @@ class PersistTest : public SessionTest {
             reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size())
         );
     }
-    /// Into the slot at `at` of a journal, as a newer program would, one that others pass over.
+    /// Adds a section to the journal slot at `at`, as a newer program may. Other programs skip it.
     static void add_section(std::vector<uint8_t>& bytes, size_t at) {
         constexpr std::array<uint8_t, 12> kSection = {0x2c, 1, 0, 0, 4, 0, 0, 0, 1, 2, 3, 4};
         uint32_t length = 0;
@@ -63,7 +63,7 @@ class PersistTest : public SessionTest {
         const uint32_t checksum = rte_hash_crc(&bytes[at + 16], 16 + length, 3);
         std::memcpy(&bytes[at + 12], &checksum, sizeof checksum);
     }
-    /// Anew, and on the bus, so that the device cannot be made anew.
+    /// Creates a device, on the bus, so that it cannot be created anew, and starts its driver.
     void start(const DeviceConfig& config) {
         ASSERT_EQ(create(config), "");
         vd0->on_bus = true;
@@ -107,7 +107,7 @@ TEST_F(PersistTest, TheNextOneGoesOn) {
     EXPECT_EQ(device->active_pairs(), 1);
 }
 
-// The other process ended after it had written there, and before it wrote that down.
+// The process died after it wrote the configuration space and before it recorded that.
 TEST_F(PersistTest, TheConfigurationSpaceIsWrittenAgain) {
     start(lasting());
     device->set_link(true);
@@ -122,7 +122,7 @@ TEST_F(PersistTest, TheConfigurationSpaceIsWrittenAgain) {
     EXPECT_EQ(vd0->config[0], kMac[0]);
 }
 
-// Each queue gets one interrupt, and the configuration, as the last one may be lost.
+// Each queue gets one interrupt, and so does the configuration, because the last one may be lost.
 TEST_F(PersistTest, TheDriverIsWoken) {
     start(lasting());
     std::array<unsigned, 5> before{};
@@ -137,7 +137,7 @@ TEST_F(PersistTest, TheDriverIsWoken) {
     EXPECT_EQ(vd0->config_irqs, of_config + 1);
 }
 
-// Nobody tells such a process which queues are ready.
+// On these kernels no message says which queues are ready.
 TEST_F(PersistTest, OnOlderKernels) {
     for (const auto version : {FakeKernel::Linux::v7_2, FakeKernel::Linux::v6_12}) {
         kernel.be_linux(version);
@@ -161,7 +161,7 @@ TEST_F(PersistTest, OnOlderKernels) {
     }
 }
 
-// The process ended while its memory was being rearranged.
+// The process ended while guest memory was being remapped.
 TEST_F(PersistTest, RingsThatAreNotMappedJustThen) {
     start(lasting());
     end();
@@ -182,7 +182,7 @@ TEST_F(PersistTest, AfterAProcessThatVanished) {
     EXPECT_EQ(command(4, {4, 0, 1, 0}), 0U);
 }
 
-// A position is the driver's to spoil, and it alone suffers.
+// A driver can corrupt the positions of its queues. It harms only itself.
 TEST_F(PersistTest, Case139_UsedIndexChangedMeanwhile) {
     start(lasting());
     const uint16_t used = ring(1).used_idx();
@@ -246,8 +246,7 @@ TEST_F(PersistTest, ASuspendedDeviceKeepsItsPositions) {
     EXPECT_FALSE(frame_from_guest(0));
 }
 
-// -- when there is nothing to go on with
-// -----------------------------------------------------------
+// ---- other options, and missing journals
 
 TEST_F(PersistTest, OtherOptionsMakeAnotherDevice) {
     ASSERT_EQ(create(lasting()), "");
@@ -282,8 +281,8 @@ TEST_F(PersistTest, AControlQueueThatIsNotWanted) {
     EXPECT_EQ(vd0->queues, 2U) << "made anew";
 }
 
-// What the kernel can be asked is asked; what the control queue was told is lost, and no frame for
-// it. The rings say where they were.
+// Without its journal the process reconstructs what it can from the kernel, and positions from the
+// rings. Settings of the control queue are lost, but no frame is lost because of that.
 TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
     const std::string journal = folder.path() + "/vd0.journal";
     const std::function<void()> spoil[] = {
@@ -322,7 +321,7 @@ TEST_F(PersistTest, ADeviceInUseWithoutItsJournal) {
     }
 }
 
-// A position that is asked for is the ring's, also where nothing runs.
+// A queried position comes from the ring, even if no queue runs.
 TEST_F(PersistTest, WithoutItsJournalASuspendedDeviceKnowsItsPositions) {
     start(lasting());
     ASSERT_TRUE(vd0->suspend());
@@ -353,7 +352,7 @@ TEST_F(PersistTest, WithoutItsJournalAnotherShapeIsAnotherDevice) {
     EXPECT_EQ(create(lasting()), "");
 }
 
-// A newer program offers more: the driver has seen what there was.
+// A newer program would offer more features. The driver has seen the old offer, so that stays.
 TEST_F(PersistTest, MoreFeatures) {
     start(lasting());
     const DeviceConfig narrow = lasting();
@@ -383,9 +382,10 @@ TEST_F(PersistTest, WhetherAnotherCouldGoOn) {
     EXPECT_TRUE(traffic(0));
 }
 
-// -- journals of other programs
+// ---- journals of other programs
 
-// Somebody knows what this driver was promised, and we do not: no guess is made.
+// Another version of the program knows the state that this driver relies on; this one does not. It
+// refuses to guess.
 TEST_F(PersistTest, ADeviceInUseWhoseJournalIsOfAnotherVersion) {
     start(lasting());
     end();
@@ -417,7 +417,7 @@ TEST_F(PersistTest, ADeviceInUseWhoseJournalIsOfAnotherVersion) {
         EXPECT_EQ(after, bytes) << "it stays for the program that wrote it";
         EXPECT_FALSE(vd0->open);
     }
-    // The way out that this program has.
+    // The way out without that program: remove the journal.
     std::filesystem::remove(folder.path() + "/vd0.journal");
     ASSERT_EQ(create(lasting()), "");
     EXPECT_TRUE(device->info().adopted);
@@ -444,7 +444,7 @@ TEST_F(PersistTest, ADeviceThatNothingUsesIsMadeAnewWhateverItsJournal) {
     }
 }
 
-// What it has beside is passed over, and gone from the next journal: nobody keeps it right.
+// Unknown sections are skipped. The next journal omits them, because nobody keeps them up to date.
 TEST_F(PersistTest, TheJournalOfANewerProgram) {
     start(lasting());
     ASSERT_EQ(command(4, {0, 0, 0}), 0U);
@@ -479,8 +479,8 @@ TEST_F(PersistTest, AJournalWithoutItsDevice) {
     EXPECT_TRUE(traffic(0));
 }
 
-// The driver's side is killed while no process is there: its reset finds nobody, and the kernel
-// carries it out without us.
+// The driver's side is killed while no process serves the device. The kernel performs its reset
+// alone.
 TEST_F(PersistTest, AResetThatNobodySaw) {
     start(lasting());
     ASSERT_EQ(command(4, {0, 0, 0}), 0U);
@@ -499,8 +499,8 @@ TEST_F(PersistTest, AResetThatNobodySaw) {
     EXPECT_TRUE(traffic(0));
 }
 
-// A device of somebody else's took chains before us, and never returned them. They are not ours to
-// return, also not for the process after us.
+// An earlier device of another program took chains and never returned them. They are not ours to
+// return, nor are they for the next process.
 TEST_F(PersistTest, ChainsThatADeviceBeforeUsKept) {
     ASSERT_EQ(create(lasting()), "");
     plain_start(kBase, [&] {
@@ -524,7 +524,8 @@ TEST_F(PersistTest, ChainsThatADeviceBeforeUsKept) {
     EXPECT_EQ(ring(1).used_idx(), 3);
 }
 
-// The kernel waits for half a minute, or for SET_VQ_READY until the asker is killed.
+// The kernel waits half a minute for an answer; for SET_VQ_READY it waits until the caller is
+// killed.
 TEST_F(PersistTest, ADeviceThatTheKernelGaveUp) {
     start(lasting());
     vanish();
@@ -536,7 +537,7 @@ TEST_F(PersistTest, ADeviceThatTheKernelGaveUp) {
     EXPECT_TRUE(traffic(0));
 }
 
-// As a driver leaves it whose reset and start nobody saw.
+// The journal is that of an earlier driver. No process saw its reset and the start of the new one.
 TEST_F(PersistTest, TheJournalOfAnEarlierDriver) {
     start(lasting());
     vanish();
@@ -556,7 +557,7 @@ TEST_F(PersistTest, ASecondProcess) {
     EXPECT_EQ(second.error().code, EBUSY);
 }
 
-// A newer binary takes over: the device and its journal are let go of, and nothing else changes.
+// A newer binary takes over: the device and its journal are released, and nothing else changes.
 TEST_F(PersistTest, LetGo) {
     DeviceConfig config = lasting();
     config.persist = false;
@@ -603,7 +604,7 @@ TEST_F(PersistTest, NotLetGoWithoutAJournal) {
     EXPECT_TRUE(traffic(0)) << "it goes on";
 }
 
-// Only another process can see who holds a device.
+// Only another process can see which process owns a device.
 TEST_F(PersistTest, TheHolderIsKnownByItsPid) {
     for (const bool supports_handover : {false, true}) {
         DeviceConfig config = lasting();
@@ -640,7 +641,7 @@ TEST_F(PersistTest, WithoutItTheJournalIsForgotten) {
     EXPECT_EQ(kernel.device("vd0"), nullptr);
 }
 
-// By mistake, beside the one that has it: that one's journal stays.
+// A second process is started by mistake: the owner's journal stays.
 TEST_F(PersistTest, WithoutItADeviceInUseKeepsItsJournal) {
     start(lasting());
     DeviceConfig passing = lasting();
@@ -652,7 +653,7 @@ TEST_F(PersistTest, WithoutItADeviceInUseKeepsItsJournal) {
     EXPECT_TRUE(traffic(0));
 }
 
-// What programs with ports want: a crash is a pause, closing the port is the end of the device.
+// For programs with ports: the device survives a crash, and closing the port destroys it.
 TEST_F(PersistTest, OnlyAfterACrash) {
     DeviceConfig config = lasting();
     config.persist = false;
@@ -680,7 +681,7 @@ TEST_F(PersistTest, NoFolderForTheJournal) {
     EXPECT_EQ(kernel.device("vd0"), nullptr);
 }
 
-// A device that the kernel gave up is of no use to the next process.
+// A broken device is of no use to the next process.
 TEST_F(PersistTest, ABrokenDeviceDoesNotStay) {
     ASSERT_EQ(create(lasting()), "");
     vd0->give_up();

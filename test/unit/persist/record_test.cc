@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device's record as bytes: what was written is read, by an older or a newer program too, and
-// nothing else is.
+// A device's record as bytes: what was written can be read, also by an older or a newer program.
+// Anything else is refused.
 #include "persist/record.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +25,7 @@ using Bytes = std::vector<uint8_t>;
 
 constexpr size_t kHead = 8;
 
-/// Of each section, by its id: where its head is.
+/// The offset of each section's head, by section id.
 std::map<uint16_t, size_t> sections_of(const Bytes& bytes) {
     std::map<uint16_t, size_t> sections;
     for (size_t at = 0; at < bytes.size();) {
@@ -59,9 +59,9 @@ Bytes section(uint16_t id, uint16_t flags, const Bytes& content) {
     return bytes;
 }
 
-/// 0: it is read.
+/// The error code with which `bytes` are refused, or 0.
 int refusal(const Bytes& bytes) {
-    // A copy that ends where the bytes end, for AddressSanitizer.
+    // The copy ends where the bytes end, for AddressSanitizer.
     const auto record = from_bytes(Bytes(bytes));
     return record ? 0 : record.error().code;
 }
@@ -118,7 +118,7 @@ TEST(Record, OfTheLargestDevice) {
     expect_same(*read, record);
 }
 
-// It is written for each message of the kernel.
+// A record is written for each message of the kernel, so it must be small.
 TEST(Record, LittleIsWritten) {
     EXPECT_LE(to_bytes(golden_fresh_record()).size(), 100U);
     Record usual = golden_record();
@@ -181,7 +181,7 @@ TEST(Record, CountsThatLie) {
             EXPECT_EQ(refusal(bytes), EBADMSG) << "section " << id << ", count " << lie;
         }
     }
-    // With all that they promise, but more than there can be.
+    // Counts that match the data, but exceed the limits.
     const std::map<uint16_t, std::pair<uint32_t, size_t>> most = {
         {4, {130, 2}}, {5, {6, 8}}, {6, {258, 2}}, {8, {1025, 6}}, {9, {1025, 6}}, {10, {65, 8}}};
     for (const auto& [id, what] : most) {
@@ -226,7 +226,7 @@ TEST(Record, ValuesThatCannotBe) {
     }
 }
 
-/// A device whose driver has switched some offloads off.
+/// The record of a device whose driver has switched some offloads off.
 Record record_with_offloads_off() {
     Record record = golden_record();
     record.shape.offered |= 0x3b87;
@@ -244,7 +244,7 @@ TEST(Record, OffloadsThatWereSwitchedOff) {
         expect_same(*read, record);
         EXPECT_EQ(read->control.offloads_off, off);
     }
-    // Not negotiated, or of the other direction, or none.
+    // Not negotiated, of the other direction, or not an offload.
     for (const uint64_t off : {0x1U, 0x4U, 0x400U, 0x800U, 0x8000U, 0x80000000U}) {
         Record record = record_with_offloads_off();
         record.control.offloads_off = off;
@@ -258,7 +258,8 @@ TEST(Record, OffloadsThatWereSwitchedOff) {
     EXPECT_EQ(refusal(to_bytes(record)), EBADMSG) << "no driver, and something switched off";
 }
 
-// An older program's, which knew no offloads: 12 bytes. A part of a field is none.
+// The section of an older program, without offloads, has 12 bytes. A section that ends inside a
+// field is refused.
 TEST(Record, BeforeThereWereOffloads) {
     const Bytes whole = to_bytes(record_with_offloads_off());
     const size_t head = sections_of(whole).at(7);
@@ -282,7 +283,7 @@ TEST(Record, BeforeThereWereOffloads) {
     }
 }
 
-// A newer program's.
+// Sections of a newer program may be longer.
 TEST(Record, SectionsGrowAtTheirEnds) {
     const Bytes whole = to_bytes(golden_record());
     Bytes grown;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Devargs of net_vduse: what is accepted, and that every refusal names the key and what is valid.
+// Devargs of net_vduse: what is accepted. Every error names the key and what is valid.
 #include "devargs.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ Result<DevArgs> parse(const std::string& args) {
     return parse_devargs("net_vduse0", args.c_str());
 }
 
-/// The complaint about `args`, or "accepted".
+/// The error about `args`, or "accepted".
 std::string complaint(const std::string& args) {
     const auto parsed = parse(args);
     return parsed ? "accepted" : parsed.error().what;
@@ -36,7 +36,7 @@ void expect_refused(const std::string& args, std::initializer_list<const char*> 
     EXPECT_EQ(text.find('\n'), std::string::npos) << args;
 }
 
-/// The keys that the complaint about an unknown one lists.
+/// The keys listed in the error about an unknown key.
 std::set<std::string> listed_keys() {
     const std::string text = complaint("nothing=1");
     const std::string start = "valid keys: ";
@@ -286,7 +286,7 @@ TEST(Devargs, AKeyIsListedOnce) {
 
 TEST(Devargs, WhatPmdinfoShowsIsWhatIsValid) {
     std::istringstream stream(VDUSE_PMD_PARAMS);
-    std::set<std::string> shown = {// Not there yet, or of no effect.
+    std::set<std::string> shown = {// Not implemented, or without effect.
                                    "in_order",
                                    "packed_vq",
                                    "umem",

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A port of the ethdev driver over the fake kernel, and both sides of it: ethdev's functions, and a
-// guest's driver. What the driver's side does is done on the control thread, as the fake knows one
-// thread only; bursts are the test's thread.
+// A net_vduse port on the fake kernel, with both sides: the ethdev API and a guest driver. The
+// guest driver's actions run on the control thread, because the fake kernel supports one thread
+// only. Bursts run on the test's thread.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -34,7 +34,7 @@ class NetVduse : public SessionTest {
 
     static constexpr const char* kName = "net_vduse0";
 
-    /// The journals of devices lie in one folder for all processes.
+    /// Unique per process, because the journals of all processes are in one folder.
     const std::string iface = "test" + std::to_string(::getpid());
     std::optional<ControlThread> thread;
     uint16_t port = RTE_MAX_ETHPORTS;
@@ -60,7 +60,7 @@ class NetVduse : public SessionTest {
     [[nodiscard]] std::string devargs(const std::string& more = "") const {
         return "iface=" + iface + ",mac=02:00:00:00:00:07," + more;
     }
-    /// What the driver is told of its link.
+    /// The link status in the guest driver's configuration space.
     [[nodiscard]] bool carrier() const {
         uint8_t status = 0;
         on_control([&] { status = vd0->config[offsetof(virtio::ConfigSpace, status)]; });
@@ -79,7 +79,7 @@ class NetVduse : public SessionTest {
         EXPECT_EQ(rte_eal_hotplug_remove("vdev", kName), 0);
         port = RTE_MAX_ETHPORTS;
     }
-    /// Configured with so many queues, not started.
+    /// Configures the port with `rx` and `tx` queues. Does not start it.
     void set_up_port(uint16_t rx, uint16_t tx, rte_eth_conf conf = {}) {
         ASSERT_EQ(rte_eth_dev_configure(port, rx, tx, &conf), 0);
         for (uint16_t i = 0; i < rx; ++i)
@@ -91,7 +91,7 @@ class NetVduse : public SessionTest {
         set_up_port(rx, tx, conf);
         ASSERT_EQ(rte_eth_dev_start(port), 0);
     }
-    /// What `work` has the driver say.
+    /// The lines that the PMD logs during `work`.
     template <class Work>
     static std::string lines_of(Work work) {
         testing::internal::CaptureStderr();
@@ -103,7 +103,8 @@ class NetVduse : public SessionTest {
         on_control([&] { plain_start(kBase & ~virtio::kFeatureMtu); });
         look();
     }
-    /// Two turns of the control thread: in the second it has looked at the ports.
+    /// Runs two turns of the control thread, so that it has polled the ports, and waits for the
+    /// link status `expect_up`.
     void look() const {
         for (int turn = 0; turn < 2; ++turn)
             thread->run([](Control& library) { library.wake(); });

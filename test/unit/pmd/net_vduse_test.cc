@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The ethdev driver by ethdev's own functions, over the fake kernel.
+// net_vduse through the ethdev API, on the fake kernel.
 #include <gtest/gtest.h>
 #include <rte_epoll.h>
 #include <rte_eth_bond.h>
@@ -20,7 +20,8 @@
 #include "devargs.h"
 #include "net_vduse_rig.h"
 
-// ThreadSanitizer sees EAL's alarm thread, but not EAL's locks, by which it got what it works on.
+// ThreadSanitizer sees the EAL's alarm thread, but not the EAL's locks that protect the data passed
+// to it.
 extern "C" const char* __tsan_default_suppressions() {  // NOLINT: its name
     return "called_from_lib:librte_eal.so\nrace:vduse::pmd::Port::call_back\n";
 }
@@ -140,7 +141,7 @@ TEST_F(NetVduse, TheGuestSeesTheCarrier) {
     EXPECT_FALSE(carrier());
 }
 
-// Or the driver would throw away what waits, and tell everybody.
+// If the carrier went down, the guest driver would drop queued frames and report the change.
 TEST_F(NetVduse, TheCarrierOutlivesACrash) {
     const auto arguments = pmd::parse_devargs(kName, devargs().c_str());
     ASSERT_TRUE(arguments);
@@ -229,7 +230,7 @@ TEST_F(NetVduse, AQueueThatWasNotSetUp) {
     EXPECT_EQ(rte_eth_dev_start(port), 0);
 }
 
-/// OVS and net_failsafe hold locks of their own around ethdev's calls.
+/// OVS and net_failsafe hold their own locks around ethdev calls.
 TEST_F(NetVduse, ALinkCallbackMayWaitForWhoeverStopsThePort) {
     static std::mutex mine;
     static std::atomic<unsigned> events = 0;
@@ -253,7 +254,7 @@ TEST_F(NetVduse, ALinkCallbackMayWaitForWhoeverStopsThePort) {
     rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, wait, nullptr);
 }
 
-// A port is often started once more than it is configured: what configuring left must be there.
+// A port can be started again without being configured again. Its queues must still exist then.
 TEST_F(NetVduse, APortWhoseQueuesABondTookAway) {
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)
@@ -298,7 +299,7 @@ TEST_F(NetVduse, AnMtuThatMbufsHaveNoRoomFor) {
         EXPECT_NE(lines.find(part), std::string::npos) << part << " is not in: " << lines;
     EXPECT_FALSE(carrier());
 
-    // Two VLAN tags on top, the longest frame at this MTU fills an mbuf.
+    // With two VLAN tags, the longest frame at this MTU fills an mbuf exactly.
     EXPECT_EQ(rte_eth_dev_set_mtu(port, 2026), 0);
     EXPECT_EQ(rte_eth_dev_start(port), 0);
     start_driver();
@@ -321,7 +322,7 @@ TEST_F(NetVduse, AnMtuThatMbufsHaveNoRoomFor) {
     EXPECT_EQ(rte_eth_dev_stop(port), 0);
 }
 
-// Also of a queue that starts later, with mbufs of its own.
+// This includes a queue with deferred start and its own mbuf pool.
 TEST_F(NetVduse, EachRxQueueNeedsRoomForTheMtu) {
     ASSERT_EQ(plug(), 0);
     const Pool small(16, 1521);
@@ -362,7 +363,7 @@ TEST_F(NetVduse, LongFramesComeInChainsToWhomAskedForThem) {
     EXPECT_EQ(rte_eth_tx_burst_mode_get(port, 0, &mode), 0);
     EXPECT_STREQ(mode.info, "Split mergeable scalar");
 
-    // Whoever does not ask for chains any more gets none.
+    // Without the scatter offload there are no mbuf chains any more.
     EXPECT_EQ(rte_eth_dev_stop(port), 0);
     start_port();
     EXPECT_EQ(rte_eth_dev_set_mtu(port, 9000), -EINVAL);
@@ -370,7 +371,7 @@ TEST_F(NetVduse, LongFramesComeInChainsToWhomAskedForThem) {
     EXPECT_EQ(queue.scattered_rx, 0);
 }
 
-// As net_vhost's: no chains for anybody, and that long frames go lost was asked for.
+// As in net_vhost: there are never mbuf chains, and the user accepts that long frames are dropped.
 TEST_F(NetVduse, LinearBuffer) {
     ASSERT_EQ(plug("linear-buffer=1"), 0);
     rte_eth_conf conf{};
@@ -386,7 +387,7 @@ TEST_F(NetVduse, LinearBuffer) {
     EXPECT_EQ(stats().ierrors, 1U);
 }
 
-// mtu= is what the guest may send; DPDK's default is what we take.
+// mtu= is what the guest may send. The port accepts frames up to its ethdev MTU, by default DPDK's.
 TEST_F(NetVduse, AGuestThatWasToldALongerMtu) {
     ASSERT_EQ(plug("mtu=9000"), 0);
     std::string lines = lines_of([&] { start_port(); });
@@ -441,7 +442,7 @@ TEST_F(NetVduse, VlanTagsInSoftware) {
     ASSERT_TRUE(used);
     EXPECT_EQ(used->len, 12U + 64U);
 
-    // Somebody else holds the frame, so it must not be changed.
+    // The frame is also held elsewhere, so it must not be changed.
     rte_mbuf* shared = pool.frame(pattern(60));
     shared->ol_flags |= RTE_MBUF_F_TX_VLAN;
     rte_mbuf_refcnt_update(shared, 1);
@@ -511,7 +512,7 @@ TEST_F(NetVduse, RxInterrupts) {
     for (int i = 0; i < 2; ++i) {
         while (rte_eth_dev_rx_intr_enable(port, 0) != 0)
             wait(0);
-        wait(0);  // an edge of before
+        wait(0);  // consumes an earlier edge
         EXPECT_EQ(rte_eth_dev_rx_intr_enable(port, 0), 0);
         EXPECT_EQ(wait(0), 0) << "nothing is there";
         guest_sends(pattern(60), 1);
@@ -525,7 +526,7 @@ TEST_F(NetVduse, RxInterrupts) {
     EXPECT_EQ(wait(1000), 1) << "what was there already wakes too";
     receive();
 
-    // A port that was stopped has other eventfds, for whoever adds them again.
+    // After stop and start the port has new eventfds, which must be added again.
     EXPECT_EQ(rte_eth_dev_stop(port), 0);
     EXPECT_EQ(rte_eth_dev_start(port), 0);
     ASSERT_EQ(

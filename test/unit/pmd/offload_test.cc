@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Frames that leave checksums and segments to others, through the ethdev driver: what the
-// application asked for, it gets as it is, and the rest is finished; what it sends, the guest's
-// driver gets as far as it takes it.
+// Unfinished checksums and large frames through net_vduse. Rx: the application receives frames
+// unfinished as far as its offloads allow; the rest is completed. Tx: the guest driver receives
+// frames unfinished as far as its features allow.
 #include <gtest/gtest.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -29,7 +29,7 @@ constexpr uint16_t kSegment = 1400;
 
 using Bytes = std::vector<uint8_t>;
 
-/// Headers and payload of TCP or UDP.
+/// A TCP or UDP packet.
 struct Packet {
     bool tcp = true;
     bool ipv6 = false;
@@ -48,7 +48,7 @@ struct Packet {
         return ipv6 ? rte_ipv6_phdr_cksum(reinterpret_cast<const rte_ipv6_hdr*>(ip), 0)
                     : rte_ipv4_phdr_cksum(reinterpret_cast<const rte_ipv4_hdr*>(ip), 0);
     }
-    /// The field has the pseudo header's sum only.
+    /// The frame with only the pseudo-header sum in its checksum field.
     [[nodiscard]] Bytes unfinished() const {
         Bytes frame = pattern(payload);
         frame.insert(frame.begin(), headers(), uint8_t{0});
@@ -86,7 +86,7 @@ struct Packet {
         std::memcpy(transport + csum_offset(), &sum, sizeof sum);
         return frame;
     }
-    /// What `unfinished` becomes.
+    /// The frame with a complete checksum.
     [[nodiscard]] Bytes finished() const {
         Bytes frame = unfinished();
         const uint16_t sum =
@@ -94,7 +94,7 @@ struct Packet {
         std::memcpy(frame.data() + l4_at() + csum_offset(), &sum, sizeof sum);
         return frame;
     }
-    /// Without sums, as applications may send it.
+    /// The frame without checksums, as applications may send it.
     [[nodiscard]] Bytes without_sums() const {
         Bytes frame = unfinished();
         set16(frame, l4_at() + size_t{csum_offset()}, 0);
@@ -114,7 +114,7 @@ struct Packet {
         }
         return header;
     }
-    /// The segments that it becomes.
+    /// The segments of the frame.
     [[nodiscard]] std::vector<Bytes> segments(uint16_t segment) const {
         const Bytes whole = unfinished();
         std::vector<Bytes> all;
@@ -153,7 +153,7 @@ struct Packet {
 
 constexpr Packet kLarge{.payload = 10 * kSegment - 7};
 
-/// What of an mbuf is looked at.
+/// The fields of an mbuf that tests check.
 struct Got {
     Bytes bytes;
     uint64_t flags;
@@ -168,7 +168,7 @@ class Offload : public NetVduse {
                                      virtio::kFeatureGuestCsum | virtio::kFeatureGuestTso4 |
                                      virtio::kFeatureGuestTso6 | virtio::kFeatureGuestEcn;
 
-    /// A port that asks for `offloads`, with a driver that knows `features`.
+    /// Starts a port with Rx `offloads`, and a guest driver with `features`.
     void begin(const std::string& keys, uint64_t offloads, uint64_t features = kAll) {
         ASSERT_EQ(plug(keys), 0);
         rte_eth_conf conf{};
@@ -209,7 +209,7 @@ class Offload : public NetVduse {
         }
         return got;
     }
-    /// The bytes of frames to which nothing is to be done. `good`: the application is told so.
+    /// The bytes of frames, which must be complete. `good`: and flagged with good checksums.
     static std::vector<Bytes> finished(const std::vector<Got>& got, bool good = false) {
         std::vector<Bytes> bytes;
         for (const Got& frame : got) {
@@ -226,7 +226,7 @@ class Offload : public NetVduse {
         EXPECT_EQ(rte_eth_dev_info_get(port, &info), 0);
         return info;
     }
-    /// A frame that the application asks to be finished.
+    /// A frame with the application's Tx offload requests.
     rte_mbuf* asking(const Packet& packet, uint16_t segment = 0) {
         rte_mbuf* const frame = pool.frame(packet.without_sums());
         frame->tx_offload =
@@ -238,13 +238,13 @@ class Offload : public NetVduse {
             frame->ol_flags |= RTE_MBUF_F_TX_TCP_SEG;
         return frame;
     }
-    /// Buffer `number` of those that the guest offers is large enough for any frame.
+    /// The guest offers buffers that are large enough for any frame.
     void guest_offers_large(unsigned buffers) {
         for (unsigned i = 0; i < buffers; ++i)
             ring(0).offer({{kBuffers + 0x100000 + i * 0x11000ULL, 0x11000, true}});
         ring(0).publish();
     }
-    /// What came in there.
+    /// The frame that arrived in large buffer `number`, and its header.
     Bytes arrived(unsigned number, net::NetHeader& header) {
         const auto used = ring(0).take_used();
         if (!used || used->len < sizeof header)
@@ -306,7 +306,7 @@ TEST_F(Offload, SumsAreFinishedForWhoDoesNotAskForThem) {
     EXPECT_EQ(xstat("rx_csum_done"), 0U);
 }
 
-// Who asks whether checksums are right is told that they are.
+// An application that enables Rx checksum offloads gets them flagged as good.
 TEST_F(Offload, SumsAreGoodForWhoAsks) {
     begin("", kSums);
     for (const bool tcp : {true, false}) {
@@ -350,7 +350,7 @@ TEST_F(Offload, ALargeFrameComesInBurstsAsTheyHaveRoom) {
     expected.push_back(pattern(60, 2));
     expected.push_back(Packet{.tcp = false}.finished());
 
-    // A burst takes as much from the ring as it has room for itself.
+    // A burst takes no more from the ring than it has room for.
     std::vector<Bytes> got = finished(burst(4));
     EXPECT_EQ(got.size(), 4U);
     EXPECT_EQ(rte_eth_rx_queue_count(port, 0), 3) << "a part of one, and those behind it";
@@ -406,7 +406,7 @@ TEST_F(Offload, LargeFramesForWhoTakesThem) {
         EXPECT_EQ(rte_eth_rx_queue_info_get(port, 0, &queue), 0);
         EXPECT_EQ(queue.scattered_rx, 1);
         EXPECT_EQ(xstat("rx_segmented"), 0U);
-        // Of others the sum is what was asked for.
+        // The checksums of other frames are as requested.
         guest_sends(Packet{});
         EXPECT_EQ(
             burst().at(0).bytes, offloads == kLro ? Packet{}.finished() : Packet{}.unfinished()
@@ -480,7 +480,7 @@ TEST_F(Offload, AnEmptyPoolMeansLater) {
     guest_sends(kLarge, kSegment);
     guest_sends(pattern(60));
     std::vector<rte_mbuf*> taken;
-    // Seven hold the large frame, and one the other.
+    // Seven mbufs hold the large frame, and one the other.
     while (rte_mempool_avail_count(pool.get()) > 12)
         taken.push_back(rte_pktmbuf_alloc(pool.get()));
     std::array<rte_mbuf*, 32> frames;
@@ -507,7 +507,7 @@ TEST_F(Offload, AnEmptyPoolMeansLater) {
     EXPECT_EQ(stats().imissed, 0U);
 }
 
-// Then nobody could ever give back what is waited for.
+// The frame itself holds all mbufs, so waiting for a free one would never end.
 TEST_F(Offload, AFrameThatHasAllMbufsIsDropped) {
     const Pool few(7);
     ASSERT_EQ(plug(), 0);
@@ -685,7 +685,7 @@ TEST_F(Offload, TagsArePutIntoUnfinishedFrames) {
     EXPECT_EQ(header.csum_start, 38);
     EXPECT_EQ(header.hdr_len, 58);
 
-    // As it was received.
+    // The frame is sent as it was received.
     guest_sends(kLarge, kSegment);
     ASSERT_EQ(rte_eth_rx_burst(port, 0, &frame, 1), 1);
     frame->ol_flags |= RTE_MBUF_F_TX_VLAN;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 51 of
-// doc/hostile-cases.
+// Hostile drivers against the split ring: cases 1 to 36, 146 and the races 47 to 54 of
+// doc/hostile-cases.md, as far as they concern the ring.
 //
-// DROP: the chain is not good, has no segments, and its head comes back with length 0.
-// QUAR: the ring faults and is not read again until it is loaded.
-// Every look is under the fetch ledger; rings and buffers end at pages that trap.
+// - DROP: the chain is not good, has no segments, and its head returns with length 0.
+// - QUAR: the ring faults and is not read again until it is loaded.
+//
+// Every peek runs under the fetch ledger. Rings and buffers end at pages that trap.
 #include <gtest/gtest.h>
 
 #include <limits>
@@ -34,7 +35,7 @@ constexpr Iova kTop = std::numeric_limits<Iova>::max();
 
 class HostileRing : public testing::Test {
   protected:
-    /// Chains are `size` long at most here, so that loops are told from long chains.
+    /// Chains have at most 16 descriptors here, so that loops and long chains can be told apart.
     RingRig rig{{.size = 16}};
     FetchLedger ledger;
 
@@ -46,14 +47,15 @@ class HostileRing : public testing::Test {
         ledger.begin();
         return rig.peek();
     }
-    /// Writes `descriptors` to 0, 1, ... and offers 0.
+    /// Writes `descriptors` to indexes 0, 1, ... and offers head 0.
     void push(std::initializer_list<Descriptor> descriptors) {
         uint16_t index = 0;
         for (const Descriptor& descriptor : descriptors)
             rig.driver.write_descriptor(index++, descriptor);
         rig.driver.push_head(0);
     }
-    /// Writes an indirect table of `entries` and offers it; `bytes` is what the driver says of it.
+    /// Writes an indirect table of `entries` and offers it. `bytes`: the length that the driver
+    /// claims.
     void push_table(std::vector<Descriptor> entries, uint32_t bytes, uint16_t flags = 0) {
         rig.memory.add_bytes(kTable, entries.size() * sizeof(Descriptor), kRead);
         ASSERT_EQ(rig.reload(), LoadError::none);
@@ -68,7 +70,7 @@ class HostileRing : public testing::Test {
         EXPECT_TRUE(chains[0].good);
         EXPECT_EQ(ledger.twice(), 0U);
     }
-    /// The next chain is dropped, a harmless one behind it is not.
+    /// Checks that the next chain is dropped, and a harmless one after it is not.
     void expect_drop() {
         const auto indirect = [&](uint16_t index) {
             return (rig.driver.read_descriptor(index).flags & kDescIndirect) != 0;
@@ -96,7 +98,7 @@ class HostileRing : public testing::Test {
         EXPECT_TRUE(next[0].good);
         EXPECT_EQ(ledger.twice(), 0U);
     }
-    /// The next chain waits for `iova`; once control has found nothing there, it is dropped.
+    /// Checks that the next chain waits for `iova`, and is dropped when nothing is mapped there.
     void expect_unmapped(Iova iova) {
         EXPECT_TRUE(peek().empty());
         ASSERT_EQ(rig.ring.miss(), iova);
@@ -120,8 +122,7 @@ class HostileRing : public testing::Test {
     }
 };
 
-// -- the structure of the ring
-// -----------------------------------------------------------------------
+// ---- the structure of the ring
 
 TEST_F(HostileRing, Case01_HeadOutsideTheTable) {
     for (const uint16_t head : {uint16_t{16}, uint16_t{255}, uint16_t{65535}}) {
@@ -357,7 +358,7 @@ TEST_F(HostileRing, Case19_TableOverlapsTheDescriptors) {
 }
 
 TEST_F(HostileRing, Case19_TableOverlapsTheUsedRing) {
-    // used[0] becomes an entry of the table for the next chain: whatever it means, it is bounded.
+    // used[0] becomes an entry of the next chain's table. Whatever it means, the work is bounded.
     const Iova used = rig.driver.layout().used;
     push({{used + 4, 16, kDescIndirect, 0}});
     for (int round = 0; round < 100; ++round) {
@@ -380,7 +381,7 @@ TEST_F(HostileRing, Case20_NextOutsideTheIndirectTable) {
 }
 
 TEST_F(HostileRing, Case21_LengthsAddUpToMoreThan32Bits) {
-    // Claims 16 GiB; nothing is touched beyond the first page.
+    // The region claims 16 GiB. Nothing past its first page is accessed.
     constexpr Iova kHuge = 0x10'0000'0000;
     rig.memory.add(kHuge, kHuge + 0x3'ffff'ffff, kReadWrite, 4096);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -429,10 +430,9 @@ TEST_F(HostileRing, Case22_EmptyDescriptorsCount) {
     expect_drop();
 }
 
-// Case 23 is a matter of direction: from_guest_test.cc and to_guest_test.cc.
+// Case 23 depends on the direction: see from_guest_test.cc and to_guest_test.cc.
 
-// -- addresses and regions
-// ---------------------------------------------------------------------------
+// ---- addresses and regions
 
 TEST_F(HostileRing, Case24_BufferAcrossTwoRegions) {
     rig.memory.add_bytes(0x1000, 0x1000);
@@ -475,7 +475,7 @@ TEST_F(HostileRing, Case26_SegmentsRunOutBehindOtherChains) {
         rig.driver.write_descriptor(i, {kPages, 200 * 16, 0, 0});
         rig.driver.push_head(i);
     }
-    // Each is legal: whatever a burst can hold of them, all of them get through.
+    // Each chain is legal. However few fit into a burst, all of them get through.
     for (uint16_t served = 0; served < 3;) {
         const auto chains = peek();
         ASSERT_FALSE(chains.empty());
@@ -514,7 +514,7 @@ TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     ASSERT_EQ(rig.ring.load(all.table(), driver.layout(), rig.options), LoadError::none);
     ASSERT_TRUE(rig.ring.restart({.avail = 0}));
     driver.offer({{0x8000, 64, false}});
-    driver.offer({{Iova{1} << 60, 64, true}});  // translated, never touched
+    driver.offer({{Iova{1} << 60, 64, true}});  // translated, never accessed
     driver.publish();
     const auto chains = peek();
     ASSERT_EQ(chains.size(), 2U);
@@ -588,7 +588,7 @@ TEST_F(HostileRing, Case33_TableInAWriteOnlyRegion) {
 }
 
 TEST_F(HostileRing, Case34_AddressOfAnotherSpace) {
-    // The other space has memory where ours has none; only our table is asked.
+    // The other space has memory at this address and ours has none. Only our table is used.
     GuestMemory other;
     other.add_bytes(kNowhere, 0x1000);
     other.table();
@@ -614,8 +614,8 @@ TEST_F(HostileRing, Case35_ManyRegions) {
     }
 }
 
-// 64 chains as long as the ring, in turn with other queues on one lcore: a call costs no more than
-// the budget and one chain, and all of them get through.
+// 64 chains as long as the ring, on an lcore that also serves other queues. A call costs no more
+// than the budget and one chain, and all chains get through.
 TEST_F(HostileRing, Case146_CallsAreBounded) {
     constexpr uint32_t kSize = 32768;
     constexpr uint32_t kBudget = 64 * 44;
@@ -637,7 +637,7 @@ TEST_F(HostileRing, Case146_CallsAreBounded) {
         EXPECT_LE(ledger.fetches(), 2 + 64 + kBudget + kSize);
     }
     EXPECT_EQ(done, 64U);
-    // Many short ones, returned at once: the same call may go on, but not for ever.
+    // Many short chains, returned immediately: the same call may continue, but not without end.
     setup({.size = kSize});
     for (uint32_t i = 0; i < kSize; ++i)
         rig.driver.offer({{kBuffers, 4, false}});
@@ -648,7 +648,8 @@ TEST_F(HostileRing, Case146_CallsAreBounded) {
         more = rig.ring.peek_more(rig.chains);
     }
     EXPECT_EQ(done, kBudget);
-    // Honest chains are not cut: 64 of 19 descriptors, what Linux needs for the largest frame.
+    // Honest chains stay within the budget: 64 chains of 19 descriptors, which Linux needs for the
+    // largest frame.
     setup({.size = 2048});
     for (int i = 0; i < 64; ++i)
         ASSERT_TRUE(rig.driver.offer(std::vector<Buffer>(19, {kBuffers, 4, false})));
@@ -676,7 +677,7 @@ TEST_F(HostileLayout, Case36_Misaligned) {
 
 TEST_F(HostileLayout, Case36_SpanningRegions) {
     rig.memory.add_bytes(0x20000, 0x1000);
-    rig.memory.add_bytes(0x21000, 0x1000);  // IOVAs go on, our memory does not
+    rig.memory.add_bytes(0x21000, 0x1000);  // contiguous IOVAs, but not contiguous host memory
     EXPECT_EQ(load(0x20ff0, 0x10200, 0x10400), LoadError::unmapped);
     EXPECT_EQ(load(0x10000, 0x20ffe, 0x10400), LoadError::unmapped);
     EXPECT_EQ(load(0x10000, 0x10200, 0x20ffc), LoadError::unmapped);
@@ -711,13 +712,12 @@ TEST_F(HostileLayout, Case36_RefusedRingKeepsTheOldOne) {
     expect_ok();
 }
 
-// -- races with the driver
-// -------------------------------------------------------------------------------
+// ---- races with the driver
 
 class RacingDriver : public HostileRing {
   protected:
-    /// Looks with a driver that does `action` after the `nth` fetch: 1 is the index, 2 the heads,
-    /// 3 the first descriptor of the first chain.
+    /// Peeks while the driver does `action` after the `nth` fetch: 1 is the index, 2 the heads, 3
+    /// the first descriptor of the first chain.
     std::span<const ring::Chain> race(size_t nth, std::function<void()> action) {
         ledger.begin();
         ledger.after(nth, std::move(action));
@@ -776,14 +776,14 @@ TEST_F(RacingDriver, Case50_IndexChangesAfterTheFetch) {
 
 TEST_F(RacingDriver, Case51_TableRewrittenMidWalk) {
     push_table({{kBuffers, 64, kDescNext, 1}, {kBuffers + 64, 64, 0, 0}}, 32);
-    // After the descriptor that refers to the table: its length and the entries are changed.
+    // Changes the table's length and entries after the fetch of the descriptor that refers to it.
     auto chains = race(3, [&] {
         rig.driver.write_descriptor(0, {kTable, 0xfffffff0, kDescIndirect, 0});
         rig.memory.store(kTable, Descriptor{kBuffers, 32, kDescNext, 1});
     });
     ASSERT_EQ(chains.size(), 1U);
     EXPECT_EQ(chains[0].readable_bytes, 96U) << "entries as they were when they were fetched";
-    // After the first entry: it is changed, and we have it already.
+    // Changes the first entry after the device has fetched it.
     rig.driver.write_descriptor(0, {kTable, 32, kDescIndirect, 0});
     chains = race(4, [&] {
         rig.memory.store(kTable, Descriptor{kNowhere, 1, kDescIndirect, 60000});

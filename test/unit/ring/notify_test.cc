@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// ring/notify.h: the event index against its definition, for every value that 8 bits have.
+// ring/notify.h: the event index compared with its definition, for all 8-bit values.
 #include "ring/notify.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +15,7 @@ TEST(EventPassed, AgreesWithTheDefinitionForAll8BitIndices) {
     unsigned wrong = 0;
     for (unsigned before = 0; before < 256; ++before) {
         for (unsigned after = 0; after < 256; ++after) {
-            // The definition: one of the indices that were passed on the way is the event.
+            // The definition: the event is one of the indices that were passed.
             std::bitset<256> passed;
             for (auto at = static_cast<uint8_t>(before); at != after; ++at)
                 passed.set(at);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// ring/split.h with a driver that keeps the rules: positions, wrap, notifications.
+// ring/split.h with an honest driver: positions, wrap, notifications.
 #include "ring/split_burst.h"
 
 #include <gtest/gtest.h>
@@ -142,7 +142,7 @@ TEST(Split, PeekMoreGoesOnWhereThePeekEnded) {
     FetchLedger ledger;
     std::array<ring::Chain, ring::kWindow> chains;
     ASSERT_EQ(rig.ring.peek(std::span(chains).first(3)), 3U);
-    offer(13);  // behind what the peek found
+    offer(13);  // after those that the peek found
     ASSERT_EQ(rig.ring.peek_more(std::span(chains).subspan(3, 1)), 1U);
     ASSERT_EQ(rig.ring.peek_more(std::span(chains).subspan(4)), 8U);
     EXPECT_EQ(rig.ring.peek_more(std::span(chains).subspan(12)), 0U);
@@ -285,7 +285,7 @@ TEST(Split, FetchesNothingBehindTheAvailIndex) {
     EXPECT_FALSE(ledger.touched(rig.driver.descriptor_at(77), 16));
 }
 
-// -- starting ------------------------------------------------------------------------------------
+// ---- starting
 
 TEST(SplitStart, AnyIndexThatTheUsedIndexCanBelongTo) {
     RingRig rig({.size = 16});
@@ -317,7 +317,7 @@ TEST(SplitStart, LoadRefusesSizesThatAreNone) {
 }
 
 TEST(SplitStart, EventIndexFieldsAreUsedOnlyWhenNegotiated) {
-    // The regions end where the ring without the event index ends: two bytes more would trap.
+    // The regions end where a ring without the event index ends: two bytes more would trap.
     RingRig rig({.size = 4, .event_idx = false});
     pass_chains(rig, 20, 4);
     rig.ring.refuse_kicks();
@@ -327,11 +327,11 @@ TEST(SplitStart, EventIndexFieldsAreUsedOnlyWhenNegotiated) {
     EXPECT_EQ(rig.reload(), ring::LoadError::unmapped);
 }
 
-// -- interrupts ----------------------------------------------------------------------------------
+// ---- interrupts
 
 class SplitInterrupts : public testing::Test {
   protected:
-    /// Passes `count` chains and tells whether the driver must be interrupted.
+    /// Passes `count` chains. Returns whether the driver must be interrupted.
     static bool after(RingRig& rig, uint32_t count) {
         pass_chains(rig, count, count);
         return rig.ring.should_interrupt();
@@ -375,7 +375,7 @@ TEST_F(SplitInterrupts, EventIndexDecides) {
     }
 }
 
-// Case 75: a frozen or chasing used_event costs at most one interrupt per question.
+// Case 75: a frozen or chasing used_event costs at most one interrupt per check.
 TEST_F(SplitInterrupts, Case75_AtMostOneInterruptPerBurst) {
     RingRig rig({.event_idx = true});
     for (uint16_t event = 0; event < 1000; ++event) {
@@ -385,7 +385,7 @@ TEST_F(SplitInterrupts, Case75_AtMostOneInterruptPerBurst) {
     }
 }
 
-// -- kicks ---------------------------------------------------------------------------------------
+// ---- kicks
 
 TEST(SplitKicks, DriverIsToldNotToKickAndToKick) {
     for (const bool event_idx : {false, true}) {

@@ -69,7 +69,7 @@ TEST_F(GateTest, NoGatesNeedNoWaiting) {
     EXPECT_TRUE(Gate::close({}));
 }
 
-// A data thread that does not leave: control gives up after the limit, and the gate stays closed.
+// A data thread does not leave: control gives up after the timeout, and the gate stays closed.
 TEST_F(GateTest, TimesOut) {
     gate.open();
     ASSERT_TRUE(gate.enter());
@@ -101,8 +101,8 @@ TEST_F(GateTest, CloseWaitsForTheThreadInside) {
     worker.join();
 }
 
-// Control changes plain memory while the gates are closed; data threads that were let in see either
-// all of it or nothing. ThreadSanitizer checks the same thing from below.
+// Control changes plain memory while the gates are closed. Data threads that enter later see all of
+// a change or nothing of it. ThreadSanitizer checks the same property.
 TEST_F(GateTest, DataThreadsSeeWhatControlWroteWhileClosed) {
     struct Guarded {
         Gate gate;
@@ -138,7 +138,7 @@ TEST_F(GateTest, DataThreadsSeeWhatControlWroteWhileClosed) {
             g.gate.open();
         }
     }
-    // Both have to have been inside, or nothing was tested.
+    // Both must have been inside; otherwise nothing is tested.
     while (entered[0] == 0 || entered[1] == 0)
         std::this_thread::yield();
     stop = true;
@@ -147,7 +147,7 @@ TEST_F(GateTest, DataThreadsSeeWhatControlWroteWhileClosed) {
     EXPECT_EQ(torn, 0U);
 }
 
-// A data thread that never comes does not hold control up.
+// A data thread that never enters does not hold up control.
 TEST_F(GateTest, NobodyHasToCome) {
     gate.open();
     for (int i = 0; i < 1000; ++i) {

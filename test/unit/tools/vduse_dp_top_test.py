@@ -44,7 +44,7 @@ def load():
 
 top = load()
 
-# As app/report/telemetry.cc answers; test/unit/app/telemetry_test.cc has the same words.
+# Answers like those of app/report/telemetry.cc; test/unit/app/telemetry_test.cc has the same words.
 INFO = {
     "name": "vd0",
     "api_version": 1,
@@ -434,7 +434,7 @@ class Live(ProgramTest):
             stdin=inner,
             stdout=inner,
             stderr=subprocess.PIPE,
-            # As on a terminal, even where the tests run in the background and heed no SIGINT.
+            # As on a terminal, even if the tests run in the background and ignore SIGINT.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         os.close(inner)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// uapi/abi.h against the system's <linux/vduse.h>, as far as that goes.
+// Compares uapi/abi.h with the system's <linux/vduse.h>, as far as that header goes.
 //
-// API version 1 is in headers of Linux 7.0 and later, QUEUE_READY and SUSPEND in those of 7.3;
-// Debian 12's has version 0.
+// API version 1 is in the headers of Linux 7.0 and later, QUEUE_READY and SUSPEND in those of 7.3.
+// The header of Debian 12 has version 0.
 #include "uapi/abi.h"
 
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The table of features: what it says of each, and what follows for a device. Names of bits.
+// The table of features: its rows, and what a device offers as a result. Names of feature bits.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -33,7 +33,7 @@ TEST(Names, UnknownBitsAreNumbered) {
     EXPECT_EQ(kernel_feature_names(uint64_t{1} << 63), Names{"bit63"});
 }
 
-/// A device that offers all that there is.
+/// A device that offers all features.
 DeviceConfig all() {
     DeviceConfig config;
     config.queue_pairs = 2;
@@ -54,7 +54,7 @@ TEST(Features, RowsAreInOrder) {
     std::set<unsigned> numbers;
     unsigned least = 0;
     for (const virtio::Feature& row : virtio::kFeatures) {
-        // Where it needs a row with a higher number, it comes behind that.
+        // A row that needs one with a higher number comes after it.
         const bool early =
             row.number < least && (!row.needs.empty() || !row.useless_without.empty());
         EXPECT_TRUE(early || row.number >= least) << row.name << ": by number";
@@ -83,7 +83,7 @@ TEST(Features, WithoutWhatTheyNeed) {
     EXPECT_EQ(virtio::offered_features(all(), false), all_bits() & ~virtio::kControlFeatures);
 }
 
-// And what needs them.
+// An option turns off its own feature and those that need it, and no other.
 TEST(Features, ASwitchTurnsOffItsOwnAlone) {
     const auto without = [](bool DeviceConfig::*member) {
         DeviceConfig config = all();
@@ -122,7 +122,7 @@ TEST(Features, WhatEachNeeds) {
             EXPECT_TRUE(is_complete(feature | way)) << feature;
             all_ways |= way;
         }
-        // All others do not help.
+        // All other features together do not replace them.
         uint64_t others = all_bits() & ~all_ways;
         for (const auto& [other, unused] : needs)
             if (other != feature)
@@ -130,11 +130,11 @@ TEST(Features, WhatEachNeeds) {
         EXPECT_FALSE(is_complete(others | feature)) << feature;
     }
     EXPECT_TRUE(is_complete(0));
-    // QEMU with ctrl_vq=off leaves these to a guest.
+    // QEMU with ctrl_vq=off still passes these to a guest.
     EXPECT_TRUE(is_complete(kFeatureCtrlGuestOffloads | kFeatureCtrlRxExtra | kFeatureDeviceStats));
     EXPECT_TRUE(is_complete(all_bits()));
     EXPECT_TRUE(is_complete(all_bits() & ~dependent));
-    // Those of one direction are nothing to the other.
+    // Features of one direction do not count for the other.
     EXPECT_FALSE(is_complete(kFeatureCsum | kFeatureGuestTso4));
     EXPECT_FALSE(is_complete(kFeatureGuestCsum | kFeatureHostTso4));
     EXPECT_FALSE(is_complete(kFeatureCsum | kFeatureHostTso4 | kFeatureGuestEcn));
@@ -161,7 +161,7 @@ TEST(Features, AMigratableDeviceOffersWhatEveryQemuShadows) {
     EXPECT_EQ(keys::least_qemu(config), 0U);
 }
 
-// What no QEMU shadows is not offered to one, whatever is asked for.
+// Features that no QEMU shadows are not offered to QEMU, whatever the options say.
 TEST(Features, QemuIsNotOfferedWhatItNeverShadows) {
     DeviceConfig config = all();
     config.attach = Attach::vhost;
