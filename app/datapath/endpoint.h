@@ -48,6 +48,14 @@ struct PortLink {
     }
 };
 
+/// A port's own counters, as the thread of LinkMonitor read them last. Zeros if its PMD has none.
+struct PortTraffic {
+    std::atomic<uint64_t> rx_frames = 0;
+    std::atomic<uint64_t> rx_bytes = 0;
+    std::atomic<uint64_t> tx_frames = 0;
+    std::atomic<uint64_t> tx_bytes = 0;
+};
+
 /// A device or a port, as workers, statistics and the link follower see it.
 struct Endpoint {
     std::string name;
@@ -65,6 +73,7 @@ struct Endpoint {
     std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
     std::atomic<bool> in_service = true;        ///< false: workers leave it alone
     PortLink link;                              ///< of the port
+    PortTraffic traffic;                        ///< of the port
     /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
     std::unique_ptr<Counter[]> dropped;
     /// Frames whose sums or segments were left to us, on their way to the port: finished here, or

@@ -4,6 +4,8 @@
 // a port that was set up just now may not have noticed.
 #include "app/ports/link_monitor.h"
 
+#include <rte_ethdev.h>
+
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -16,9 +18,20 @@ namespace {
 
 constexpr auto kPeriod = std::chrono::milliseconds(100);
 
+void read_traffic(Endpoint& port) {
+    rte_eth_stats stats{};
+    if (rte_eth_stats_get(port.port, &stats) != 0)
+        return;
+    port.traffic.rx_frames.store(stats.ipackets, std::memory_order_relaxed);
+    port.traffic.rx_bytes.store(stats.ibytes, std::memory_order_relaxed);
+    port.traffic.tx_frames.store(stats.opackets, std::memory_order_relaxed);
+    port.traffic.tx_bytes.store(stats.obytes, std::memory_order_relaxed);
+}
+
 void poll(Endpoint& port) {
     if (!port.in_service.load(std::memory_order_relaxed))
         return;
+    read_traffic(port);
     PortLink& link = port.link;
     const RequestedLink requested = link.requested.load(std::memory_order_relaxed);
     if (requested != RequestedLink::none && requested != link.set) {

@@ -6,8 +6,6 @@
 // count.
 #include "app/report/stats_text.h"
 
-#include <rte_ethdev.h>
-
 #include <algorithm>
 #include <string_view>
 
@@ -101,10 +99,7 @@ std::string device_block(const Endpoint& endpoint, unsigned control_lcore) {
 }
 
 std::string port_line(const Endpoint& endpoint) {
-    rte_eth_stats stats{};  // zeros where the driver has none
     const bool in_service = endpoint.in_service.load(std::memory_order_relaxed);
-    if (in_service)
-        (void)rte_eth_stats_get(endpoint.port, &stats);
     uint64_t dropped = 0;
     uint64_t finished = 0;
     uint64_t offloaded = 0;
@@ -114,14 +109,14 @@ std::string port_line(const Endpoint& endpoint) {
         offloaded += endpoint.offloaded[queue].read();
     }
     return fill(
-               "{name}: link {link}, rx {ipackets} frames {ibytes} bytes, tx {opackets} frames "
-               "{obytes} bytes {dropped} dropped {finished} finished {offloaded} offloaded",
+               "{name}: link {link}, rx {rx_frames} frames {rx_bytes} bytes, tx {tx_frames} frames "
+               "{tx_bytes} bytes {dropped} dropped {finished} finished {offloaded} offloaded",
                {{"name", endpoint.name},
                 {"link", endpoint.link.up.load(std::memory_order_relaxed) ? "up" : "down"},
-                {"ipackets", stats.ipackets},
-                {"ibytes", stats.ibytes},
-                {"opackets", stats.opackets},
-                {"obytes", stats.obytes},
+                {"rx_frames", endpoint.traffic.rx_frames.load(std::memory_order_relaxed)},
+                {"rx_bytes", endpoint.traffic.rx_bytes.load(std::memory_order_relaxed)},
+                {"tx_frames", endpoint.traffic.tx_frames.load(std::memory_order_relaxed)},
+                {"tx_bytes", endpoint.traffic.tx_bytes.load(std::memory_order_relaxed)},
                 {"dropped", dropped},
                 {"finished", finished},
                 {"offloaded", offloaded}}

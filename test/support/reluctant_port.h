@@ -27,6 +27,7 @@ struct Reluctant {
     // What happened.
     unsigned attempts = 0;  ///< calls that it refused: configuration, rx queue set-up, start
     bool started = false;
+    unsigned stats_calls = 0;  ///< each reports 7 received frames
     unsigned other_calls = 0;  ///< calls for statistics, link or bursts
 };
 

@@ -297,6 +297,26 @@ TEST_F(PortStart, OneThatStartsIsInServiceWithWhatItGot) {
     EXPECT_EQ(endpoint->lcores.size(), 2U);
 }
 
+// A PMD may take the kernel's RTNL lock for its counters, as mlx5 does by ethtool's ioctl(2). The
+// control thread must not wait for that lock.
+TEST_F(PortStart, OnlyTheMonitorReadsThePortsCounters) {
+    make_plan();
+    std::vector<std::unique_ptr<Endpoint>> ports;
+    testing::internal::CaptureStderr();
+    ports.push_back(make_port_endpoint(kName, port, plan, pool.get()));
+    testing::internal::GetCapturedStderr();
+    reluctant.stats_calls = 0;
+    EXPECT_NE(port_line(*ports.front()).find("rx 0 frames"), std::string::npos);
+    EXPECT_EQ(reluctant.stats_calls, 0U);
+
+    LinkMonitor monitor;
+    monitor.start(ports);
+    while (ports.front()->traffic.rx_frames == 0)
+        std::this_thread::yield();
+    monitor.stop();
+    EXPECT_NE(port_line(*ports.front()).find("rx 7 frames"), std::string::npos);
+}
+
 TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
     make_plan();
     std::vector<std::unique_ptr<Endpoint>> ports;
