@@ -70,9 +70,13 @@ ip netns del other
 in_guide ovs bridge
 in_guide ovs ports
 netdevs_up
+# systemd restarts a service once its process is gone. Earlier, Open vSwitch's script would save the flows of a process
+# that no longer answers, and restore none.
 cat > /tmp/ovs-again << 'END'
 #!/bin/bash -e
-kill -KILL "$(cat /run/openvswitch/ovs-vswitchd.pid)"
+pid=$(cat /run/openvswitch/ovs-vswitchd.pid)
+kill -KILL "$pid"
+while [ -e "/proc/$pid" ]; do sleep 0.05; done
 systemctl restart openvswitch-switch > /tmp/ovs-restart.log 2>&1
 END
 chmod +x /tmp/ovs-again
