@@ -160,8 +160,8 @@ class Completion {
     std::optional<Drop> begin(rte_mbuf* frame, const Offloads& offloads) noexcept;
     /// Whether frames are left to return.
     [[nodiscard]] bool busy() const noexcept { return frame_ != nullptr; }
-    /// Stores up to `frames.size()` of the resulting frames, which the caller then owns, and returns
-    /// their number. If it is less and this is still `busy`, the pool is empty: call it again later.
+    /// Stores up to `frames.size()` of the resulting frames, which the caller then owns. Returns
+    /// their number. If that is less and this is still `busy`, the pool is empty: call again later.
     uint16_t next(std::span<rte_mbuf*> frames) noexcept;
     /// Frees what is left. Returns how many frames that would have been.
     uint32_t abandon() noexcept;
