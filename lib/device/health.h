@@ -42,7 +42,7 @@ class Health {
     /// The time between two log lines about the same problem.
     static constexpr std::chrono::seconds kQuiet{60};
 
-    /// Forgets everything: the driver has become ready, is gone, or its link is down.
+    /// Forgets everything: the driver has become ready, is gone or suspended, or its link is down.
     void restart() { *this = Health(); }
     /// Whether `poll` is due.
     [[nodiscard]] bool due(Clock::time_point now) const { return now >= next_; }

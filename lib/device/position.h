@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Conversion of ring positions from and to the kernel's structs. Of a split ring these have only the
-// avail index. The used index is in the ring, where the driver can read it.
+// Conversion of ring positions from and to the kernel's structs. For a split ring, these have only
+// the avail index. The used index is in the ring, where the driver can read it.
 //
 // Threads: any; pure functions. The kernel passes on the values of the driver's side. They are
 // checked by the ring that starts there.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Requests of the kernel: their translation for the state machine, and a log of the last requests to
-// a device, for people.
+// Requests of the kernel: their translation for the state machine, and a log of the last requests
+// to a device, for people.
 //
 // The log is a ring of fixed size. A request becomes text only when the log is listed.
 //
