@@ -47,8 +47,8 @@ inline UniqueFd dup_to_high_fd(UniqueFd fd) noexcept {
     return high ? std::move(high) : std::move(fd);
 }
 
-/// Makes the eventfd `fd` readable. Any thread, also in a signal handler. Failure does not matter: a
-/// counter that is full is readable already.
+/// Makes the eventfd `fd` readable. Any thread, also in a signal handler. Failure does not matter:
+/// a counter that is full is readable already.
 inline void raise_eventfd(int fd) noexcept {
     const uint64_t one = 1;
     (void)!::write(fd, &one, sizeof one);
