@@ -137,8 +137,8 @@ std::optional<Wire> known_part(View bytes) {
     return wire;
 }
 
-/// Takes a count and so many T, `most` of them at most, and calls `each(i, value)`. false: the bytes
-/// are invalid.
+/// Takes a count of at most `most`, then so many T, and calls `each(i, value)` for each. false: the
+/// bytes are invalid.
 template <class T, class Each>
 bool take_all(View& bytes, size_t most, Each each) {
     const auto count = take<uint32_t>(bytes);

@@ -6,8 +6,8 @@
 // programs can read each other's journals (--take-over, and a crash before an update or a
 // downgrade):
 //
-//   - A section with an unknown id is skipped, unless its flags say that a reader must understand it
-//     to adopt the device. It is not written again, because nobody would keep it up to date.
+//   - A section with an unknown id is skipped, unless its flags say that a reader must understand
+//     it to adopt the device. It is not written again, because nobody would keep it up to date.
 //   - A section that is missing leaves its default, except for the few that every record has.
 //   - A section may grow at its end. Of a longer section, the known part is read. A section with an
 //     older, shorter length leaves defaults for the rest.
