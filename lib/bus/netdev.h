@@ -26,8 +26,8 @@ struct NetdevSearch {
 };
 
 /// Renames the netdev of vDPA device `device` to `name`, and moves it into `netns`. If either is
-/// "", that property stays as it is. A netdev that was renamed or moved before, by an earlier
-/// process, is left as it is.
+/// "", that property stays as it is. A netdev that has that name and namespace already, from an
+/// earlier life of the device, is left as it is.
 Result<void> place_netdev(
     const std::string& device,
     const std::string& name,

@@ -67,8 +67,8 @@ net::ControlState initial_control(const Parts& parts, uint64_t features) {
     return control.state();
 }
 
-/// Adopts the existing device from `record`. false: that is not possible. If the record is not of
-/// this device, it is removed.
+/// Adopts the existing device from `record`. false: that is not possible. `record` is cleared if it
+/// does not describe the existing device.
 Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
     if (!record || !parts.kernel.has_device(parts.config.name))
         return false;

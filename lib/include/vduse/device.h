@@ -195,10 +195,10 @@ class Control {
 
     /// Control thread: closes the nodes and leaves the kernel's devices, on the vDPA bus or not, to
     /// a process that adds devices with the same configurations. Their drivers notice a pause.
-    /// Afterwards nothing else may be called for these Devices. All or none: on an error, whose
-    /// text names the device that cannot be released, all of them stay in service. Code ENOTSUP: no
-    /// other process could adopt it (neither `persist` nor `survive_crash`, or the journal cannot
-    /// be written). Code ETIMEDOUT: a data thread does not leave a queue.
+    /// Afterwards nothing else may be called for these Devices. All or none: on an error all of
+    /// them stay in service, and the text names the device that cannot be released. Code ENOTSUP:
+    /// no other process could adopt it (neither `persist` nor `survive_crash`, or the journal
+    /// cannot be written). Code ETIMEDOUT: a data thread does not leave a queue.
     Result<void> release(std::span<Device* const> devices);
 
     /// Control thread: one turn of the control loop. Does pending work and waits up to `timeout_ms`
