@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The public interface over the sessions, and control's loop: one epoll for all devices of the
-// process.
+// The public interface on top of the sessions, and the control loop: one epoll for all devices of
+// the process.
 #include "vduse/device.h"
 
 #include <sys/epoll.h>
@@ -21,7 +21,7 @@
 namespace vduse {
 namespace {
 
-/// How soon control looks again after what the kernel was not ready for.
+/// How soon control retries something that the kernel was not ready for.
 constexpr int kRetryMs = 1;
 
 enum class Event : uint8_t { message, kick };
@@ -69,7 +69,7 @@ Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel) {
 struct Control::Loop {
     uapi::Kernel& kernel;
     UniqueFd epoll;
-    UniqueFd wake;  ///< data threads and Control::wake write it
+    UniqueFd wake;  ///< written by data threads and Control::wake
     struct Sources {
         device::Session* session;
         EventSource messages;
@@ -155,15 +155,15 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
     if (!session)
         return session.error();
     if (auto added = loop_->add(**session); !added) {
-        (void)(*session)->destroy(config.persist);  // nothing is left behind that was not there
+        (void)(*session)->destroy(config.persist);  // leave nothing behind that was not there
         return added.error();
     }
     return std::unique_ptr<Device>(new Device(*this, std::move(*session)));
 }
 
 void Control::run_once(int timeout_ms) {
-    // Before every sleep, so that none begins with something left to do: what woke this turn is
-    // ticked for by the next.
+    // Tick before every sleep, so that no sleep begins with work left to do. The work of the events
+    // of this turn is done by the next turn's tick.
     bool soon = false;
     for (const auto& sources : loop_->sessions)
         soon |= sources->session->tick();

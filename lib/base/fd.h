@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves. And the one
-// thing that is written to an eventfd.
+// UniqueFd and Mapping: file descriptors and mappings that close and unmap themselves. Also the
+// write to an eventfd.
 #pragma once
 
 #include <fcntl.h>
@@ -36,18 +36,19 @@ class UniqueFd {
     int fd_ = -1;
 };
 
-/// The same file by a high number, where the process may have one: when it dies, the file is let go
-/// of before those that may keep the process in the kernel. They are closed from the highest number
-/// down (Linux' exit_files() only queues them, and task_work_run() begins with the last), and a
-/// tap, for one, has to wait for RTNL, while who has that may wait for the next process.
+/// Moves a file to a high descriptor number, if the limits of the process allow it. When the
+/// process dies, the file is then closed before files that may keep the process in the kernel.
+/// Linux closes files from the highest number down (exit_files() only queues them, and
+/// task_work_run() begins with the last). Closing a tap, for example, waits for RTNL, whose owner
+/// may wait for the next process.
 inline UniqueFd dup_to_high_fd(UniqueFd fd) noexcept {
-    constexpr int kHigh = 768;  // of the 1024 that a process has unless it was told otherwise
+    constexpr int kHigh = 768;  // of 1024 descriptors, the usual limit of a process
     UniqueFd high(::fcntl(fd.get(), F_DUPFD_CLOEXEC, kHigh));
     return high ? std::move(high) : std::move(fd);
 }
 
-/// Makes the eventfd `fd` readable. Any thread, also in a signal handler. A counter that is full is
-/// readable already, so nothing can go wrong that matters.
+/// Makes the eventfd `fd` readable. Any thread, also in a signal handler. Failure does not matter:
+/// a counter that is full is readable already.
 inline void raise_eventfd(int fd) noexcept {
     const uint64_t one = 1;
     (void)!::write(fd, &one, sizeof one);

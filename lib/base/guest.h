@@ -2,14 +2,14 @@
 
 // The only header that touches bytes in guest memory.
 //
-// The driver can rewrite its memory at any instant, so a value is fetched exactly once into our own
-// storage and every decision is made on that copy. Guest memory is also written, never read back.
-// Lengths and addresses were checked by the caller: nothing here knows a region.
+// The driver can rewrite its memory at any instant. So a value is fetched exactly once into our own
+// storage, and every decision is made on that copy. What we write to guest memory is never read
+// back. The caller has checked lengths and addresses: nothing here knows a region.
 //
 // In test builds (VDUSE_TEST_HOOKS) every fetch and every store is reported to
-// `guest::access_hook`: the ledger of test/support checks that no byte is fetched twice in one
-// operation, a hostile driver may write between any two fetches, which makes races deterministic,
-// and a test sees what the driver would see if we died right then.
+// `guest::access_hook`. The ledger of test/support checks that no byte is fetched twice in one
+// operation. A hostile driver may write between any two fetches, which makes races deterministic.
+// And a test sees what the driver would see if the process died at that moment.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,7 @@
 namespace vduse::guest {
 
 #ifdef VDUSE_TEST_HOOKS
-/// Called with the guest's range, after each fetch, whose copy no longer changes, and each store.
+/// Called with the guest's range after each fetch, when the copy is final, and after each store.
 struct AccessHook {
     virtual void fetched(const void* guest, size_t bytes) noexcept = 0;
     virtual void stored(const void* /*guest*/, size_t /*bytes*/) noexcept {}
@@ -45,9 +45,9 @@ inline void report_store(const void* /*guest*/, size_t /*bytes*/) noexcept {
 }
 #endif
 
-/// std::memcpy, without the call for the sizes that small frames have, and without the string
-/// instruction that libc takes from 2 KiB on: it is slow to start, and where the CPU is emulated it
-/// copies a byte at a time.
+/// std::memcpy, but without a call for the sizes of small frames, and without the string
+/// instruction that libc uses from 2 KiB on: it is slow to start, and on an emulated CPU it copies
+/// a byte at a time.
 inline void copy(void* to, const void* from, size_t bytes) noexcept {
     constexpr size_t kBlock = 64;
     constexpr size_t kInline = 4 * kBlock;
@@ -64,9 +64,10 @@ inline void copy(void* to, const void* from, size_t bytes) noexcept {
     std::memcpy(target + last, source + last, kBlock);  // may overlap the one before
 }
 
-/// Asks for a cache line that will be written: fetched to be read, it would have to be fetched from
-/// the driver's core a second time. Spelled out, because the compilers only know the instruction on
-/// CPUs newer than those that DPDK is built for; the others take it for a NOP.
+/// Prefetches a cache line that will be written. A line that was prefetched for reading would have
+/// to be fetched from the driver's core a second time. It is written in assembly, because compilers
+/// only emit the instruction for CPUs newer than those that DPDK is built for; older CPUs execute
+/// it as a NOP.
 inline void prefetch_to_store(const void* guest) noexcept {
 #ifdef __x86_64__
     asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(guest)));
@@ -80,7 +81,7 @@ template <class T>
 requires std::is_trivially_copyable_v<T>
 inline void fetch_into(T& local, const void* guest) noexcept {
     std::memcpy(&local, guest, sizeof local);
-    // The copy is final: no second load. A number need not leave its register for that.
+    // The copy is final: the compiler must not load it again. A number may stay in its register.
     if constexpr (std::is_integral_v<T>)
         asm volatile("" : "+r"(local));
     else
@@ -117,7 +118,7 @@ inline void store(void* guest, const T& local) noexcept {
     report_store(guest, sizeof local);
 }
 
-/// Reads an index that the driver publishes (2-byte aligned); later fetches see what it published.
+/// Reads an index that the driver publishes (2-byte aligned). Later fetches see what it covers.
 [[nodiscard]] inline uint16_t load_acquire(const void* guest) noexcept {
     auto* word = static_cast<uint16_t*>(const_cast<void*>(guest));
     const uint16_t value = std::atomic_ref<uint16_t>(*word).load(std::memory_order_acquire);
@@ -139,7 +140,7 @@ inline void store_hint(void* guest, uint16_t value) noexcept {
     report_store(guest, sizeof value);
 }
 
-/// Reads a hint of the driver's (2-byte aligned): nothing is decided by it but whether to notify.
+/// Reads a hint of the driver (2-byte aligned), which only decides whether to notify it.
 [[nodiscard]] inline uint16_t load_hint(const void* guest) noexcept {
     auto* word = static_cast<uint16_t*>(const_cast<void*>(guest));
     return std::atomic_ref<uint16_t>(*word).load(std::memory_order_relaxed);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: one queue under a mutex, which is held for no longer than a string is moved. The
-// thread takes a line, writes it without the mutex, and counts it as written only then.
+// How it works: one queue under a mutex, which is only held while a string is moved. The thread
+// takes a line, writes it without the mutex, and only then counts it as written.
 #include "base/lines.h"
 
 #include <pthread.h>
@@ -26,12 +26,12 @@ struct Queue {
     std::mutex mutex;
     std::condition_variable changed;
     std::deque<Line> lines;
-    size_t waiting = 0;  ///< bytes, with those of the line that is being written
+    size_t waiting = 0;  ///< bytes, including the line that is being written
     uint64_t dropped = 0;
     pid_t owner = 0;  ///< the process that has the thread
 };
 
-/// Never destroyed: the thread may be stuck in a write when the process ends.
+/// Never destroyed: the thread may be stuck in a write when the process exits.
 Queue& queue() {
     static Queue& the = *new Queue;
     return the;
@@ -56,7 +56,7 @@ void work(Queue& q) {
     }
 }
 
-/// At the end of the process what is still waiting has a second.
+/// When the process exits, waiting lines have one second to be written.
 struct AtExit {
     ~AtExit() { (void)flush(std::chrono::seconds(1)); }
 };
@@ -68,7 +68,7 @@ void start() {
     const std::lock_guard lock(q.mutex);
     if (q.owner == ::getpid())
         return;
-    // Signals are for others.
+    // Other threads handle signals.
     sigset_t all;
     sigset_t before;
     sigfillset(&all);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Lines for people, written by a thread of their own: who writes to a pipe that nobody reads, or to
-// a terminal that was stopped, waits for ever. The control thread must not, as the kernel gives a
+// Lines for people, written by a separate thread. A write to a pipe that nobody reads, or to a
+// stopped terminal, blocks forever. The control thread must not block, because the kernel gives a
 // device up that does not answer for 30 s.
 //
-//     post  ->  queue, of kMostWaiting bytes  ->  the thread  ->  stdout, stderr, DPDK's log
+//     post  ->  queue of kMostWaiting bytes  ->  the thread  ->  stdout, stderr, DPDK's log
 //
-// What the queue has no room for is dropped and counted, and a line says how much it was when the
-// reader comes back. Order is kept. Until `start`, and in a child that was forked, `post` writes
+// If the queue is full, lines are dropped and counted. When the reader is back, a line tells how
+// many were dropped. Order is kept. Before `start`, and in a forked child, `post` writes the line
 // itself.
 //
 // Threads: any but data threads.
@@ -20,13 +20,13 @@
 
 namespace vduse::lines {
 
-/// Writes one or more whole lines; `tag` is what `post` was given.
+/// Writes one or more whole lines. `tag` is the argument of `post`.
 using Write = void (*)(uint64_t tag, const std::string& text);
 
 inline constexpr size_t kMostWaiting = size_t{1} << 20;
 
-/// From now on lines are written by the thread. Once is enough; where no thread can be had, nothing
-/// changes.
+/// Starts the thread, which writes lines from now on. May be called again. If no thread can be
+/// created, nothing changes.
 void start();
 
 void post(Write write, uint64_t tag, std::string text);
@@ -34,7 +34,7 @@ void post(Write write, uint64_t tag, std::string text);
 /// Bytes that are not written yet.
 size_t waiting();
 
-/// Returns when all is written; false: not within `limit`.
+/// Waits until all lines are written. false: that took longer than `limit`.
 bool flush(std::chrono::milliseconds limit);
 
 }  // namespace vduse::lines

@@ -12,16 +12,16 @@ namespace vduse {
 
 enum class Severity : uint8_t { error, warning, notice, info, debug };
 
-/// Writes `VDUSE: ` and the formatted line to DPDK's log, by way of lines.h. Any thread but data
+/// Writes `VDUSE: ` and the formatted line to DPDK's log, through lines.h. Any thread but data
 /// threads.
 [[gnu::format(printf, 2, 3)]] void log(Severity severity, const char* format, ...);
 
 /// DPDK's level, RTE_LOG_*.
 uint32_t log_level(Severity severity);
-/// The same for a line and a log type of the caller's.
+/// Writes a line with the caller's DPDK level and log type.
 void log_line(uint32_t level, uint32_t type, const std::string& line);
 
-/// Lines that somebody else can cause as often as he likes: one a second. One thread.
+/// Limits lines that an outsider can cause at will to one a second. For one thread.
 class LinePace {
   public:
     /// Whether a line may be written now.

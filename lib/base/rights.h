@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What an error says more when a right was missing: errno names neither the right nor who gives it.
+// Additional text for an error when a right is missing: errno names neither the right nor who
+// grants it.
 #pragma once
 
 #include <cerrno>
@@ -19,7 +20,7 @@ inline constexpr const char* kNeedsSysAdmin =
 inline constexpr const char* kNeedsFile =
     "only its owner may; a udev rule, chown or chmod gives it to others";
 
-/// `error`, with `needs` behind its words if it is one of rights.
+/// `error`, with `needs` appended to its text if a right was missing.
 inline Error with_rights(Error error, const char* needs) {
     if (error.code == EPERM || error.code == EACCES)
         error.what += std::string(" (") + needs + ")";

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // How it works: sysfs shows the virtio device below the vDPA device, and its netdev below that, as
-// long as the netdev is in the namespace that this /sys was mounted for. A netdev that was moved
-// before is found by asking its namespace for the one whose parent is that virtio device. From then
-// on it is called by its number: somebody (udev) may rename it at the same time.
+// long as the netdev is in the namespace that this /sys was mounted for. If the netdev was moved
+// before, its namespace is searched for the netdev whose parent is that virtio device. From then on
+// its index is used, because udev or others may rename it at the same time.
 #include "bus/netdev.h"
 
 #include <fcntl.h>
@@ -45,8 +45,8 @@ std::string entry(const fs::path& folder, const std::string& start) {
     return {};
 }
 
-/// The netdev of virtio device `folder`, in the namespace of /sys. None, if that is not ours, where
-/// the number is another netdev's.
+/// The netdev of virtio device `folder`, in the namespace of /sys. Nothing if that is not our own
+/// namespace, because there the index would be another netdev's.
 std::optional<Netdev> netdev_below(const fs::path& folder) {
     Netdev netdev;
     netdev.name = entry(folder / "net", "");
@@ -60,7 +60,7 @@ std::optional<Netdev> netdev_below(const fs::path& folder) {
     return netdev;
 }
 
-/// A socket in namespace `netns`. The thread that makes it ends here, so none is left in there.
+/// A socket in namespace `netns`. The thread that opens it ends here, so no thread stays in there.
 Result<netlink::Socket> open_socket_in(const UniqueFd& netns) {
     std::optional<Result<netlink::Socket>> socket;
     std::thread([&] {
@@ -95,7 +95,8 @@ Result<std::optional<Netdev>> netdev_of_parent(netlink::Socket& socket, const st
     return found;
 }
 
-/// Renames and moves `netdev` of the namespace of `socket`; what is "" or no namespace stays.
+/// Renames and moves `netdev`, which is in the namespace of `socket`. An empty `name` or `netns`
+/// changes nothing.
 Result<void> set_link(
     netlink::Socket& socket, const Netdev& netdev, const std::string& name, const UniqueFd& netns
 ) {
@@ -113,8 +114,8 @@ Result<void> set_link(
     return socket.transact(request, what, [](const nlmsghdr*) {});
 }
 
-/// One look for the netdev of virtio device `folder`, and if it is there, what is to be done with
-/// it. false: it is not there.
+/// Looks once for the netdev of virtio device `folder`, and renames and moves it. false: there is
+/// none yet.
 Result<bool> try_to_place(const fs::path& folder, const std::string& name, const UniqueFd& netns) {
     if (const auto netdev = netdev_below(folder)) {
         if (!netns && (name.empty() || netdev->name == name))

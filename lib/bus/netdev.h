@@ -2,10 +2,10 @@
 
 // The netdev of a device on virtio_vdpa: its name and its network namespace.
 //
-// No tool has to be installed: rtnetlink does it.
+// This uses rtnetlink. No tool has to be installed.
 //
-// Threads: not the control thread. The netdev comes some time after the bus driver took the device,
-// and the kernel asks the device meanwhile, as vduse/bus.h tells.
+// Threads: any but the control thread. The netdev appears some time after the bus driver took the
+// device, and meanwhile the kernel sends requests to the device (see vduse/bus.h).
 #pragma once
 
 #include <chrono>
@@ -16,7 +16,8 @@
 
 namespace vduse::bus {
 
-/// A network namespace: a name as `ip netns` lists them, or a path. The error says that it is none.
+/// Opens a network namespace: a name as `ip netns` lists them, or a path. Code EINVAL: the file is
+/// not a network namespace.
 Result<UniqueFd> open_netns(const std::string& netns);
 
 struct NetdevSearch {
@@ -24,8 +25,9 @@ struct NetdevSearch {
     std::string devices = "/sys/bus/vdpa/devices";
 };
 
-/// Gives the netdev of vDPA device `device` the name `name`, and moves it into `netns`. What is ""
-/// stays. One that is there already, from an earlier life of the device, is left as it is.
+/// Renames the netdev of vDPA device `device` to `name`, and moves it into `netns`. If either is
+/// "", that property stays as it is. A netdev that has that name and namespace already, from an
+/// earlier life of the device, is left as it is.
 Result<void> place_netdev(
     const std::string& device,
     const std::string& name,

@@ -15,7 +15,7 @@ const char* as_bytes(const void* place) {
     return static_cast<const char*>(place);
 }
 
-/// What the kernel says about a failure, with ": " in front, or "".
+/// The kernel's message about a failure, with ": " in front, or "".
 std::string extended_ack(const nlmsghdr* header) {
     if ((header->nlmsg_flags & NLM_F_ACK_TLVS) == 0)
         return {};
@@ -63,7 +63,7 @@ Result<Socket> Socket::open(int protocol) {
     if (socket.socket_ == nullptr ||
         mnl_socket_bind(socket.socket_.get(), 0, MNL_SOCKET_AUTOPID) < 0)
         return Error{errno, "netlink socket"};
-    int on = 1;  // a kernel that does not know the option just says less
+    int on = 1;  // a kernel without the option only sends no message
     (void)mnl_socket_setsockopt(socket.socket_.get(), NETLINK_EXT_ACK, &on, sizeof on);
     return socket;
 }

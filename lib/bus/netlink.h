@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Netlink requests to the kernel: composed, sent, and waited for until they are acknowledged.
+// Netlink requests to the kernel: composes them, sends them, and waits for the acknowledgement.
 //
-// The kernel works while we are inside `transact`; what it has to say about a failure comes with
-// the acknowledgement ("extended ack") and goes into the Error. One thread for each socket.
+// The kernel executes a request inside `transact`. Its message about a failure comes with the
+// acknowledgement ("extended ack") and is put into the Error.
+//
+// Threads: one for each socket.
 #pragma once
 
 #include <libmnl/libmnl.h>
@@ -19,10 +21,10 @@
 
 namespace vduse::bus::netlink {
 
-/// A request while it is composed: the family's own header first, then attributes.
+/// A request that is being composed: first the family's own header, then attributes.
 class Request {
   public:
-    /// `flags` besides NLM_F_REQUEST and NLM_F_ACK.
+    /// `flags`: in addition to NLM_F_REQUEST and NLM_F_ACK.
     explicit Request(uint16_t type, uint16_t flags = 0);
     Request(const Request&) = delete;
     Request& operator=(const Request&) = delete;
@@ -47,8 +49,8 @@ class Socket {
     static Result<Socket> open(int protocol);
 
     using Visit = std::function<void(const nlmsghdr*)>;
-    /// Sends `request` and waits for its end. `answer` sees what comes before. The error says
-    /// `what` was being done.
+    /// Sends `request` and waits for its acknowledgement. `answer` is called with each message that
+    /// comes before. `what` names the operation in errors.
     Result<void> transact(const Request& request, const std::string& what, const Visit& answer);
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: each request opens a netlink socket of its own, asks the controller for the number
-// of family "vdpa" and sends one command.
+// How it works: each request opens a netlink socket of its own, asks the generic netlink controller
+// for the number of family "vdpa", and sends one command.
 #include "vduse/bus.h"
 
 #include <fcntl.h>
@@ -31,8 +31,8 @@ using namespace std::chrono_literals;
 
 constexpr const char* kBus = "/sys/bus/vdpa";
 constexpr const char* kManagementDevice = "vduse";
-/// For how long a driver that is being bound may be seen without its netdev, and with that, but not
-/// ready: then it waits for one answer of ours.
+/// How long a driver that is being bound may have no netdev, and how long it may have a netdev but
+/// not be ready: then it waits for a single answer of the device.
 constexpr auto kBindingTime = 3000ms;
 constexpr auto kReadyTime = 200ms;
 constexpr auto kPollInterval = 50ms;
@@ -95,7 +95,7 @@ Result<void> write_file(const fs::path& path, const std::string& text) {
     return {};
 }
 
-/// What is in a folder, as far as it lasts: processes come and go while /proc is read.
+/// The entries of a folder. An error ends the list, because processes may exit while /proc is read.
 std::vector<fs::path> entries(const fs::path& folder) {
     std::vector<fs::path> paths;
     std::error_code error;
@@ -115,7 +115,7 @@ std::string character_device(const std::string& name) {
     return {};
 }
 
-/// The driver of a virtio device has told its device that it is ready.
+/// Whether the driver of a virtio device has set DRIVER_OK.
 bool knows_ready(const fs::path& virtio_device) {
     unsigned status = 0;
     std::ifstream file(virtio_device / "status");
@@ -123,8 +123,9 @@ bool knows_ready(const fs::path& virtio_device) {
     return (status & VIRTIO_CONFIG_S_DRIVER_OK) != 0;
 }
 
-/// virtio_vdpa has it, and its virtio device no driver, or one that the device does not know to be
-/// ready. For how long that may be seen while somebody binds a driver; nothing when it is not so.
+/// Whether virtio_vdpa has the device, but its virtio device has no driver, or a driver without
+/// DRIVER_OK. Returns how long that is normal while a driver is being bound; nothing if the device
+/// is complete.
 std::optional<std::chrono::milliseconds> half_made(const std::string& name) {
     for (const auto& path : entries(device_path(name))) {
         std::error_code error;
@@ -138,9 +139,9 @@ std::optional<std::chrono::milliseconds> half_made(const std::string& name) {
     return std::nullopt;
 }
 
-/// A process leaves a device half made that died while the kernel was at `vdpa dev add` for it:
-/// what the driver asked the device was not answered any more, and the driver is gone, or goes on
-/// as if it had been.
+/// Whether the device stays half made. A process leaves it so if it dies while the kernel executes
+/// `vdpa dev add`: the driver's requests were not answered any more, and the driver is gone, or
+/// continues as if they had been answered.
 bool stays_half_made(const std::string& name) {
     for (auto waited = 0ms;; waited += kPollInterval) {
         const auto limit = half_made(name);
@@ -150,7 +151,7 @@ bool stays_half_made(const std::string& name) {
     }
 }
 
-/// Process `proc` ("/proc/PID") has `target` open.
+/// Whether process `proc` ("/proc/PID") has `target` open.
 bool has_open(const fs::path& proc, const fs::path& target) {
     const auto files = entries(proc / "fd");
     return std::any_of(files.begin(), files.end(), [&](const fs::path& file) {
@@ -186,7 +187,7 @@ Result<void> vdpa_bind(const std::string& name, const std::string& driver) {
     const std::string current = vdpa_driver(name);
     if (current == driver)
         return {};
-    // The override comes first: an unbound device is anybody's.
+    // Set the override first: any bus driver may take an unbound device.
     if (auto done = write_file(device_path(name) / "driver_override", driver); !done)
         return done;
     if (!current.empty())
@@ -236,7 +237,7 @@ Result<void> vdpa_attach(const std::string& name, const std::string& driver) {
         if (auto added = vdpa_add(name); !added)
             return added;
     } else if (driver == kVirtioVdpa && stays_half_made(name)) {
-        // Another try, from a reset on.
+        // Bind it again, which begins with a reset.
         if (auto done = write_file(driver_path(driver) / "unbind", name); !done)
             return done;
     }

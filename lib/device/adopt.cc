@@ -19,7 +19,7 @@
 namespace vduse::device {
 namespace {
 
-/// What a person can do about a device in use whose journal is not for this program.
+/// What the user can do about a device in use whose journal this program cannot use.
 std::string ways_out(const DeviceConfig& config) {
     return "start the program that wrote it; or end what uses the device and 'vdpa dev del " +
            config.name +
@@ -45,13 +45,13 @@ Result<void> open_journal(Parts& parts) {
     return {};
 }
 
-/// Why the options are not those of the device that is there, or "".
+/// Why the options do not match the existing device, or "".
 std::string differs(const Parts& parts, const Record& record) {
     const DeviceConfig& config = parts.config;
     const bool has_control = record.shape.has_control();
     Shape shape = wanted_shape(parts, has_control);
     const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
-    // A newer program may offer more. The driver has seen what there was, and that stays.
+    // A newer program may offer more features. The driver has seen the old ones, and these stay.
     if ((record.shape.offered & ~shape.offered) == 0)
         shape.offered = record.shape.offered;
     const bool same = shape == record.shape && config.ctrl_vq != unwanted &&
@@ -60,15 +60,15 @@ std::string differs(const Parts& parts, const Record& record) {
     return same ? "" : "its journal is of a device with other options";
 }
 
-/// As if nobody had driven the device yet.
+/// The state of the control queue before any driver has used it.
 net::ControlState initial_control(const Parts& parts, uint64_t features) {
     net::ControlQueue control(parts.config.queue_pairs);
     control.reset(features, parts.config.mac.value_or(MacAddress{}));
     return control.state();
 }
 
-/// false: there is none that this process can go on with, as `record` has it. One that says nothing
-/// about the device that is there is taken away.
+/// Adopts the existing device from `record`. false: that is not possible. `record` is cleared if it
+/// does not describe the existing device.
 Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
     if (!record || !parts.kernel.has_device(parts.config.name))
         return false;
@@ -81,8 +81,8 @@ Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
     if (auto opened = open_node(parts); !opened)
         return opened.error();
     const auto features = parts.node->driver_features();
-    // None: the driver's side was killed while no process was there, and its reset is known to the
-    // kernel alone.
+    // No features: the driver's side was killed while no process served the device, and only the
+    // kernel knows of its reset.
     const bool was_reset = features && *features == 0 && record->state.features != 0;
     if (!features || (!was_reset && (record->state.features & ~*features) != 0)) {
         const bool broken = !features && features.error().code == EPERM;
@@ -105,7 +105,7 @@ Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
     return true;
 }
 
-/// Opens the node, if the device that is there has the queues of such a shape.
+/// Opens the node, if the existing device has the queues of such a shape.
 bool open_as_if(Parts& parts, bool has_control) {
     const CtrlVq unwanted = has_control ? CtrlVq::off : CtrlVq::on;
     parts.shape = wanted_shape(parts, has_control);
@@ -121,7 +121,7 @@ bool open_as_if(Parts& parts, bool has_control) {
     return false;
 }
 
-/// The space in which the ring of a queue is found is its group's.
+/// Assigns to the group of a queue the space in which the queue's ring is found.
 void guess_space(
     const Parts& parts,
     State& state,
@@ -134,8 +134,8 @@ void guess_space(
     const bool control = control_queue(shape, state.features) == index;
     ring::SplitRing ring;
     for (uint32_t i = 0; i < shape.spaces; ++i) {
-        // QEMU keeps little else in the control queue's space than its ring, and everything in that
-        // of the data queues, which may well have something at the same addresses.
+        // QEMU maps little more than the ring in the control queue's space, but everything in the
+        // space of the data queues, which may have something at the same addresses.
         const uint32_t asid = control ? shape.spaces - 1 - i : i;
         if (load_ring(parts, state, index, info, spaces[asid].table(), ring) !=
             ring::LoadError::none)
@@ -148,8 +148,8 @@ void guess_space(
 
 State guess_state(const Parts& parts) {
     State state;
-    // The kernel lets us interrupt a driver that is ready, and no other. One that is not goes on by
-    // messages, of which the first is a reset or has all that we need.
+    // The kernel accepts interrupts only for a driver that is ready. A driver that is not sends
+    // messages, and the first of them is a reset or contains everything that is needed.
     const auto features = parts.node->driver_features();
     if (!features || !parts.node->inject_config_irq())
         return state;
@@ -178,7 +178,7 @@ bool adopt_without_journal(Parts& parts) {
     const State state = guess_state(parts);
     net::ControlState control = initial_control(parts, state.features);
     control.filter.vlan_filtering = false;
-    // One that has switched them off, for XDP, could not do with what it would get.
+    // A driver that has switched them off, for XDP, could not handle unfinished frames.
     control.offloads_off = net::guest_offload_bits(state.features);
     parts.inherited = Record{
         parts.shape,
@@ -197,10 +197,10 @@ bool adopt_without_journal(Parts& parts) {
     return true;
 }
 
-/// Where a journal is that is not for this program: `journal` says why.
+/// Makes the device, if it has a journal that this program cannot use. `journal` says why.
 Result<void> make_without(Parts& parts, const Error& journal) {
-    // Of a device in use, the journal knows what the driver was promised. To guess at that while a
-    // program exists that can read it would be wrong.
+    // If the device is in use, its journal contains what the driver was promised. To guess at that
+    // would be wrong while a program exists that can read it.
     auto made = make_anew(parts);
     if (made)
         log(Severity::info, "%s: made anew: %s", parts.name(), journal.what.c_str());

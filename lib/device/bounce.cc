@@ -13,24 +13,24 @@
 namespace vduse::device {
 namespace {
 
-/// The kernel's default, and all there is where it has no attribute to change that.
+/// The kernel's default, which is fixed if the kernel has no attribute to change it.
 constexpr uint64_t kDefaultBounce = uint64_t{64} << 20;
-/// Bounce memory is mapped by pages of this size, whatever the kernel's own are.
+/// Bounce memory is mapped by pages of this size, whatever the kernel's page size.
 constexpr uint64_t kPage = 4096;
-/// Commands of the control queue, and addresses that the kernel keeps at hand for each CPU.
+/// For commands of the control queue, and for addresses that the kernel caches for each CPU.
 constexpr uint64_t kReserve = uint64_t{1} << 20;
-/// virtio_net stops a transmit queue with fewer free entries than 19; this leaves it some.
+/// virtio_net stops a transmit queue with fewer than 19 free entries; this leaves it some.
 constexpr uint16_t kLeastRing = 64;
-/// Of what a socket sends, Linux allocates up to this in one piece.
+/// The largest piece of memory that Linux allocates for data that a socket sends.
 constexpr uint32_t kPieceOfLarge = 32 * 1024;
-/// A netdev's MTU, unless it is told another one.
+/// The default MTU of a netdev.
 constexpr uint16_t kUsualMtu = 1500;
 
 std::string mebibytes(uint64_t bytes) {
     return std::to_string((bytes + (1U << 20) - 1) >> 20);
 }
 
-/// What a netdev cannot do without: of the frames that are sent, only the usual ones.
+/// The least that a netdev needs: transmit entries for frames of the usual MTU only.
 uint64_t least_need(const DeviceConfig& config, uint16_t pairs, uint16_t queue_size) {
     return bounce_need(
         pairs, queue_size, net::kHeaderBytes + max_frame(std::min(config.mtu, kUsualMtu))
@@ -45,7 +45,7 @@ uint16_t largest_ring(
     return from;
 }
 
-/// Asks the kernel for `wanted` bytes in all. Returns how many there are.
+/// Asks the kernel for `wanted` bytes in all. Returns how many the device has.
 Result<uint64_t> ask(uapi::Kernel& kernel, const DeviceConfig& config, uint64_t wanted) {
     const auto now = kernel.bounce_size(config.name);
     if (!now && config.bounce == 0)
@@ -60,7 +60,7 @@ Result<uint64_t> ask(uapi::Kernel& kernel, const DeviceConfig& config, uint64_t 
     return Error{EINVAL, "bounce=" + std::to_string(wanted) + ": " + set.error().text()};
 }
 
-/// What is wrong when `room` bytes in each space are too few, and what would do.
+/// Why `room` bytes in each space are too few, and what would help.
 std::string describe(
     const DeviceConfig& config, const Shape& shape, uint16_t queue_size, uint64_t room
 ) {
@@ -100,7 +100,7 @@ uint32_t bounce_entry(const DeviceConfig& config) {
     const bool large = config.csum && config.tso;
     if (!large)
         return net::kHeaderBytes + max_frame(config.mtu);
-    // A large frame takes an entry for each piece of memory, unless all go into an indirect one.
+    // A large frame takes an entry for each piece of memory, unless it uses an indirect descriptor.
     return config.profile == Profile::full ? net::kHeaderBytes + kLongestLarge : kPieceOfLarge;
 }
 
@@ -123,7 +123,7 @@ Result<BouncePlan> plan_bounce(
     const uint64_t room = *there / shape.spaces;
     if (least_need(config, shape.pairs, plan.queue_size) <= room)
         return plan;
-    // A device that may yet be QEMU's keeps its rings.
+    // A device that QEMU may use later keeps its ring size.
     const uint16_t ring = largest_ring(config, shape, plan.queue_size, room);
     if (any_size && config.attach == Attach::virtio &&
         least_need(config, shape.pairs, ring) <= room) {

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How much of the kernel's bounce memory a device needs, and getting it.
+// Sizes the kernel's bounce memory for a device.
 //
-// virtio_vdpa does not give a device the buffers of virtio_net. It maps each of them to pages of a
-// bounce memory, which the kernel divides among the address spaces of the device: 64 MiB by
-// default, /sys/class/vduse/NAME/bounce_size until the device is first on the vDPA bus. virtio_net
-// fills the receive rings of all pairs at once. Where they take all pages, nothing is left to send
-// with, not even a command, and the netdev is dead: "Unexpected TXQ (0) queue failure: -12".
+// With virtio_vdpa a device does not get the buffers of virtio_net. Each of them is mapped to pages
+// of a bounce memory, which the kernel divides among the address spaces of the device. It has 64
+// MiB by default, and /sys/class/vduse/NAME/bounce_size changes that until the device is first put
+// on the vDPA bus. virtio_net fills the receive rings of all pairs at once. If they take all pages,
+// none are left to send with, not even for a command, and the netdev is dead: "Unexpected TXQ (0)
+// queue failure: -12".
 //
-// Pages are allocated when they are first mapped, so to ask for more costs nothing by itself. A
-// device for QEMU needs none: its rings and buffers are the guest's own memory.
+// Pages are allocated when they are first mapped, so a larger size costs nothing by itself. A
+// device for QEMU needs no bounce memory: its rings and buffers are the guest's own memory.
 //
 // Threads: control.
 #pragma once
@@ -26,20 +27,19 @@ namespace vduse::device {
 
 inline constexpr uint16_t kDefaultQueueSize = 1024;
 
-/// What the rings of `pairs` may have mapped in one address space, in bytes: all receive buffers,
-/// and for each entry of a transmit ring `entry` bytes.
+/// The bytes that the rings of `pairs` may have mapped in one address space: all receive buffers,
+/// and `entry` bytes for each entry of a transmit ring.
 uint64_t bounce_need(uint16_t pairs, uint16_t queue_size, uint32_t entry);
-/// What an entry of a transmit ring has mapped, at most.
+/// The most bytes that an entry of a transmit ring has mapped.
 uint32_t bounce_entry(const DeviceConfig& config);
 
 struct BouncePlan {
     uint16_t queue_size = kDefaultQueueSize;  ///< of data queues
-    std::string note;  ///< what will not work, or was done about it, for people; "": all is well
+    std::string note;  ///< what will not work, or was done about it, for people; "": no problem
 };
 
-/// Sizes the bounce memory of a device that is new, and decides the size of its rings where
-/// `config` leaves that open. Code EINVAL: `config` asks for a size by hand, and the kernel does
-/// not take it.
+/// Sizes the bounce memory of a new device, and chooses the size of its rings if `config` leaves
+/// that open. Code EINVAL: `config` sets a bounce size, and the kernel does not accept it.
 Result<BouncePlan> plan_bounce(
     uapi::Kernel& kernel, const DeviceConfig& config, const Shape& shape
 );

@@ -17,7 +17,7 @@ Result<Capabilities> agree(uapi::ControlNode& control) {
     if (!set)
         return set.error();
     const auto features = control.get_features();
-    // EINVAL: the kernel does not know the question.
+    // EINVAL: the kernel does not know this ioctl.
     if (!features && features.error().code != EINVAL)
         return features.error();
     if (features)

@@ -42,7 +42,7 @@ void Commands::serve() {
     queue->finish_burst();
     if (queue->ring.needs_control())
         return;
-    // More already: another turn of the loop, so that messages are answered in between.
+    // More commands: serve them in another turn of the loop, so that messages are answered first.
     if (queue->ring.request_kick())
         raise_eventfd(kick_fd_);
 }

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The control queue of a device in service: who executes its commands, and makes what they say
-// true.
+// The control queue of a device in service: executes commands and applies their effect.
 //
-// What a command proposes is shown to the data threads, the configuration space and the journal,
-// and only then is the command acknowledged (net/control_queue.h). A data thread that does not
-// leave a gate costs VIRTIO_NET_ERR.
+// The state that a command proposes is passed to the data threads, to the configuration space and
+// to the journal, and only then is the command acknowledged (net/control_queue.h). If a data thread
+// does not leave a gate, the command is answered VIRTIO_NET_ERR.
 //
-// It is served on the control thread: nothing that it needs waits for a data thread to come.
+// The queue is served on the control thread: it never depends on a data thread making a call.
 //
 // Threads: control.
 #pragma once
@@ -24,8 +23,8 @@ namespace vduse::device {
 
 class Commands {
   public:
-    /// All must outlive this. `kick_fd`: the eventfd of the control queue. `mac`: what the driver
-    /// gets before it says another one.
+    /// All must outlive this. `kick_fd`: the eventfd of the control queue. `mac`: the address that
+    /// is in effect until the driver sets another one.
     Commands(
         net::ControlQueue& control,
         Queues& queues,
@@ -41,15 +40,16 @@ class Commands {
           kick_fd_(kick_fd),
           mac_(mac) {}
 
-    /// What the driver said is forgotten, and what that means is published.
+    /// Forgets what the driver has set, and publishes the resulting state.
     void reset(uint64_t features);
+    /// Publishes the state that an earlier process left.
     void restore(uint64_t features, const net::ControlState& state);
-    /// From the next `reset` on.
+    /// In effect from the next `reset` on.
     void set_mac(const MacAddress& mac) { mac_ = mac; }
 
-    /// A burst of commands, if there are any. Where there are more, the queue is kicked for them.
+    /// Executes up to a burst of commands. If there are more, it raises `kick_fd` for them.
     void serve();
-    /// Before anything else is done, when the control queue may just have been started.
+    /// The same if the control queue was just started. Call it then before anything else is done.
     void serve_if_started();
 
   private:

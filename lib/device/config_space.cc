@@ -14,7 +14,7 @@
 namespace vduse::device {
 namespace {
 
-/// No status of a link: the next one is written in any case.
+/// Not a valid `status`, so the next one is written in any case.
 constexpr uint16_t kUnknownStatus = 0xffff;
 
 }  // namespace
@@ -45,7 +45,7 @@ void ConfigSpace::forget() {
 }
 
 void ConfigSpace::interrupt() {
-    // EINVAL: the kernel has not recorded DRIVER_OK yet, for it still waits for our answer.
+    // EINVAL: the kernel has not recorded DRIVER_OK yet, because it still waits for the answer.
     const auto injected = node_.inject_config_irq();
     owes_interrupt_ = !injected && injected.error().code == EINVAL;
 }

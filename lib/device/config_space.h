@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The configuration space: the kernel has a copy, which we write by fields (its readers see no more
-// than one field change at a time) and call the driver's attention to.
+// The configuration space. The kernel has a copy, which is written field by field, so that readers
+// see one field change at a time. The driver is then notified by an interrupt.
 //
-// The journal and the copy may differ when a process ends between the two, and then the journal is
-// right: who goes on with a device calls `forget`, and what is set next is written in any case.
+// If a process exits between writing the copy and writing the journal, the two differ, and the
+// journal is right. So the process that adopts the device calls `forget`, after which the next
+// values are written in any case.
 //
-// Drivers only read it, so there is nothing that a hostile one could try here.
+// Drivers only read it, so there is nothing that a hostile driver could try here.
 //
 // Threads: control.
 #pragma once
@@ -22,24 +23,25 @@ namespace vduse::device {
 
 class ConfigSpace {
   public:
-    /// Of a device that was made with the link down and with `mac`. `name` is for log lines.
+    /// For a device that was made with the link down and with `mac`. `name` is for log lines.
     ConfigSpace(const std::string& name, uapi::DeviceNode& node, const MacAddress& mac)
         : name_(name), node_(node), mac_(mac) {}
 
-    /// Returns whether that is news: the journal is to have it, and then the driver.
+    /// Returns whether the link state changed. Then save the journal first and interrupt the driver
+    /// after that.
     bool set_link(bool up);
     void set_mac(const MacAddress& mac);
-    /// What is there is not known any more.
+    /// The content of the kernel's copy is unknown from now on.
     void forget();
 
-    /// Of a driver that is ready.
+    /// Interrupts the driver, which must be ready.
     void interrupt();
-    /// The kernel could not just then: again a little later.
+    /// The kernel could not deliver the interrupt: call `interrupt` again a little later.
     [[nodiscard]] bool owes_interrupt() const noexcept { return owes_interrupt_; }
     /// The driver is gone.
     void drop_interrupt() noexcept { owes_interrupt_ = false; }
 
-    /// As the driver reads it.
+    /// The `status` field, as the driver reads it.
     [[nodiscard]] uint16_t status() const noexcept { return status_; }
 
   private:

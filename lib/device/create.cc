@@ -36,7 +36,7 @@ Result<void> create_once(Parts& parts, const Shape& shape) {
     auto created = parts.control_node->create(parameters);
     if (created || created.error().code != EEXIST)
         return created;
-    // Left behind by a process that is gone, unless something holds it.
+    // A process that is gone has left it behind, unless it is in use.
     if (auto destroyed = parts.control_node->destroy(name); !destroyed)
         return Error{
             EBUSY,
@@ -51,7 +51,7 @@ Result<void> create_in_kernel(Parts& parts) {
     auto created = create_once(parts, wanted_shape(parts, want_control));
     if (created || created.error().code != EINVAL || !want_control)
         return created;
-    // EINVAL says nothing of the reason. If it works without, the control queue was it.
+    // EINVAL does not tell the reason. If it works without control queue, that was the reason.
     if (!create_once(parts, wanted_shape(parts, false)))
         return created;
     if (config.ctrl_vq == CtrlVq::on) {
@@ -62,7 +62,7 @@ Result<void> create_in_kernel(Parts& parts) {
         "%s: %s: going on without control queue, with one queue pair%s",
         parts.name(),
         kNoControlQueue,
-        // virtio_net could not switch its offloads off for a while.
+        // Without control queue, virtio_net cannot switch its offloads off for XDP.
         config.csum ? ", and without XDP on its netdev (csum=0 allows it)" : "");
     return {};
 }
@@ -92,7 +92,7 @@ Result<void> make_anew(Parts& parts) {
         parts.node.reset();
         (void)parts.control_node->destroy(parts.config.name);
     } else if (!parts.journal) {
-        // What an earlier process kept is of another device now.
+        // The journal of an earlier process is of another device now.
         Journal::forget(parts.config.journal_folder, parts.config.name);
     }
     return prepared;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device that is made anew: asked for at /dev/vduse/control, its bounce memory sized, its queues
-// set up. It is not on the vDPA bus yet, so nobody drives it.
+// Makes a new device: creates it through /dev/vduse/control, sizes its bounce memory, sets its
+// queues up. It is not on the vDPA bus yet, so it has no driver.
 //
-// When the kernel refuses VIRTIO_NET_F_CTRL_VQ, the device is made without it and with one pair.
-// One that a process left behind is replaced, unless something holds it.
+// If the kernel refuses VIRTIO_NET_F_CTRL_VQ, the device is made without it and with one pair. A
+// device that another process left behind is replaced, unless it is in use.
 //
 // Threads: control.
 #pragma once
@@ -14,8 +14,8 @@
 
 namespace vduse::device {
 
-/// `parts` has /dev/vduse/control open. What an earlier process kept is taken away. Code EBUSY:
-/// there is such a device, and it is in use. After any error nothing is left behind.
+/// `parts` must have /dev/vduse/control open. The journal of an earlier process is removed. Code
+/// EBUSY: the device exists and is in use. After any error nothing is left behind.
 Result<void> make_anew(Parts& parts);
 
 }  // namespace vduse::device

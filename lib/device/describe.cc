@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see vduse/describe.h. Numbers that people read in hexadecimal are words, and so is
-// a region, of which there may be many.
+// How it works: see vduse/describe.h. Numbers that people read in hexadecimal are strings. So are
+// regions, because there may be many of them.
 #include "vduse/describe.h"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ Facts describe(const std::vector<RegionInfo>& space) {
     return {{"region_count", space.size()}, {"regions", std::move(regions)}};
 }
 
-/// Each described, by its number.
+/// The facts of each item, below `path` and the item's number.
 template <class Item>
 Facts numbered(const std::string& path, const std::vector<Item>& items) {
     Facts facts;

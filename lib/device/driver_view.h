@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What any thread may know of a device's driver: how many queue pairs it uses, under which address
-// it receives, and that the device is out of service.
+// The state of a device's driver that any thread may read: how many queue pairs it uses, its MAC
+// address, and whether the device is out of service.
 //
-// The driver says the first two by the control queue, and they hold while it is ready. Readers look
-// at them at any time, so each is one word, and no reader may expect that two of them belong
-// together. Nothing that a driver says here is believed: it is bounded by who executes commands.
+// The driver sets the first two through the control queue, and they are valid while it is ready.
+// They may be read at any time, so each is one word, and readers must not expect two of them to be
+// consistent. Nothing that a driver sets here is trusted: values are checked when its commands are
+// executed.
 //
-// Threads: control changes it, any reads it.
+// Threads: control writes, any thread reads.
 #pragma once
 
 #include <atomic>
@@ -27,17 +28,17 @@ class DriverView {
     explicit DriverView(const State& state) : state_(state) {}
 
     // Control.
-    /// What the control queue says.
+    /// Sets the values from the control queue.
     void set(uint16_t pairs, const MacAddress& mac) noexcept {
         pairs_ = pairs;
         mac_ = mac;
     }
     void set_broken() noexcept { broken_.store(true, std::memory_order_relaxed); }
-    /// Behind either, and when the state has changed.
+    /// Shows the values to readers. Call it after either of these, and when the state has changed.
     void refresh() noexcept {
         const bool ready = state_.driver_ok() && !broken();
         steering_.store(Steering(ready ? pairs_ : uint16_t{0}), std::memory_order_relaxed);
-        // A guest that is suspended may be about to be heard elsewhere.
+        // A suspended guest may be about to send from another host.
         uint64_t word = 0;
         if (ready && !state_.suspended)
             for (size_t i = 0; i < mac_.size(); ++i)
@@ -46,7 +47,7 @@ class DriverView {
     }
 
     // Any thread.
-    /// Over the pairs that the driver uses.
+    /// Distributes over the pairs that the driver uses.
     [[nodiscard]] Steering steering() const noexcept {
         return steering_.load(std::memory_order_relaxed);
     }
@@ -68,7 +69,7 @@ class DriverView {
     MacAddress mac_{};
     std::atomic<Steering> steering_{Steering()};
     static_assert(decltype(steering_)::is_always_lock_free);
-    std::atomic<uint64_t> mac_word_ = 0;  ///< six bytes, the first the lowest; 0: none
+    std::atomic<uint64_t> mac_word_ = 0;  ///< six bytes, the first is the lowest; 0: none
     std::atomic<bool> broken_ = false;
 };
 

@@ -8,7 +8,7 @@
 namespace vduse::device {
 namespace {
 
-/// "pair 3", or "pair 3 and 4 others"; "" without any.
+/// "pair 3", or "pair 3 and 4 others"; "" if there is none.
 std::string named(const std::vector<size_t>& pairs) {
     if (pairs.empty())
         return {};

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device that carries no frame though its driver is ready, and what usually causes that. It only
-// looks at counters and indexes, once a second; nothing is done about what it finds.
+// Detects a device that carries no frames though its driver is ready, and names the usual causes.
+// It only reads counters and indexes, once a second, and does nothing about its findings.
 //
-//     frames find no buffer     all of them for a second: the interface is down, the guest stopped,
-//                               or its memory for buffers used up
-//     no receive buffers        the driver offers none: the interface is not up, as a rule
+//     frames find no buffer     all of them for a second: the interface is down, the guest is
+//                               stopped, or its memory for buffers is used up
+//     no receive buffers        the driver offers none: usually the interface is not up
 //     nothing sent              nothing since the driver is ready, though it offers buffers: it has
-//                               nothing to say, or a netdev of this host has no bounce memory left
+//                               nothing to send, or a netdev of this host has no bounce memory left
 //                               to send with
 //
-// The first is worth a line at once. The others are what an idle device looks like, too: a line
-// when it has been so for ten seconds. `problems` has all of them.
+// The first is logged at once. The others are also normal for an idle device, so they are logged
+// after ten seconds. `problems` has all of them.
 //
 // Threads: control.
 #pragma once
@@ -28,7 +28,7 @@ namespace vduse::device {
 /// One queue pair that the driver uses, at one moment.
 struct PairSample {
     uint64_t placed = 0;   ///< frames to the guest
-    uint64_t refused = 0;  ///< times that a frame for it found no buffer
+    uint64_t refused = 0;  ///< bursts to the guest that ran out of buffers
     uint64_t sent = 0;     ///< frames from the guest
     uint32_t offered = 0;  ///< buffers in its receive ring
 };
@@ -39,22 +39,22 @@ class Health {
 
     static constexpr std::chrono::seconds kPeriod{1};
     static constexpr std::chrono::seconds kIdle{10};
-    /// Between two lines about the same.
+    /// The time between two log lines about the same problem.
     static constexpr std::chrono::seconds kQuiet{60};
 
-    /// The driver has become ready, or is gone, or its link went: what was is forgotten.
+    /// Forgets everything: the driver has become ready, is gone or suspended, or its link is down.
     void restart() { *this = Health(); }
     /// Whether `poll` is due.
     [[nodiscard]] bool due(Clock::time_point now) const { return now >= next_; }
-    /// Takes a look, and returns the lines to be logged.
+    /// Evaluates samples, and returns the lines to log.
     std::vector<std::string> poll(Clock::time_point now, std::span<const PairSample> pairs);
-    /// What is wrong, a line each.
+    /// The problems found by the last `poll`, one line each.
     [[nodiscard]] const std::vector<std::string>& problems() const { return problems_; }
 
   private:
     Clock::time_point next_{};
     std::optional<Clock::time_point> begin_;
-    std::optional<Clock::time_point> up_since_;  ///< it offers receive buffers
+    std::optional<Clock::time_point> up_since_;  ///< since when it offers receive buffers
     std::vector<PairSample> before_;
     uint64_t sent_at_begin_ = 0;
     std::vector<std::string> problems_;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a next process must know to go on with the device, kept in the journal.
+// Keeps in the journal everything that the next process needs to adopt the device.
 //
-// It is gathered from where each part has it, and saved before whoever asked for a change hears
-// that it was made: before the answer to a message, before the ack of a command, before the driver
-// is told of its link, and before a ring that starts returns a chain. A journal that has that
-// already is not written again.
+// The state is gathered from the parts. It is saved before a change is confirmed to its requester:
+// before the answer to a message, before the ack of a command, before the interrupt for a link
+// change, and before a ring that starts returns a chain. If the journal is up to date, it is not
+// written again.
 //
 // A device that does not outlive the process has no journal, and this does nothing.
 //
@@ -24,7 +24,7 @@ namespace vduse::device {
 
 class Memo {
   public:
-    /// All must outlive this, but for the journal.
+    /// All but the journal must outlive this.
     Memo(
         std::optional<Journal> journal,
         const Parts& parts,
@@ -39,12 +39,12 @@ class Memo {
           control_(control) {}
 
     void save() { save(control_.state()); }
-    /// The same with what the control queue is about to say.
+    /// The same with the state that the control queue is about to have.
     void save(const net::ControlState& control);
 
-    /// Another process could go on from what was saved last.
+    /// Whether another process could adopt the device from the journal.
     [[nodiscard]] bool good() const { return journal_.has_value() && good_; }
-    /// Lets another process have the journal.
+    /// Closes the journal, so that another process can open it.
     void close() { journal_.reset(); }
 
   private:
@@ -53,7 +53,7 @@ class Memo {
     const State& state_;
     const ConfigSpace& config_space_;
     const net::ControlQueue& control_;
-    bool good_ = true;  ///< what it should hold it does
+    bool good_ = true;  ///< the last write succeeded
 };
 
 }  // namespace vduse::device

@@ -89,7 +89,7 @@ ring::LoadError load_ring(
     const memory::Table* table,
     ring::SplitRing& ring
 ) {
-    // A queue that QEMU shadows and its driver left alone comes without a size.
+    // A queue that QEMU shadows and that its driver did not set up has no size.
     const bool control = control_queue(parts.shape, state.features) == index;
     const uint32_t no_size = control ? kControlQueueSize : parts.config.queue_size;
     const ring::Layout layout{

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a session is made of, complete before there is one: create.h makes it anew, adopt.h goes on
-// with what an earlier process left. And the few steps that the two share.
+// The parts of a session, complete before the session is made: create.h makes them anew, adopt.h
+// takes over what an earlier process left. Also the few steps that the two share.
 //
-// Addresses of the nodes, the queues and the shape stay the same for the life of a session, whose
-// own parts refer to them.
+// The addresses of the nodes, of the queues and of the shape stay the same for the life of a
+// session, because its parts refer to them.
 //
-// What an earlier process left is hostile input no less than the driver's: the journal is checked
-// by who reads it (persist/record.h), and rings when they are loaded.
+// What an earlier process left is hostile input, as the driver's is: the journal is checked when it
+// is read (persist/record.h), and rings when they are loaded.
 //
 // Threads: control.
 #pragma once
@@ -34,38 +34,39 @@ using persist::Record;
 struct Parts {
     uapi::Kernel& kernel;
     memory::TableAllocator& allocator;
-    int wake_fd;          ///< an eventfd that data threads write to call control
-    DeviceConfig config;  ///< with the ring size that was decided
+    int wake_fd;          ///< an eventfd that data threads write to wake control
+    DeviceConfig config;  ///< with the ring size that was chosen
     Capabilities capabilities{};
     std::unique_ptr<uapi::ControlNode> control_node{};
     Shape shape{};
     std::unique_ptr<uapi::DeviceNode> node{};
     std::unique_ptr<Queue[]> queues{};
-    UniqueFd kick{};  ///< the control queue's, and of queues whose first kick ends a wait
+    UniqueFd kick{};  ///< of the control queue, and of queues that are not ready yet
     std::optional<Journal> journal{};
-    /// What an earlier process knew of the device, which was there before.
+    /// The state that an earlier process left, if the device was adopted.
     std::optional<Record> inherited{};
-    bool guessed = false;  ///< it is not from a journal
+    bool guessed = false;  ///< `inherited` is not from a journal
 
     [[nodiscard]] const char* name() const { return config.name.c_str(); }
     [[nodiscard]] bool outlives_us() const { return config.persist || config.survive_crash; }
     [[nodiscard]] std::span<Queue> all_queues() const { return {queues.get(), shape.queues()}; }
 };
 
-/// /dev/vduse/control, and what this kernel can do. Fails where `config` asks for more.
+/// Opens /dev/vduse/control and queries the kernel's capabilities. Fails if `config` needs more.
 Result<void> open_control(Parts& parts);
 
-/// What the kernel lets us have of what the configuration says.
+/// The shape that `config` describes, as far as the kernel supports it.
 Shape wanted_shape(const Parts& parts, bool with_control);
 
-/// /dev/vduse/NAME, and queues for the shape.
+/// Opens /dev/vduse/NAME and makes the queues of the shape.
 Result<void> open_node(Parts& parts);
 
 /// Tells the kernel the size and, with `features`, the group of a queue.
 Result<void> set_up_queue(const Parts& parts, uint32_t index, uint64_t features);
 
-/// The features are negotiated: without MQ the control queue is queue 2, and belongs to the control
-/// group then; QEMU asks the kernel for that group and moves it.
+/// Tells the kernel the groups after the features are negotiated. Without MQ the control queue is
+/// queue 2, which then belongs to the control group; QEMU asks the kernel for that group and moves
+/// it.
 void regroup(const Parts& parts, uint64_t features);
 
 /// Finds the ring of a queue through `table`.

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Positions of rings in the kernel's words. A split ring has one index there, avail's: the used
-// index is in the ring, which the driver can read.
+// Conversion of ring positions from and to the kernel's structs. For a split ring, these have only
+// the avail index. The used index is in the ring, where the driver can read it.
 //
-// Threads: any; pure functions. The kernel passes on what the driver's side said, and the ring that
-// starts there checks it.
+// Threads: any; pure functions. The kernel passes on the values of the driver's side. They are
+// checked by the ring that starts there.
 #pragma once
 
 #include "ring/position.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Bursts. The templates of net/ and the hot half of the ring are compiled together here, so that a
+// Bursts. The templates of net/ and the fast path of the ring are compiled together here, so that a
 // burst of one frame does not pay for calls between them.
 #include "device/queue.h"
 
@@ -51,7 +51,7 @@ Offloads Queue::offloads() noexcept {
 bool Queue::arm() noexcept {
     const sched::Entered entered(gate);
     if (!entered || !ring.request_kick())
-        return true;  // who opens the gate wakes us
+        return true;  // opening the gate raises `kick`
     ring.refuse_kicks();
     return false;
 }

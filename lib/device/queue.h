@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// One virtqueue in service, and what a burst on it needs, together: a data thread touches these
-// lines and the ring, and nothing of the session.
+// One virtqueue in service, with everything that a burst on it needs: a data thread touches these
+// cache lines and the ring, and nothing of the session.
 //
-// Ring, rules and counters belong to whoever is inside the gate; control reads and changes the
-// first two while the gate is closed and idle.
+// Ring, rules and counters belong to the thread inside the gate. Control reads and changes the ring
+// and the rules while the gate is closed and idle.
 //
-// Threads: what says "data threads", those; the rest control.
+// Threads: data threads where noted, otherwise control.
 #pragma once
 
 #include <atomic>
@@ -33,27 +33,28 @@ struct alignas(64) Queue {
     /// to_guest: the driver uses this pair.
     std::atomic<bool> in_use = false;
     uint32_t index = 0;
-    int wake_fd = -1;  ///< an eventfd that calls control
+    int wake_fd = -1;  ///< an eventfd that wakes control
     uapi::DeviceNode* node = nullptr;
     net::QueueRules rules{};
     ring::SplitRing ring;
 
     alignas(64) net::QueueCounters counters;
 
-    /// Between the two sides, and rarely written.
-    alignas(64) std::atomic<bool> needs_service = false;  ///< the ring has a miss or a fault
-    /// The kernel could not interrupt the driver just then.
+    // Shared by data threads and control, and rarely written.
+    /// The ring has a miss or a fault, or an interrupt is owed.
+    alignas(64) std::atomic<bool> needs_service = false;
+    /// The kernel could not interrupt the driver.
     std::atomic<bool> owes_interrupt = false;
     UniqueFd kick;  ///< of a from_guest queue: its data thread may sleep on it
 
-    // Control's own:
+    // For control only:
     bool running = false;
     bool stalled = false;
     bool quarantined = false;
-    bool adopted = false;           ///< its position is in its ring, and `started_at`
-    ring::Position started_at;      ///< where its ring was when it started
-    bool kick_armed_early = false;  ///< not ready yet, and its kicks wake control
-    LinePace pace;                  ///< of lines about this queue
+    bool adopted = false;           ///< its position is that of its ring and `started_at`
+    ring::Position started_at;      ///< the position of its ring when it started
+    bool kick_armed_early = false;  ///< it is not ready yet, and its kicks wake control
+    LinePace pace;                  ///< of log lines about this queue
     std::optional<uapi::abi::VqInfo> layout_at_start;  ///< the ring's position belongs to this
 
     /// Data threads, of a from_guest queue.
@@ -69,7 +70,7 @@ struct alignas(64) Queue {
     /// Data threads, of a to_guest queue.
     Offloads offloads() noexcept;
 
-    /// After chains were completed, by the thread that did: the driver's interrupt, control's help.
+    /// The thread that has completed chains: interrupts the driver and wakes control, if needed.
     void finish_burst() noexcept;
     void notify_control() noexcept;
 };

@@ -83,7 +83,7 @@ std::vector<SetQueueReady> Queues::ask_ready() {
         if (ready)
             continue;
         pending_ = Pending::message;
-        // The kernel keeps a kick that comes between the question and this.
+        // The kernel keeps a kick that comes before the eventfd is set.
         if (!queue.kick_armed_early)
             queue.kick_armed_early =
                 static_cast<bool>(parts_.node->vq_kickfd(i, parts_.kick.get()));
@@ -96,13 +96,13 @@ void Queues::start(uint32_t index) {
     const auto info = parts_.node->vq_info(index);
     if (!info)
         return stall(index, info.error().text().c_str());
-    // The kernel calls a queue ready only after our answer to SET_VQ_READY, and drops interrupts
-    // until then; a stuck data thread must be out before the ring may change.
+    // The kernel marks a queue as ready only after the answer to SET_VQ_READY, and drops interrupts
+    // until then. A stuck data thread must be out before the ring may change.
     if (info->ready == 0 || !queue.gate.idle()) {
         pending_ = Pending::start;
         return;
     }
-    // QEMU makes queues ready that the driver never set up.
+    // QEMU enables queues that the driver never set up.
     if (info->desc_addr == 0 && info->driver_addr == 0 && info->device_addr == 0) {
         queue.stalled = true;
         return;
@@ -110,27 +110,28 @@ void Queues::start(uint32_t index) {
     const uint32_t space = space_of(parts_.shape, state_, index);
     ring::LoadError error = load(index, *info);
     if (error == ring::LoadError::unmapped) {
-        // virtio_vdpa allocates the memory of rings without telling us.
+        // virtio_vdpa allocates the memory of rings without a message.
         remap(space);
         error = load(index, *info);
     }
     if (error != ring::LoadError::none)
         return stall(index, describe(error));
-    // The position of a queue that was only stopped goes on, unless the driver's side set it anew.
+    // A queue that was only stopped keeps its position, unless the driver's side set a new one.
     if (!queue.layout_at_start || std::memcmp(&*queue.layout_at_start, &*info, sizeof *info) != 0) {
         if (queue.adopted && !queue.layout_at_start)
             queue.ring.resume(queue.started_at);
         else if (!queue.ring.restart(from_vq_info(*info)))
             return stall(index, "its avail and used indexes do not belong together");
         queue.layout_at_start = *info;
-        // Before any chain is returned, after which the used index alone would tell less.
+        // Save before any chain is returned: after that, the used index does not tell this any
+        // more.
         const ring::Position before = std::exchange(queue.started_at, queue.ring.position());
         if (before.inherited_in_flight() != queue.started_at.inherited_in_flight())
             memo_.save();
     }
     queue.adopted = false;
-    // The kernel forgets eventfds when the device is reset. One that only ended the wait for a
-    // queue that was not ready is taken back.
+    // The kernel forgets eventfds when the device is reset. An eventfd that only ended the wait for
+    // a queue that was not ready is removed.
     const bool kick_armed_early = std::exchange(queue.kick_armed_early, false);
     const bool control = is_control(parts_, state_, index);
     const int kick = control ? parts_.kick.get() : queue.kick.get();
@@ -152,7 +153,7 @@ void Queues::open(std::span<const uint32_t> indices) {
     for (const uint32_t i : indices) {
         parts_.queues[i].running = true;
         if (is_control(parts_, state_, i)) {
-            control_started_ = true;  // whatever came before the eventfd was there is to be served
+            control_started_ = true;  // commands may have come before the eventfd was set
             continue;
         }
         parts_.queues[i].gate.open();
@@ -167,7 +168,7 @@ void Queues::stall(uint32_t index, const char* why) {
         log(Severity::warning, "%s: queue %u not started: %s", parts_.name(), index, why);
 }
 
-// --- where they are
+// --- positions
 
 Queue* Queues::control() const {
     const auto index = control_queue(parts_.shape, state_.features);
@@ -177,15 +178,15 @@ Queue* Queues::control() const {
 std::optional<ring::Position> Queues::position(uint32_t index) {
     Queue& queue = parts_.queues[index];
     const uint32_t indices[] = {index};
-    // Stopped for the moment that it takes to read; `start_all` lets it go on. Of one that stopped
-    // before, a data thread may still be inside, or just finding the gate closed.
+    // Stop it to read the position; `start_all` starts it again. If it was stopped before, a data
+    // thread may still be inside, or just find the gate closed.
     if (!stop(indices))
         return std::nullopt;
     if (queue.layout_at_start)
         return queue.ring.position();
     const auto info = parts_.node->vq_info(index);
     if (info && queue.adopted && load(index, *info) == ring::LoadError::none) {
-        // It is where an earlier process left it.
+        // Its position is where an earlier process left it.
         queue.ring.resume(queue.started_at);
         queue.layout_at_start = *info;
         return queue.ring.position();
@@ -193,7 +194,7 @@ std::optional<ring::Position> Queues::position(uint32_t index) {
     return info ? from_vq_info(*info) : ring::Position();
 }
 
-// --- what changes them
+// --- changes
 
 void Queues::reset() {
     for (Queue& queue : parts_.all_queues()) {
@@ -211,8 +212,8 @@ void Queues::reset() {
 void Queues::adopt(std::span<const ring::Position> positions) {
     for (Queue& queue : parts_.all_queues()) {
         queue.started_at = positions[queue.index];
-        // Of one whose driver is suspended the position may be asked for, ready or not. A kernel
-        // that does not tell which queues are ready is asked as they start.
+        // While the driver is suspended, the position of any queue may be requested, ready or not.
+        // A kernel that does not tell which queues are ready is asked as they start.
         queue.adopted =
             parts_.guessed || state_.ready(queue.index) || !parts_.capabilities.queue_ready();
         queue.owes_interrupt.store(true, std::memory_order_relaxed);
@@ -260,7 +261,7 @@ void Queues::show_driver() {
         parts_.queues[size_t{2} * pair].in_use.store(pair < pairs, std::memory_order_relaxed);
 }
 
-// --- looked up anew
+// --- looking memory up again
 
 void Queues::remap(uint32_t space) {
     open(look_again(space, {}));
@@ -307,14 +308,14 @@ void Queues::look_for_lost_memory() {
     }
 }
 
-// --- what data threads call control for
+// --- requests of data threads
 
 bool Queues::service() {
     bool again = false;
     look_for_lost_memory();
     for (uint32_t i = 0; i < parts_.shape.queues(); ++i) {
         Queue& queue = parts_.queues[i];
-        // Looked at first: the lines are others' as well.
+        // Loaded first: other threads use these cache lines, too.
         if (queue.needs_service.load(std::memory_order_relaxed) &&
             queue.needs_service.exchange(false, std::memory_order_acquire))
             service_queue(i);

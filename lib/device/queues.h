@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// All queues of a device: stopped, started, and served where a data thread called for help.
+// All queues of a device: stops them, starts them, and serves the requests of data threads.
 //
-// A queue is stopped by closing its gate, and keeps its position. What changed meanwhile is looked
-// up anew when it starts. A queue whose ring is not mapped or not sane stays stopped ("stalled")
-// and is tried again when something that it depends on has changed; one whose driver broke it is
-// quarantined until the driver resets the device.
+// A queue is stopped by closing its gate, and keeps its position. When it starts, everything that
+// may have changed is looked up again. A queue whose ring is not mapped or not sane stays stopped
+// ("stalled") and is tried again when something that it depends on has changed. A queue whose
+// driver broke it is quarantined until the driver resets the device.
 //
-// A kernel without VDUSE_F_QUEUE_READY does not tell which queues are ready. It is asked, from
-// DRIVER_OK on, after each message and in each turn of the loop, and a queue that is not ready
-// wakes the loop by its first kick.
+// A kernel without VDUSE_F_QUEUE_READY does not send a message when a queue becomes ready. It is
+// polled from DRIVER_OK on, after each message and in each turn of the loop. A queue that is not
+// ready wakes the loop by its first kick.
 //
-// A data thread may sleep until the driver kicks, so whoever opens the gate of a from_guest queue
-// wakes it: kicks that came while the queue was stopped went to nobody, and its ring may be another
-// now. The control queue has no data thread, and its gate never opens: whoever has started queues
-// asks `control_started` and serves it.
+// A data thread may sleep until the driver kicks. So opening the gate of a from_guest queue raises
+// its eventfd: kicks that came while the queue was stopped were lost, and it may have another ring
+// now. The control queue has no data thread, and its gate never opens. After starting queues, the
+// caller checks `control_started` and serves it.
 //
-// What a hostile driver could try: rings that lie (ring/split.h), addresses that nothing maps, one
-// after the other (each is asked for once), rings made anew while they are served.
+// What a hostile driver could try: rings that lie (ring/split.h); addresses that nothing maps, one
+// after the other (each is looked up once); new rings while they are served.
 //
 // Threads: control.
 #pragma once
@@ -41,8 +41,8 @@ namespace vduse::device {
 
 enum class Pending : uint8_t {
     nothing,
-    message,  ///< a queue may become ready, and nobody will tell: in the next turn of the loop
-    start,    ///< one waits for the kernel to call it ready, or for a data thread to leave: soon
+    message,  ///< a queue may become ready without a message: in the next turn of the loop
+    start,    ///< a queue waits for the kernel to call it ready or for a data thread to leave: soon
 };
 
 class Queues {
@@ -63,47 +63,48 @@ class Queues {
           driver_(driver),
           timeout_(timeout) {}
 
-    // Stopping. false: a data thread did not leave in time; its gate is closed, its memory must
+    // Stopping. false: a data thread did not leave in time. Its gate is closed, but its memory must
     // stay.
-    /// Those that may not go on as they are when `step` is taken from the state that is.
+    /// Stops the queues that may not run on unchanged when `step` is taken. Call it before the step
+    /// becomes the state.
     bool stop_for(const Step& step);
     bool stop_all();
 
     // Starting.
-    /// For a kernel that does not tell which queues are ready: the messages that it did not send.
+    /// For a kernel without VDUSE_F_QUEUE_READY: makes the messages that the kernel does not send.
     std::vector<SetQueueReady> ask_ready();
-    /// Starts what should run and does not.
+    /// Starts the queues that should run but do not.
     void start_all();
-    /// Why `start_all` should be called again. Forgotten before it is, by `clear_pending`.
+    /// Why `start_all` should be called again. Call `clear_pending` before that.
     [[nodiscard]] Pending pending() const { return pending_; }
     void clear_pending() { pending_ = Pending::nothing; }
-    /// The control queue is to be served: it runs since this was last asked.
+    /// Whether the control queue has started since the last call, and so must be served.
     bool control_started() { return std::exchange(control_started_, false); }
-    /// The control queue, if it runs.
+    /// The control queue if it runs, else nullptr.
     [[nodiscard]] Queue* control() const;
 
-    // What changes them.
-    /// The driver is gone, and all that it said.
+    // Changes.
+    /// Forgets everything that the driver has set.
     void reset();
-    /// As an earlier process left them.
+    /// Takes over the queues as an earlier process left them.
     void adopt(std::span<const ring::Position> positions);
-    /// The driver's side has said so, and says where the queue starts.
+    /// The driver's side has made the queue ready, and sets where it starts.
     void made_ready(uint32_t index);
-    /// The features are negotiated.
+    /// Applies the negotiated features.
     void set_rules();
-    /// Shows data threads what the control queue says. false: one of them does not leave.
+    /// Shows the state of the control queue to data threads. false: one of them does not leave.
     bool publish(const net::ControlState& state);
-    /// Tells any thread what the driver uses now: pairs, MAC address.
+    /// Shows to any thread what the driver uses now: pairs, MAC address.
     void show_driver();
-    /// Maps a space anew under its running queues.
+    /// Maps a space again under its running queues.
     void remap(uint32_t space);
 
-    /// What data threads called for, and interrupts that the kernel could not deliver. Returns
-    /// whether one still cannot be.
+    /// Serves the requests of data threads and injects interrupts that the kernel could not deliver
+    /// before. Returns whether one still cannot be delivered.
     bool service();
 
-    /// Where a queue is, which stops for the moment that it takes to read. Nothing while a data
-    /// thread is inside that does not leave.
+    /// The position of a queue, which is stopped to read it; `start_all` starts it again. Nothing
+    /// if a data thread does not leave.
     std::optional<ring::Position> position(uint32_t index);
     [[nodiscard]] bool any_quarantined() const { return quarantined_; }
 
@@ -115,9 +116,9 @@ class Queues {
     void stall(uint32_t index, const char* why);
     void service_queue(uint32_t index);
     void quarantine(uint32_t index);
-    /// Takes the queues out of service whose driver cut its memory off.
+    /// Takes queues out of service whose driver truncated its memory.
     void look_for_lost_memory();
-    /// Maps `space` anew under its running queues, and those in `stopped`. Returns the ones to
+    /// Maps `space` again under its running queues and those in `stopped`. Returns the queues to
     /// open.
     std::vector<uint32_t> look_again(uint32_t space, std::span<const uint32_t> stopped);
 
@@ -131,7 +132,7 @@ class Queues {
     net::Filter filter_;
     Pending pending_ = Pending::nothing;
     bool control_started_ = false;
-    bool quarantined_ = false;  ///< one of them is
+    bool quarantined_ = false;  ///< at least one queue is
 };
 
 }  // namespace vduse::device

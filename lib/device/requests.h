@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Requests of the kernel: what one means to the state machine, and the last ones to one device, for
-// people who ask what happened.
+// Requests of the kernel: their translation for the state machine, and a log of the last requests
+// to a device, for people.
 //
-// The latter is a ring of fixed size that control writes; nothing is made of a request before
-// somebody asks.
+// The log is a ring of fixed size. A request becomes text only when the log is listed.
 //
-// The kernel passes on what the driver's side said, so numbers are the state machine's to check.
-// What the kernel itself reserved must be 0, or the request is from a newer one and unknown.
+// The kernel passes on the values of the driver's side, so the state machine checks all numbers.
+// Fields that the kernel has reserved must be 0. Otherwise the request is from a newer kernel and
+// unknown.
 //
 // Threads: control.
 #pragma once
@@ -25,21 +25,23 @@
 
 namespace vduse::device {
 
-/// What the driver's side has negotiated by now is looked up for SET_STATUS.
+/// Translates a request. For SET_STATUS, this looks up the features of the driver and the bus
+/// driver.
 Message understand(const Parts& parts, const uapi::abi::Request& request);
 
 class EventLog {
   public:
     static constexpr size_t kKept = 64;
 
-    /// `asked`: when the message was read; its answer was written `took` later.
+    /// `asked`: when the request was read; its answer was written `took` later.
     void record(
         const uapi::abi::Request& request,
         bool ok,
         std::chrono::steady_clock::time_point asked,
         std::chrono::nanoseconds took
     );
-    /// The oldest first, with the times that a clock on the wall showed if it was never set since.
+    /// The oldest first. Times are computed back from the current wall-clock time, so a clock that
+    /// was set since shifts them.
     [[nodiscard]] std::vector<ControlEvent> list() const;
 
   private:
@@ -50,7 +52,7 @@ class EventLog {
         std::chrono::nanoseconds took;
     };
     std::array<Entry, kKept> entries_{};
-    size_t count_ = 0;  ///< of all that ever came
+    size_t count_ = 0;  ///< of all requests so far
 };
 
 }  // namespace vduse::device

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Messages: what the kernel asks, and the answer.
+// The kernel's messages and their answers.
 #include "device/session.h"
 
 #include <unistd.h>
@@ -24,7 +24,7 @@
 namespace vduse::device {
 namespace {
 
-/// Messages answered before control looks at anything else.
+/// Messages that are answered before control does anything else.
 constexpr int kMessagesAtOnce = 32;
 
 MacAddress mac_of(const DeviceConfig& config) {
@@ -47,12 +47,12 @@ const char* describe(Veto veto) {
     return "unknown";
 }
 
-/// Of the pairs that the driver uses.
+/// Samples of the pairs that the driver uses.
 std::vector<PairSample> samples(const Parts& parts, uint16_t active_pairs) {
     std::vector<PairSample> pairs;
     for (uint32_t i = 0; i < 2U * active_pairs; i += 2) {
         const Queue& to_guest = parts.queues[i];
-        // One that does not run has its own line.
+        // A pair that does not run has a log line of its own.
         if (to_guest.running)
             pairs.push_back(
                 {to_guest.counters.frames.read(),
@@ -83,7 +83,7 @@ Session::Session(Parts parts, std::chrono::milliseconds timeout)
 }
 
 Session::~Session() {
-    // Data threads may not call any more, but one that does finds its gate closed.
+    // Data threads must not call any more, but a thread that does finds its gate closed.
     queues_.stop_all();
 }
 
@@ -119,8 +119,9 @@ void Session::begin() {
     for (uint32_t space = 0; space < spaces_.count(); ++space)
         spaces_.remap(space);
     queues_.set_rules();
-    // The other process may have ended between writing to the configuration space and to the
-    // journal, so what is there is not known: both are written again, and the driver is told.
+    // The other process may have exited between its writes to the journal and to the configuration
+    // space. So the content of the latter is unknown: it is written again, and the driver is
+    // interrupted.
     config_space_.forget();
     commands_.restore(state_.features, inherited->control);
     queues_.adopt(inherited->positions);
@@ -199,8 +200,8 @@ void Session::handle(const uapi::abi::Request& request) {
     if (step.veto != Veto::none)
         log(Severity::warning, "%s: features refused: %s", parts_.name(), describe(step.veto));
     const bool stopped = queues_.stop_for(step);
-    // What is answered FAILED did not happen, as the kernel sees it. It resets the device and takes
-    // memory away all the same.
+    // To the kernel, a message that is answered FAILED had no effect. But it resets the device and
+    // unmaps memory in any case.
     if (stopped || step.reset || step.remap) {
         state_ = step.state;
         act(step);
@@ -230,8 +231,8 @@ void Session::act(const Step& step) {
         queues_.set_rules();
         commands_.reset(state_.features);
     }
-    // Without memory for a table nothing is mapped and the queues of that space wait for the next
-    // update. That is our trouble; FAILED would take the driver's mappings away.
+    // Without memory for a table nothing is mapped, and the queues of that space wait for the next
+    // update. The answer is still OK, because FAILED would take the driver's mappings away.
     if (step.remap)
         spaces_.remap(*step.remap);
 }
@@ -247,7 +248,7 @@ bool Session::answer(const uapi::abi::Request& request, bool ok) {
     }
     response.result = ok ? uapi::abi::kResultOk : uapi::abi::kResultFailed;
     const auto written = parts_.node->write_response(response);
-    // ENOENT: the asker was killed meanwhile; its next SET_STATUS 0 brings us in step again.
+    // ENOENT: the requester was killed meanwhile; its next SET_STATUS 0 brings both in step again.
     if (!written && written.error().code != ENOENT)
         set_broken(written.error().text().c_str());
     return ok;
@@ -267,7 +268,7 @@ void Session::set_link(bool up) {
 }
 
 void Session::refresh_link() {
-    // A quarantined queue shows as a lost link: VDUSE has no DEVICE_NEEDS_RESET.
+    // A quarantined queue is shown as link down, because VDUSE has no DEVICE_NEEDS_RESET.
     if (!config_space_.set_link(link_up_ && !queues_.any_quarantined()))
         return;
     memo_.save();
@@ -281,7 +282,8 @@ Result<void> Session::set_mac(const MacAddress& mac) {
     if ((mac[0] & 1) != 0)
         return Error{EINVAL, parts_.config.name + ": a multicast address is nobody's"};
     commands_.set_mac(mac);
-    // QEMU never sets DRIVER, so any bit is a driver whose control state is not ours to reset.
+    // QEMU never sets DRIVER. So any status bit means a driver, whose control state must not be
+    // reset here.
     if (state_.status == 0) {
         commands_.reset(state_.features);
         memo_.save();
@@ -341,7 +343,7 @@ Result<void> Session::prepare_to_release() {
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
     if (queues_.stop_all())
         return {};
-    // A queue whose data thread is still inside starts in a later turn of the loop.
+    // A queue whose data thread is still inside starts later, in another turn of the loop.
     reconcile();
     return Error{ETIMEDOUT, "a data thread does not leave a queue"};
 }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// One device in service: performs what the state machine says, over the kernel's interface.
+// One device in service: performs the steps of the state machine through the kernel's interface.
 //
-// Every message goes the same way (`handle`):
+// Every message is handled in the same way (`handle`):
 //
-//   next(state, message)  ->  stop the queues that may not go on as they are  ->  act  ->  save
-//                         ->  answer  ->  start the queues that should run now and do not
+//   next(state, message)  ->  stop the queues that may not run on unchanged  ->  act  ->  save
+//                         ->  answer  ->  start the queues that should run but do not
 //
-// So one mechanism serves reset, suspend, queue start and stop, IOTLB changes and moves of a group.
-// Memory that an answer hands back to the kernel is unmapped before the answer, after the last data
-// thread has left it. What the next process must know is in the journal before the answer.
+// This one mechanism serves reset, suspend, queue start and stop, IOTLB changes and moves of a
+// group. Memory that an answer gives back to the kernel is unmapped before the answer, after the
+// last data thread has left it. Everything that the next process needs is in the journal before the
+// answer.
 //
-// The work is done by parts that own their state and know nothing of the session. An arrow goes to
-// what a part uses:
+// The work is done by parts that own their state and do not know the session. An arrow points to
+// the part that is used:
 //
 //   Commands  ->  Queues  ->  Spaces  ->  Parts: shape, configuration, the nodes of the kernel, the
 //      |             |                           queues with their gates
@@ -23,10 +24,10 @@
 // The control queue is served on the control thread, as soon as it has started and before anything
 // else is done: QEMU depends on its commands being executed before data queues run.
 //
-// What a hostile driver could try comes here as messages, which the state machine checks, or is
-// said at the part that it meets.
+// What a hostile driver could try arrives here as messages, which the state machine checks. The
+// rest is described at the parts.
 //
-// Threads: all on control, but for what says "any thread".
+// Threads: control, except where "any thread" is noted.
 #pragma once
 
 #include <chrono>
@@ -54,8 +55,8 @@ namespace vduse::device {
 
 class Session {
   public:
-    /// Makes /dev/vduse/NAME, or goes on with it. `wake_fd` is an eventfd that data threads write
-    /// to call control. `timeout`: how long control waits for a data thread to leave a queue.
+    /// Makes or adopts /dev/vduse/NAME. `wake_fd` is an eventfd that data threads write to wake
+    /// control. `timeout`: how long control waits for a data thread to leave a queue.
     static Result<std::unique_ptr<Session>> create(
         uapi::Kernel& kernel,
         const DeviceConfig& config,
@@ -72,12 +73,12 @@ class Session {
     [[nodiscard]] int message_fd() const { return parts_.node ? parts_.node->fd() : -1; }
     void handle_messages();
     void handle_kick();
-    /// Starts what should run and does not.
+    /// Starts the queues that should run but do not.
     void reconcile();
-    /// What data threads called for, and what could not be done the first time. Cheap when there is
-    /// nothing. Returns whether to be called again in about a millisecond.
+    /// Serves requests of data threads, and retries what failed before. Cheap if there is nothing
+    /// to do. Returns whether to call it again in about a millisecond.
     bool tick();
-    /// A piece of work for an idle moment; false when there is none.
+    /// Does some low-priority work. false: there is none.
     bool idle_work() { return spaces_.prefault_step(); }
     void set_broken(const char* why);
 
@@ -91,38 +92,38 @@ class Session {
     [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
     /// `keep`: the kernel's device stays, unless it is broken.
     Result<void> destroy(bool keep);
-    /// Stops all queues, if another process can go on from the journal; else goes on. `reconcile`
-    /// goes on after this.
+    /// Stops all queues, if another process can adopt the device from the journal. On an error the
+    /// device stays in service. After success, `reconcile` puts it back into service.
     Result<void> prepare_to_release();
-    /// Closes the node. All queues are stopped.
+    /// Closes the node. All queues must be stopped.
     void release();
 
     // Any thread.
     [[nodiscard]] const DriverView& driver() const noexcept { return driver_; }
-    /// Shape, configuration and queues; the rest is control's.
+    /// Any thread may use the shape, the configuration and the queues; the rest is control's.
     [[nodiscard]] const Parts& parts() const noexcept { return parts_; }
 
   private:
     Session(Parts parts, std::chrono::milliseconds timeout);
-    /// Anew, or where an earlier process left the device.
+    /// Begins from a reset, or from the state in which an earlier process left the device.
     void begin();
 
     void handle(const uapi::abi::Request& request);
     void act(const Step& step);
-    /// Returns what was answered.
+    /// Returns whether the answer was OK.
     bool answer(const uapi::abi::Request& request, bool ok);
     void reset();
-    /// The link as the driver is to see it. It is told, if that is news.
+    /// Updates the link state in the configuration space. If it changed, the driver is interrupted.
     void refresh_link();
-    /// All queues are stopped.
+    /// All queues must be stopped.
     void close_node();
     void poll_health();
 
     // Each part refers to some of those above it.
     Parts parts_;
     State state_;
-    bool adopted_ = false;  ///< the device was there before
-    bool link_up_ = false;  ///< as control's caller says
+    bool adopted_ = false;  ///< the device existed before
+    bool link_up_ = false;  ///< as set by the caller
     EventLog events_;
     Health health_;
     Spaces spaces_;

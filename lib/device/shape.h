@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a DeviceConfig means: the features that it offers, its configuration space.
+// The shape that follows from a DeviceConfig: queues, features, configuration space.
 #pragma once
 
 #include "device/state.h"
@@ -16,7 +16,7 @@ namespace vduse::device {
 /// never sets the queue up leaves the size to us.
 inline constexpr uint16_t kControlQueueSize = 64;
 
-/// The pairs and the features of a device, with a control queue or without.
+/// The shape of a device, with or without a control queue.
 Shape shape_of(const DeviceConfig& config, bool with_control);
 
 virtio::ConfigSpace config_space(const DeviceConfig& config, const Shape& shape);

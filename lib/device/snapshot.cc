@@ -13,21 +13,21 @@
 namespace vduse::device {
 namespace {
 
-/// Asks the kernel where the first pages of regions are. It touches none of them.
+/// Asks the kernel for the NUMA nodes of the first pages of regions. Touches none of them.
 void locate(std::span<const memory::Region> mapped, std::vector<RegionInfo>& regions) {
     constexpr size_t kAsked = 64;
     std::array<void*, kAsked> pages{};
     std::array<int, kAsked> nodes{};
     const size_t count = std::min(mapped.size(), kAsked);
     for (size_t i = 0; i < count; ++i) {
-        // The kernel wants the page's address.
+        // The kernel expects the page's address.
         const auto place = reinterpret_cast<uintptr_t>(mapped[i].host);
         pages[i] = mapped[i].host - place % static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
     }
     if (count == 0 || ::move_pages(0, count, pages.data(), nullptr, nodes.data(), 0) != 0)
         return;
     for (size_t i = 0; i < count; ++i)
-        regions[i].node = std::max(nodes[i], -1);  // below 0: why it does not know
+        regions[i].node = std::max(nodes[i], -1);  // below 0: the reason why it is unknown
 }
 
 }  // namespace
@@ -85,7 +85,7 @@ QueueInfo queue_info(const Parts& parts, const State& state, uint32_t index) {
     const Queue& queue = parts.queues[index];
     QueueInfo info;
     info.use = index % 2 == 0 ? QueueUse::to_guest : QueueUse::from_guest;
-    // The last queue is never one of data, whatever was negotiated.
+    // The last queue is never a data queue, whatever was negotiated.
     if (control_queue(shape, state.features) == index || index == 2U * shape.pairs)
         info.use = QueueUse::control;
     else

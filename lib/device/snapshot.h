@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What people see of a device and its queues, made when somebody asks.
+// Snapshots of a device and its queues for people, made on request.
 //
-// Nothing here reads guest memory. What the driver said comes out as numbers.
+// Nothing here reads guest memory. Values that the driver has set are shown as numbers.
 //
 // Threads: control.
 #pragma once
@@ -20,10 +20,10 @@ namespace vduse::device {
 
 std::vector<GroupInfo> groups_of(const Shape& shape, const State& state);
 
-/// Of each space, with the nodes that the first regions are on.
+/// The regions of each space, with the NUMA nodes of the first regions.
 std::vector<std::vector<RegionInfo>> regions_of(const Spaces& spaces);
 
-/// What the control queue says and has done.
+/// Adds the state and the counters of the control queue.
 void add_control(const net::ControlQueue& control, DeviceInfo& info);
 
 /// Without `stats`.

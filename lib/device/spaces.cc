@@ -60,7 +60,7 @@ bool Spaces::gates_quiet() const {
 bool Spaces::set_node(uint16_t pair, int numa_node) {
     pair_nodes_[pair] = numa_node;
     const uint32_t asid = space_of(parts_.shape, state_, 2U * pair);
-    // An adopted device has its tables before anybody says who will read them.
+    // An adopted device has its tables before it is known which threads will read them.
     return table(asid) != nullptr && table_nodes_[asid] != node_of(asid);
 }
 

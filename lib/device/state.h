@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The state machine of a device: what each message of the kernel means. Pure, total, and without
-// I/O: `next` is enumerated by test/unit/device/state_test.cc, device/session performs what it
-// says.
+// The state machine of a device: the effect of each message of the kernel. Pure, total, and without
+// I/O. `next` is enumerated by test/unit/device/state_test.cc; device/session performs its steps.
 //
-// Facts that bend it, all measured (qemu-vdpa facts, 0.1 and 7):
-//   - status goes 0, 8, c as well as 0, 1, 3, b, f; any bits may come, and 0 at any time;
+// Measured facts that shape it (qemu-vdpa facts, 0.1 and 7):
+//   - The status goes 0, 8, c as well as 0, 1, 3, b, f. Any bits may come, and 0 at any time.
 //   - SET_VQ_READY comes at any status, before or after DRIVER_OK, for queues that the driver never
-//   set
-//     up, and after a reset; failing it breaks the device for ever. So it is only recorded, and
-//     `should_run` is asked again after every message;
-//   - after a reset QEMU expects every group in space 0, while virtio_vdpa goes on with the space
-//   that
-//     the kernel last recorded: a group has an effective space and a sticky one;
-//   - without MQ the control queue is queue 2, so groups follow the negotiated features;
-//   - FEATURES_OK is our one veto.
+//     set up, and after a reset. If it fails, the device is broken permanently. So it is only
+//     recorded, and `should_run` is evaluated again after every message.
+//   - After a reset QEMU expects every group in space 0, while virtio_vdpa keeps the space that the
+//     kernel last recorded. So a group has an effective space and a sticky one.
+//   - Without MQ the control queue is queue 2, so groups depend on the negotiated features.
+//   - The features, at FEATURES_OK, are all that is ever vetoed.
 #pragma once
 
 #include <array>
@@ -32,7 +29,7 @@ inline constexpr uint32_t kMaxGroups = kMaxPairs + 1;
 static_assert(kMaxSpaces == kMaxGroups);
 static_assert(kMaxSpaces <= 256, "State has an ASID in a byte");
 
-/// What a device is for as long as it exists.
+/// The properties of a device that are fixed for its life.
 struct Shape {
     uint16_t pairs = 1;
     uint64_t offered = 0;         ///< virtio features
@@ -77,15 +74,15 @@ struct State {
     friend constexpr bool operator==(const State&, const State&) = default;
 };
 
-/// The index of the control queue with `features` (virtio 1.3, 5.1.2), if there is one.
+/// The index of the control queue with `features` (virtio 1.3, 5.1.2). Nothing if there is none.
 constexpr std::optional<uint32_t> control_queue(const Shape& shape, uint64_t features) {
     if (!shape.has_control() || (features & virtio::kFeatureCtrlVq) == 0)
         return std::nullopt;
     return virtio::data_queues(features, shape.pairs);
 }
 
-/// The group of `queue` with `features`. The last queue stays in the control group in any case, for
-/// QEMU's probe looks there; before features are negotiated the layout is that of MQ.
+/// The group of `queue` with `features`. The last queue is always in the control group, because
+/// QEMU's probe looks there. Before features are negotiated the layout is that of MQ.
 constexpr uint32_t group_of(const Shape& shape, uint64_t features, uint32_t queue) {
     const bool last = shape.has_control() && queue == 2U * shape.pairs;
     if (last || control_queue(shape, features) == queue)
@@ -97,7 +94,7 @@ constexpr uint32_t space_of(const Shape& shape, const State& state, uint32_t que
     return state.asid[group_of(shape, state.features, queue)];
 }
 
-/// Whether `queue` is to be served. (That its ring is sane is for the session to find out.)
+/// Whether `queue` should be served. (The session checks whether its ring is sane.)
 constexpr bool should_run(const Shape& shape, const State& state, uint32_t queue) {
     if (!state.driver_ok() || state.suspended || !state.ready(queue))
         return false;
@@ -134,8 +131,8 @@ using Message = std::
 /// Why FEATURES_OK was refused.
 enum class Veto : uint8_t { none, not_offered, incomplete, no_version_1, no_access_platform };
 
-/// What follows from a message. The session performs the actions, stops the queues that are not to
-/// run any more, answers, and then starts those that are to run now.
+/// The effect of a message. The session stops the queues that must not run any more, performs the
+/// actions, answers, and then starts the queues that should run now.
 struct Step {
     explicit constexpr Step(const State& unchanged) : state(unchanged) {}
 
@@ -188,7 +185,7 @@ constexpr Step on(const Shape& shape, const State& state, const SetStatus& messa
     }
     if ((message.status & ~state.status & kNegotiated) == 0)
         return step;
-    // FEATURES_OK or DRIVER_OK is new: the features are what they are now.
+    // FEATURES_OK or DRIVER_OK is new: take the driver's features as they are now.
     if (const Veto veto = check_features(shape, message.driver_features); veto != Veto::none) {
         step = refused(state);
         step.veto = veto;

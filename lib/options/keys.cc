@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Ranges are those of validate(), which says the same to programs: both use device/shape.h.
+// The ranges are those of validate(), which does the same for programs. Both use vduse/limits.h.
 #include "options/keys.h"
 
 #include <algorithm>
@@ -75,7 +75,7 @@ Complaint ctrl_vq(DeviceConfig& config, Text value) {
 }
 
 Complaint groups(DeviceConfig& config, Text value) {
-    // "data" is the older word of the two for the same.
+    // "data" is the older name of "together".
     static constexpr std::array<Choice<Groups>, 3> kChoices = {
         {{"together", Groups::together},
          {"data", Groups::together},

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Values that people write, for command lines and lists of key=value. Pure functions.
+// Parsers of values that users write, on command lines and in lists of key=value. Pure functions.
 //
-// What reads a value returns a Complaint: nothing, or what the value must be, to be put behind its
-// name: "must be 1 to 128".
+// A parser returns a Complaint: nothing, or what the value must be, to be appended to its name:
+// "must be 1 to 128".
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,7 @@ std::string joined(const Names& names) {
     return list;
 }
 
-/// The names of a table's rows: what is listed as valid is what is searched.
+/// The names of a table's rows, so that the names listed as valid are those that are searched.
 template <class Rows>
 std::vector<Text> names_of(const Rows& rows) {
     std::vector<Text> names;
@@ -50,7 +50,7 @@ inline Text cut(Text& rest, char separator) {
     return front;
 }
 
-/// Digits and nothing else.
+/// A number: digits and nothing else.
 inline std::optional<uint32_t> number(Text text, int base = 10) {
     uint32_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
@@ -59,7 +59,7 @@ inline std::optional<uint32_t> number(Text text, int base = 10) {
     return value;
 }
 
-/// Bytes: a number, with K, M or G behind it or not.
+/// Bytes: a number, optionally followed by K, M or G.
 inline std::optional<uint64_t> size(Text text) {
     constexpr Text kUnits = "KMG";
     constexpr unsigned kBitsPerUnit = 10;
@@ -72,7 +72,7 @@ inline std::optional<uint64_t> size(Text text) {
     return uint64_t{*value} << (unit == Text::npos ? 0 : kBitsPerUnit * (unit + 1));
 }
 
-/// Stores a number of `low` to `high`.
+/// Stores a number between `low` and `high`, inclusive.
 template <class Integer>
 Complaint store_number(Text text, uint32_t low, uint32_t high, Integer& target) {
     const auto value = number(text);
@@ -110,7 +110,7 @@ struct Key {
     Complaint (*set)(Target&, Text);
 };
 
-/// "KEY=VALUE: KEY must be ...": a refused value, for a person.
+/// The error message for a refused value: "KEY=VALUE: KEY must be ...".
 inline std::string refused(Text key, Text value, const std::string& complaint) {
     return std::string(key).append("=").append(value).append(": ").append(key).append(" ").append(
         complaint

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see journal.h. Slot `sequence % 2` has the newest record.
+// How it works: see journal.h. A record with number `sequence` is in slot `sequence % 2`.
 #include "persist/journal.h"
 #include "vduse/info.h"
 
@@ -23,11 +23,11 @@ namespace {
 constexpr uint64_t kMagic = 0x4c4e524a45535544;  // "DUSEJRNL"
 constexpr uint32_t kVersion = 3;
 
-/// Before the sections. It is so in all versions from 3 on.
+/// The head of a slot, before the sections. The same in all versions from 3 on.
 struct SlotHead {
     uint64_t magic;
     uint32_t version;
-    uint32_t checksum;  ///< CRC-32C of all that follows, up to the end of the sections
+    uint32_t checksum;  ///< CRC-32C of everything that follows, up to the end of the sections
     uint64_t sequence;
     uint32_t length;  ///< of the sections
     uint32_t unused;
@@ -37,14 +37,14 @@ static_assert(
     offsetof(SlotHead, version) == 8 && offsetof(SlotHead, sequence) == 16
 );
 
-// In all versions from 3 on, too.
+// The same in all versions from 3 on.
 constexpr off_t kSlotRoom = 0x1'0000;
 constexpr std::array<off_t, 2> kSlots = {0x1'0000, 0x2'0000};
 
 constexpr off_t kOurs = sizeof(SlotHead) + kMaxRecordBytes;
 static_assert(kOurs <= kSlotRoom);
 
-/// Where version 2 had its slots.
+/// The slots of version 2.
 constexpr std::array<off_t, 2> kSlotsOfVersion2 = {0, 13752};
 static_assert(2 * kSlotsOfVersion2[1] <= kSlots[0]);
 
@@ -72,7 +72,7 @@ Error of_version(uint32_t version) {
             std::to_string(kVersion)};
 }
 
-/// Code EPROTONOSUPPORT: it is not for this program. Other codes: it is not whole.
+/// Code EPROTONOSUPPORT: this program cannot use it. Other codes: it is not whole.
 Result<Record> read_slot(int file, off_t at, const SlotHead& head) {
     const Error damaged{EBADMSG, "a slot"};
     if (head.version != kVersion)
@@ -92,7 +92,7 @@ Result<Record> read_slot(int file, off_t at, const SlotHead& head) {
     return record;
 }
 
-/// What was saved last, and its sequence number.
+/// The record that was saved last, and its sequence number.
 Journal::Reading read_newest(int file, uint64_t& sequence) {
     for (const off_t at : kSlotsOfVersion2)
         if (const auto head = read_head(file, at); head && head->version < kVersion)
@@ -119,7 +119,7 @@ Journal::Reading read_newest(int file, const std::string& path, uint64_t& sequen
     return newest;
 }
 
-/// Room for what will be written. 0, or an errno.
+/// Allocates room for all that will be written. Returns 0 or an errno value.
 int make_room(int file) {
     for (const off_t at : kSlots)
         if (const int code = ::posix_fallocate(file, at, kOurs); code != 0)
@@ -127,7 +127,7 @@ int make_room(int file) {
     return 0;
 }
 
-/// A lock of one byte, for the question who holds it.
+/// A lock of one byte, which shows its owner.
 struct flock mark(off_t byte) {
     struct flock lock {};
     lock.l_type = F_WRLCK;
@@ -216,7 +216,7 @@ bool Journal::save(const Record& record) {
 }
 
 bool Journal::write(const Bytes& sections) {
-    // Or what is there would still be the newest, for the next process.
+    // Discard the old content first: to the next process it would still be the newest.
     if (std::exchange(foreign_, false)) {
         if (::ftruncate(file_.get(), 0) != 0)
             return false;

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What only the driver has told us about a device (record.h), in a file, so that the next process
-// can go on where this one ended (persist=1). Ring positions are not in it: they are in the rings.
+// The journal: a file with everything about a device that only its driver has set (record.h), so
+// that the next process can adopt the device (persist=1). Ring positions are not in it: they are in
+// the rings.
 //
-// The file has two slots, written in turn, each with a sequence number and a checksum: whenever a
-// process ends, one of them is whole. It is meant for a tmpfs (/run), which is gone after a reboot
-// as the devices are. Written with pwrite, never mapped: a file cut short is a short read.
+// The file has two slots, written in turn, each with a sequence number and a checksum. So one of
+// them is whole at any time that a process may end. The file should be on a tmpfs (/run), which is
+// gone after a reboot, as the devices are. It is written with pwrite and never mapped: a truncated
+// file is a short read.
 //
-// Where the slots are and how each begins is the same in all versions from 3 on, so that a program
-// knows the journal of a newer one when it sees it; what is in them may differ by more than
-// record.h can bridge, and then the version does. Version 2 had its slots below ours, where nothing
-// of ours is: whichever program came later, its journal is known.
+// The places of the slots and their heads are the same in all versions from 3 on, so that a program
+// recognises the journal of a newer one. If the content changes by more than record.h can handle,
+// the version changes, too. The slots of version 2 are at lower offsets, which later versions do
+// not use. So each version recognises the journals of the others.
 //
-// A journal has one process at a time, by flock(2). fcntl(2) locks beside that serve for the
-// question who that is, which the kernel answers and no file can lie about: byte 0 is locked by
-// every owner, byte 1 by those that hand over.
+// A journal belongs to one process at a time, by flock(2). Additional fcntl(2) locks show which
+// process that is: the kernel answers that, and no file can forge it. Byte 0 is locked by every
+// owner, byte 1 by owners that support handover.
 //
-// What comes out of the file is checked like any other input: a slot that is not one of ours, or
-// damaged, counts as absent. One of another version does not: somebody's device is in it.
+// The content of the file is checked like any other input. A slot that is damaged or has another
+// format counts as absent. A slot of another version does not, because it describes a device.
 //
 // Threads: control.
 #pragma once
@@ -37,26 +39,28 @@ namespace vduse::persist {
 
 class Journal {
   public:
-    /// Nothing: there is none that is whole. Code EPROTONOSUPPORT: it is not for this program, and
-    /// the text has the version of both, or what is in it that we do not know.
+    /// Nothing: no slot is whole. Code EPROTONOSUPPORT: this program cannot use it, and the text
+    /// has the versions of both, or the section that is unknown.
     using Reading = Result<std::optional<Record>>;
 
-    /// Opens or makes `folder`/`name`.journal, with room for all that will be saved. Code EBUSY:
-    /// another process has it, and the text says which. `supports_handover`: see `owner`.
+    /// Opens or creates `folder`/`name`.journal, with room for everything that will be saved. Code
+    /// EBUSY: another process has it open, and the text says which. `supports_handover`: see
+    /// `owner`.
     static Result<Journal> open(
         const std::string& folder, const std::string& name, bool supports_handover = false
     );
-    /// What was saved last, whoever has it open.
+    /// The record that was saved last. It does not matter which process has the journal open.
     static Reading read(const std::string& folder, const std::string& name);
-    /// The process that has it open, if another one has.
+    /// The other process that has it open, if there is one.
     static std::optional<DeviceOwner> owner(const std::string& folder, const std::string& name);
-    /// Removes it, if it is there.
+    /// Removes the file, if it exists.
     static void forget(const std::string& folder, const std::string& name);
 
-    /// What was saved last.
+    /// The record that was saved last.
     [[nodiscard]] Reading load();
-    /// Writes nothing if nothing changed. What is not for this program goes. false: errno says why,
-    /// and nothing is saved any more, for an old record is worse than none.
+    /// Writes the record, unless it is unchanged. A journal that this program cannot use is
+    /// discarded first. false: it failed, with the reason in errno. The journal is empty then,
+    /// because an old record is worse than none.
     bool save(const Record& record);
 
   private:
@@ -66,8 +70,8 @@ class Journal {
     UniqueFd file_;
     std::string path_;
     uint64_t sequence_ = 0;       ///< of the newest slot
-    bool foreign_ = false;        ///< what is in the file is not for this program
-    std::vector<uint8_t> saved_;  ///< what this process saved last
+    bool foreign_ = false;        ///< this program cannot use the file's content
+    std::vector<uint8_t> saved_;  ///< the sections that this process saved last
 };
 
 }  // namespace vduse::persist

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: each section is a row of one table, with what writes it and what reads it. What can
-// only be said of all sections together comes at the end (`sane`).
+// How it works: each section is a row of one table, with functions that write and read it. Checks
+// that need all sections are done at the end (`sane`).
 #include "persist/record.h"
 #include "net/offload.h"
 #include "vduse/limits.h"
@@ -20,19 +20,19 @@ namespace {
 using Bytes = std::vector<uint8_t>;
 using View = std::span<const uint8_t>;
 
-// --- what is in the file; see record.h before changing any of it
+// --- the encoding; see record.h before changing any of it
 
 struct SectionHead {
     uint16_t id;
     uint16_t flags;
-    uint32_t length;  ///< of what follows
+    uint32_t length;  ///< of the bytes that follow
 };
 static_assert(sizeof(SectionHead) == 8);
 
-/// A flag: a reader that does not know the section must not go on with the device.
+/// A flag: a reader that does not know the section must not adopt the device.
 constexpr uint16_t kMustUnderstand = 1;
 
-// Of each struct, `kFirst` is how long it was when it was first written.
+// `kFirst` is the size of a struct in its first version.
 struct WireShape {
     static constexpr size_t kFirst = 16;
     uint64_t offered;
@@ -65,18 +65,18 @@ struct WireControl {
     uint32_t modes;  ///< a bit for each of kModes
     uint16_t active_pairs;
     MacAddress mac;
-    uint32_t offloads_off;  ///< since offloads are offered
+    uint32_t offloads_off;  ///< added together with offloads
 };
 static_assert(sizeof(WireControl) == 16);
 
-// The other sections have a count, so many of these, and then what they grow by.
+// The other sections have a count, then so many elements, then later additions.
 struct WireGroup {
     uint8_t asid;
     uint8_t sticky_asid;
 };
 static_assert(sizeof(WireGroup) == 2);
 
-/// By their bits in WireControl::modes.
+/// The modes, in the order of their bits in WireControl::modes.
 constexpr std::array<bool net::Filter::*, 7> kModes = {
     &net::Filter::promiscuous,
     &net::Filter::all_multicast,
@@ -105,7 +105,7 @@ void append_all(Bytes& bytes, std::span<const T> values) {
         append(bytes, value);
 }
 
-/// Words of bits, without the zeros at the end. Nothing when all are.
+/// Appends words of bits, without the zeros at the end. Appends nothing if all are zero.
 template <size_t kCount>
 void append_words(Bytes& bytes, const std::array<uint64_t, kCount>& words) {
     size_t count = kCount;
@@ -115,7 +115,7 @@ void append_words(Bytes& bytes, const std::array<uint64_t, kCount>& words) {
         append_all(bytes, std::span(words).first(count));
 }
 
-/// Takes a T off the front, if there is a whole one.
+/// Takes a T from the front, if there is a whole one.
 template <class T>
 std::optional<T> take(View& bytes) {
     if (bytes.size() < sizeof(T))
@@ -126,7 +126,7 @@ std::optional<T> take(View& bytes) {
     return value;
 }
 
-/// The known part of a section; what it does not have yet is zero.
+/// The known part of a section. Fields that it does not have yet are zero.
 template <class Wire>
 std::optional<Wire> known_part(View bytes) {
     static_assert(Wire::kFirst <= sizeof(Wire));
@@ -137,7 +137,8 @@ std::optional<Wire> known_part(View bytes) {
     return wire;
 }
 
-/// A count and so many T, `most` of them: `each(i, value)`. false: they cannot be.
+/// Takes a count of at most `most`, then so many T, and calls `each(i, value)` for each. false: the
+/// bytes are invalid.
 template <class T, class Each>
 bool take_all(View& bytes, size_t most, Each each) {
     const auto count = take<uint32_t>(bytes);
@@ -148,8 +149,7 @@ bool take_all(View& bytes, size_t most, Each each) {
     return true;
 }
 
-// --- the sections: `write_` appends nothing where nothing is to be said, `read_` is false for what
-// cannot be
+// --- the sections: `write_` appends nothing for defaults, `read_` returns false for invalid bytes
 
 void write_shape(const Record& record, Bytes& bytes) {
     const Shape& shape = record.shape;
@@ -285,7 +285,7 @@ bool read_macs(View bytes, Record& record) {
                net::kMaxMacs,
                [&](uint32_t /*i*/, const MacAddress& mac) { macs.addresses.push_back(mac); }
            ) &&
-           std::ranges::is_sorted(macs.addresses);  // they are searched in halves
+           std::ranges::is_sorted(macs.addresses);  // required by binary search
 }
 
 void write_vlans(const Record& record, Bytes& bytes) {
@@ -307,12 +307,12 @@ bool read_vlans(View bytes, Record& record) {
 
 struct Section {
     uint16_t id;
-    bool always;  ///< a record has it
+    bool always;  ///< every record has it
     void (*write)(const Record& record, Bytes& bytes);
     bool (*read)(View bytes, Record& record);
 };
 
-/// An id is never used again for something else.
+/// An id is never reused for something else.
 constexpr std::array<Section, 10> kSections = {
     {{1, true, write_shape, read_shape},
      {2, true, write_options, read_options},
@@ -336,7 +336,7 @@ static_assert(
     kMaxRecordBytes
 );
 
-/// What the sections say together.
+/// Whether the sections are consistent with each other.
 bool sane(const Record& record) {
     const Shape& shape = record.shape;
     const State& state = record.state;

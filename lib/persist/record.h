@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What only the driver has told us about a device, and the bytes that a journal keeps of it.
+// Everything about a device that only its driver has set, and its encoding for a journal.
 //
-// The bytes are sections, {id, flags, length, bytes} each, so that programs of different age read
-// each other's journals (--take-over, and a crash before an update or a downgrade):
+// The encoding is a list of sections, {id, flags, length, bytes} each, so that older and newer
+// programs can read each other's journals (--take-over, and a crash before an update or a
+// downgrade):
 //
-//   - A section whose id the reader does not know is passed over, unless its flags say that only
-//     who understands it may go on with the device. It is not written again: nobody would keep it
-//     right.
-//   - A section that is missing leaves its default, but for the few that every record has.
-//   - A section may grow at its end. Of a longer one the known part is read; one that is as long as
-//     it once was leaves defaults for the rest.
-//   - So no field ever moves or changes its meaning: what replaces it gets another id.
+//   - A section with an unknown id is skipped, unless its flags say that a reader must understand
+//     it to adopt the device. It is not written again, because nobody would keep it up to date.
+//   - A section that is missing leaves its default, except for the few that every record has.
+//   - A section may grow at its end. Of a longer section, the known part is read. A section with an
+//     older, shorter length leaves defaults for the rest.
+//   - So no field ever moves or changes its meaning: a replacement gets another id.
 //
-// Integers are in this host's byte order, for a journal never leaves it. Little is written: tables
-// by their counts, and what has its default not at all.
+// Integers are in host byte order, because a journal never leaves its host. The encoding is short:
+// tables have counts, and defaults are not written.
 //
-// Bytes come from a file, so nothing in them is believed: every length, count and value is checked,
-// and test/unit/persist/record_test.cc changes each byte. Pure functions.
+// The bytes come from a file, so nothing in them is trusted: every length, count and value is
+// checked, and test/unit/persist/record_test.cc changes each byte. Pure functions.
 #pragma once
 
 #include <array>
@@ -43,20 +43,20 @@ struct Record {
     uint16_t mtu = 0;
     uint32_t speed = 0;
     State state;
-    uint16_t config_status = 0;  ///< as the driver reads it in the configuration space
+    uint16_t config_status = 0;  ///< `status` of the configuration space
     net::ControlState control;
-    /// Where each ring was when it started. Of a split one, the bytes keep how much it had
-    /// inherited in flight: the rest is in the ring.
+    /// The position of each ring when it started. Of a split ring, only the number of chains that
+    /// it had inherited in flight is encoded: the rest is in the ring.
     std::array<ring::Position, kMaxQueues> positions{};
 };
 
-/// A device with all queues, groups, addresses and VLANs.
+/// The most bytes of a record: with all queues, groups, addresses and VLANs.
 inline constexpr size_t kMaxRecordBytes = 0x3c00;
 
 std::vector<uint8_t> to_bytes(const Record& record);
 
-/// Code EBADMSG: this is no record. Code EPROTONOSUPPORT: it has a section that we neither know nor
-/// may pass over, and the text names it.
+/// Code EBADMSG: this is not a record. Code EPROTONOSUPPORT: it has an unknown section that must
+/// not be skipped, and the text names it.
 Result<Record> from_bytes(std::span<const uint8_t> bytes);
 
 }  // namespace vduse::persist

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The VDUSE ABI: what /dev/vduse/control and /dev/vduse/NAME understand, API versions 0 and 1 with
-// the features QUEUE_READY and SUSPEND. Source: include/uapi/linux/vduse.h of Linux 7.3.
+// The VDUSE ABI of /dev/vduse/control and /dev/vduse/NAME: API versions 0 and 1, with the features
+// QUEUE_READY and SUSPEND. Source: include/uapi/linux/vduse.h of Linux 7.3.
 //
-// Our own definitions, because Debian 12's header ends at version 0; sizes and offsets are pinned
-// here, and test/unit/uapi/abi_test.cc compares them with <linux/vduse.h> where the system's is new
-// enough.
+// These are our own definitions, because Debian 12's header ends at version 0. Sizes and offsets
+// are asserted here, and test/unit/uapi/abi_test.cc compares them with <linux/vduse.h> if the
+// system's is new enough.
 #pragma once
 
 #include <linux/ioctl.h>
@@ -100,7 +100,7 @@ static_assert(sizeof(VqInfo) == 48 && offsetof(VqInfo, ready) == 40);
 
 struct VqEventfd {
     uint32_t index;
-    int32_t fd;  ///< -1 takes it away
+    int32_t fd;  ///< -1 removes it
 };
 static_assert(sizeof(VqEventfd) == 8);
 

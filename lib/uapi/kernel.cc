@@ -25,7 +25,7 @@ Error failed(std::string what) {
     return Error{errno, std::move(what)};
 }
 
-/// `ioctl` with an answer of >= 0, or the error with the name of the request.
+/// The result of `ioctl` if it is >= 0, or the error with the name of the request.
 Result<int> call(int fd, unsigned long request, void* argument, const char* name) {
     const int answer = ::ioctl(fd, request, argument);
     if (answer < 0)
@@ -190,7 +190,7 @@ class LinuxDeviceNode final : public DeviceNode {
         const auto fd = call(fd_.get(), request, &entry, name);
         if (!fd)
             return fd.error();
-        ::fcntl(*fd, F_SETFD, FD_CLOEXEC);  // the kernel installs it without
+        ::fcntl(*fd, F_SETFD, FD_CLOEXEC);  // the kernel does not set it
         return IotlbRegion{entry.start, entry.last, entry.offset, entry.perm, UniqueFd(*fd)};
     }
 
@@ -219,7 +219,7 @@ class LinuxKernel final : public Kernel {
     Result<std::unique_ptr<DeviceNode>> open_device(const std::string& name, uint64_t api_version)
         override {
         const std::string path = "/dev/vduse/" + name;
-        // The node appears a moment after CREATE_DEV: devtmpfs makes it in a thread of its own.
+        // The node appears a moment after CREATE_DEV, because devtmpfs makes it in its own thread.
         for (int attempt = 0;; ++attempt) {
             UniqueFd fd(::open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
             if (fd)

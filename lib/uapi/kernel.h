@@ -2,8 +2,9 @@
 
 // The kernel's side of VDUSE as three small interfaces: one function per ioctl, and no policy.
 //
-// This is the seam where tests put test/support/fake_kernel.h. `linux_kernel()` is the real one.
-// Everything here belongs to the control thread, except `inject_irq`, which any thread may call.
+// Tests replace it by test/support/fake_kernel.h. `linux_kernel()` is the running kernel.
+//
+// Threads: control, except `inject_irq`, which any thread may call.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +18,7 @@
 
 namespace vduse::uapi {
 
-/// What CREATE_DEV is told.
+/// Arguments of VDUSE_CREATE_DEV.
 struct CreateParameters {
     std::string name;
     uint64_t features = 0;
@@ -27,12 +28,13 @@ struct CreateParameters {
     std::span<const uint8_t> config;
 };
 
-/// One region of an address space: IOVAs are inclusive, `offset` is that of `first` in `file`.
+/// One region of an address space, with inclusive IOVAs. `offset` is the offset of `first` in
+/// `file`.
 struct IotlbRegion {
     uint64_t first = 0;
     uint64_t last = 0;
     uint64_t offset = 0;
-    uint8_t perm = 0;
+    uint8_t perm = 0;  ///< see abi::IotlbEntry
     UniqueFd file;
 };
 
@@ -52,11 +54,11 @@ class DeviceNode {
   public:
     virtual ~DeviceNode() = default;
 
-    /// Readable when a request waits; an error condition means that the kernel gave the device up.
+    /// Readable when a request waits. An error condition means that the kernel gave the device up.
     [[nodiscard]] virtual int fd() const = 0;
     /// The next request. Code EAGAIN: there is none.
     virtual Result<abi::Request> read_request() = 0;
-    /// Code ENOENT: whoever asked was killed meanwhile, which is no failure of ours.
+    /// Code ENOENT: the requester was killed meanwhile, which is not a failure of the device.
     virtual Result<void> write_response(const abi::Response& response) = 0;
 
     /// The lowest region of space `asid` (0 with API version 0) that overlaps [first, last]. Code
@@ -67,7 +69,7 @@ class DeviceNode {
     virtual Result<void> inject_config_irq() = 0;
     virtual Result<void> vq_setup(uint32_t index, uint16_t max_size, uint32_t group) = 0;
     virtual Result<abi::VqInfo> vq_info(uint32_t index) = 0;
-    /// `kickfd` -1 takes the eventfd away.
+    /// `kickfd`: an eventfd, or -1 to remove it.
     virtual Result<void> vq_kickfd(uint32_t index, int kickfd) = 0;
     /// Returns 0 or an errno value. EINVAL: the driver cannot be interrupted now.
     virtual int inject_irq(uint32_t index) noexcept = 0;
@@ -77,20 +79,20 @@ class Kernel {
   public:
     virtual ~Kernel() = default;
     virtual Result<std::unique_ptr<ControlNode>> open_control() = 0;
-    /// `api_version`: that the device was made with.
+    /// `api_version`: the version that was set when the device was made.
     virtual Result<std::unique_ptr<DeviceNode>> open_device(
         const std::string& name, uint64_t api_version
     ) = 0;
-    /// There is a node for device `name`.
+    /// Whether there is a node for device `name`.
     virtual bool has_device(const std::string& name) = 0;
     /// The vDPA bus driver that device `name` is bound to ("virtio_vdpa", "vhost_vdpa"), or "".
     virtual std::string bus_driver(const std::string& name) = 0;
-    /// Bytes of bounce memory that device `name` has, for all of its address spaces. Code ENOENT:
-    /// this kernel does not tell.
+    /// Bytes of bounce memory of device `name`, for all of its address spaces. Code ENOENT: this
+    /// kernel does not have the attribute.
     virtual Result<uint64_t> bounce_size(const std::string& name) = 0;
     /// Code EPERM: too late, the device has been on the bus.
     virtual Result<void> set_bounce_size(const std::string& name, uint64_t bytes) = 0;
-    /// Its version, as `uname -r` has it.
+    /// The kernel's version, as `uname -r` prints it.
     virtual std::string release() = 0;
 };
 

@@ -2,22 +2,22 @@
 
 // The public interface of the library: VDUSE virtio-net devices, served with DPDK mbufs.
 //
-//   Control  one per process: the thread that calls `run_once` in a loop is the control thread. It
-//            answers the kernel, follows the IOTLB, serves control queues, starts and stops queues.
-//   Device   one virtio-net device, /dev/vduse/NAME. Created and destroyed on the control thread.
+//   Control    One per process. The thread that calls `run_once` in a loop is the control thread.
+//              It answers the kernel, follows the IOTLB, serves control queues, and starts and
+//              stops queues.
+//   Device     One virtio-net device, /dev/vduse/NAME. Created and destroyed on the control thread.
+//   QueuePair  One pair of data queues of a device.
 //
-//   QueuePair  one pair of its data queues
+// Data threads call `from_guest` and `to_guest` of a pair. Any thread may do that, EAL or not, as
+// often or as rarely as it likes, but only one thread at a time for each pair and direction. The
+// calls make a system call only to interrupt the guest driver and, when they find memory that
+// control has not mapped yet or a ring that is broken, to wake control.
 //
-// Data threads call `from_guest` and `to_guest` of a pair: any thread, EAL or not, as often or as
-// rarely as it likes; one thread at a time for each queue and direction. They make a system call
-// only to interrupt the driver and, when they find memory that control has not mapped yet, to wake
-// control.
-//
-// A data thread that has nothing to do may sleep on `kick_fd`, any number of them and other things
-// at once. In this order, or a frame may lie there until the next one comes (the model is
+// An idle data thread may sleep on `kick_fd`, on any number of them and on other files at once. It
+// must keep this order, or a frame may wait in the ring until the next one comes (the model is
 // test/model/sleep.pml):
 //
-//     read what made it readable  ->  arm_from_guest  ->  sleep, if that said so  ->  disarm, poll
+//     read the kick_fd that woke it  ->  arm_from_guest  ->  sleep, if true  ->  disarm, poll
 #pragma once
 
 #include <cstdint>
@@ -49,51 +49,58 @@ namespace uapi {
 class Kernel;
 }
 
-/// Any process: who serves the device of that name now, if another process than this one does.
+/// Any process: the process that serves the device `config.name` now. Nothing if there is none, or
+/// if it is the calling process.
 std::optional<DeviceOwner> owner_of(const DeviceConfig& config);
-/// Any process: whether `Control::add` would go on with the device of that name as its owner has
-/// written it down. Code ENOENT: it has no journal. Code EINVAL: it was made with other options.
-/// Code EPROTONOSUPPORT: its journal is of another version, and the text says what can be done.
-/// `kernel`: nullptr for the running one.
+/// Any process: whether `Control::add` would adopt the device `config.name` from its owner's
+/// journal. Code ENOENT: it has no journal. Code EINVAL: it was made with other options. Code
+/// EPROTONOSUPPORT: its journal is of another version, and the text says what can be done.
+/// `kernel`: nullptr for the running kernel.
 Result<void> can_adopt(const DeviceConfig& config, uapi::Kernel* kernel = nullptr);
 
-/// One pair of data queues: what bursts are called on. A handle: copy it as you like; it is good as
-/// long as its device.
+/// One pair of data queues, on which bursts are called. A handle that may be copied; it is valid as
+/// long as its Device.
 class QueuePair {
   public:
-    /// Data threads: up to `frames.size()` frames that the driver sent, in mbufs of `pool`.
+    /// Data threads: receives frames that the guest driver sent. Stores up to `frames.size()` of
+    /// them, at most kMaxBurst, as mbufs of `pool`, which the caller then owns. Returns their
+    /// number; 0 while the queue is not served.
     [[nodiscard]] uint16_t from_guest(
         rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options = RxOptions()
     ) const noexcept;
-    /// Data threads: frames for the driver. Takes the first of them, as many as it returns; the
-    /// caller keeps the rest, for which there is no room now.
+    /// Data threads: sends frames to the guest driver. Delivers or drops frames from the front of
+    /// `frames`, at most kMaxBurst, and frees them. Returns their number; 0 while the queue is not
+    /// served. The caller keeps the rest, for which there are no buffers now.
     [[nodiscard]] uint16_t to_guest(std::span<rte_mbuf* const> frames) const noexcept;
 
-    /// The data thread of that direction: buffers that the driver has published and that wait for
-    /// us. 0 while the queue is not served.
+    /// The data thread of that direction: descriptor chains that the driver has made available and
+    /// that are not used yet. 0 while the queue is not served.
     [[nodiscard]] uint32_t from_guest_waiting() const noexcept;
     [[nodiscard]] uint32_t to_guest_waiting() const noexcept;
-    /// The data thread of that direction: what the driver takes unfinished, now. Nothing while the
-    /// queue is not served. `to_guest` does the rest itself, so this is for those who can choose.
+    /// The data thread of that direction: the offloads that the driver accepts now. None while the
+    /// queue is not served. `to_guest` does the rest in software, so this is only for callers that
+    /// can choose.
     [[nodiscard]] Offloads to_guest_offloads() const noexcept;
 
-    /// Any thread: an eventfd of this pair alone, non-blocking, the same for the device's life. It
-    /// becomes readable when the driver kicks an armed pair, and whenever control lets data threads
-    /// at the queue (again): after a reset, a restart, a change of memory.
+    /// Any thread: a non-blocking eventfd of this pair alone, the same for the device's life. The
+    /// device owns it. It becomes readable when the driver kicks an armed pair, and whenever
+    /// control lets data threads into the queue (again): after a reset, a restart, a change of
+    /// memory.
     [[nodiscard]] int kick_fd() const noexcept;
-    /// The data thread of `from_guest`: asks the driver to kick when it sends more. true: there is
-    /// nothing now, and what comes makes `kick_fd` readable. false: something is there already, and
-    /// nothing was asked.
+    /// The data thread of `from_guest`: asks the driver to kick when it sends more. true: nothing
+    /// is there now, and the next frame makes `kick_fd` readable. false: something is there
+    /// already, and the pair is not armed.
     [[nodiscard]] bool arm_from_guest() const noexcept;
-    /// The same thread: the driver need not kick any more. To be called before polling goes on.
+    /// The same thread: tells the driver that it need not kick any more. Call this before polling
+    /// again.
     void disarm_from_guest() const noexcept;
 
-    /// Any thread: `from_guest` may find something, at this moment. One load.
+    /// Any thread: whether `from_guest` is served now, so that it may find frames. One load.
     [[nodiscard]] bool serves() const noexcept;
     /// Any thread.
     [[nodiscard]] QueueStats from_guest_stats() const noexcept;
     [[nodiscard]] QueueStats to_guest_stats() const noexcept;
-    /// Of these, what went through: two loads.
+    /// Any thread: only `frames` and `bytes` of these. Two loads.
     [[nodiscard]] Traffic from_guest_traffic() const noexcept;
     [[nodiscard]] Traffic to_guest_traffic() const noexcept;
 
@@ -105,56 +112,62 @@ class QueuePair {
     device::Queue* from_guest_;
 };
 
-/// One virtio-net device, /dev/vduse/NAME. `Control::add` makes it.
+/// One virtio-net device, /dev/vduse/NAME. `Control::add` makes it. A Device that is destructed
+/// without `destroy`, `remove` or `release` leaves the kernel's device behind, as a crash does.
 class Device {
   public:
     ~Device();
     Device(const Device&) = delete;
     Device& operator=(const Device&) = delete;
 
-    /// Any thread: pair `number`, which is less than `queue_pairs()`.
+    /// Any thread: pair `number`, which must be less than `queue_pairs()`.
     [[nodiscard]] QueuePair queue_pair(uint16_t number) const noexcept;
 
-    /// Any thread: pairs that the driver uses now, 0 when there is no driver.
+    /// Any thread: the number of pairs that the driver uses now; 0 without a driver.
     [[nodiscard]] uint16_t active_pairs() const noexcept { return steering().queues(); }
-    /// Any thread: which of them takes what the caller's queue or thread of some number sends.
+    /// Any thread: distributes the caller's queues or threads, by number, over the active pairs.
     [[nodiscard]] Steering steering() const noexcept;
-    /// Any thread: a driver is there and has finished its set-up.
+    /// Any thread: whether a driver has finished its set-up (DRIVER_OK).
     [[nodiscard]] bool driver_ok() const noexcept { return active_pairs() != 0; }
-    /// Any thread: the MAC address that the driver receives under, as its filter has it. Nothing
-    /// while there is no driver or it is suspended, or when the device was never told of one.
+    /// Any thread: the MAC address in the driver's receive filter. Nothing while there is no driver
+    /// or it is suspended, or if the device never got an address.
     [[nodiscard]] std::optional<MacAddress> mac() const noexcept;
-    /// Any thread: fixed for the device's life.
+    /// Any thread: the pairs that the device has. Fixed for its life, as is the name.
     [[nodiscard]] uint16_t queue_pairs() const noexcept;
+    /// Any thread.
     [[nodiscard]] const std::string& name() const noexcept;
 
-    /// Control thread: what the driver sees as link; it gets a configuration interrupt.
+    /// Control thread: sets the link state, which is down in a new device. The driver gets a
+    /// configuration interrupt.
     void set_link(bool up);
-    /// Control thread: the MAC address that the configuration space shows. A driver that is there
-    /// sees it after its next reset. Code EINVAL: a multicast address. Code ENOTSUP: the device was
-    /// made without one.
+    /// Control thread: sets the MAC address in the configuration space. A driver that is there sees
+    /// it after its next reset. Code EINVAL: a multicast address. Code ENOTSUP: the device was made
+    /// without an address.
     Result<void> set_mac(const MacAddress& mac);
     /// Control thread: the lcore that will serve `pair`, or the NUMA node of the thread that will.
-    /// Lookup tables are put near it, those that are there as well.
+    /// Lookup tables are placed on that node, also those that exist already.
     void set_lcore(uint16_t pair, unsigned lcore);
     void set_node(uint16_t pair, int numa_node);
+    /// Control thread.
     [[nodiscard]] DeviceInfo info() const;
-    /// Control thread: virtqueue `index` in virtio's numbering; nothing when there is none.
+    /// Control thread: virtqueue `index` in virtio's numbering. Nothing if there is none.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
     /// Control thread: the last 64 messages of the kernel, the oldest first.
     [[nodiscard]] std::vector<ControlEvent> events() const;
-    /// The kernel gave the device up (an answer came too late): destroy it.
+    /// Any thread: whether the device is out of service, usually because the kernel gave it up (an
+    /// answer came too late). Destroy it then.
     [[nodiscard]] bool broken() const noexcept;
 
-    /// Control thread: closes the node and destroys the kernel's device, unless `persist` says that
-    /// it is to stay. Code EBUSY: it is still on the vDPA bus; it stays, without a process behind
-    /// it.
+    /// Control thread: closes the node and destroys the kernel's device. With `persist`, the
+    /// kernel's device stays unless it is broken. Code EBUSY: it is still on the vDPA bus, where it
+    /// stays without a process that serves it. Code ETIMEDOUT: a data thread does not leave a
+    /// queue.
     Result<void> destroy();
 
-    /// Control thread: the same for good, with `persist`, too.
+    /// Control thread: the same, but `persist` does not keep the device.
     Result<void> remove();
 
-    /// Control thread: Control::release of this one alone.
+    /// Control thread: Control::release of this device alone.
     Result<void> release();
 
   private:
@@ -164,31 +177,34 @@ class Device {
     std::unique_ptr<device::Session> session_;
 };
 
-/// The devices of a process, and what answers the kernel for them. One for each process.
+/// The control loop of a process, for all its devices. One for each process.
 class Control {
   public:
-    /// `kernel`: nullptr for the running one. Installs a handler for SIGBUS, which a guest that
-    /// cuts its memory off would kill us by; other SIGBUS go to the handler that was there before.
+    /// `kernel`: nullptr for the running kernel; it must outlive this object. Installs a handler
+    /// for SIGBUS, because a guest that truncates its memory would kill the process otherwise. Any
+    /// other SIGBUS goes to the handler that was there before.
     static Result<std::unique_ptr<Control>> create(uapi::Kernel* kernel = nullptr);
     ~Control();
     Control(const Control&) = delete;
     Control& operator=(const Control&) = delete;
 
-    /// Control thread: a new device. Errors say in words what is wrong with `config` or the kernel.
-    /// The device must be gone before this object.
+    /// Control thread: makes a device, or adopts the one that an earlier process left (`persist`,
+    /// `survive_crash`). The text of an error says what is wrong with `config` or the kernel. The
+    /// Device must be destructed before this object.
     Result<std::unique_ptr<Device>> add(const DeviceConfig& config);
 
     /// Control thread: closes the nodes and leaves the kernel's devices, on the vDPA bus or not, to
-    /// a process that adds some with the same configurations; their drivers notice a pause. All or
-    /// none: an error names the device that cannot be left, and all of them are served on. Nothing
-    /// else may be called for them afterwards. Code ENOTSUP: nothing was written down for such a
-    /// process (neither `persist` nor `survive_crash`, or the journal cannot be written). Code
-    /// ETIMEDOUT: a data thread does not leave a queue.
+    /// a process that adds devices with the same configurations. Their drivers notice a pause.
+    /// Afterwards nothing else may be called for these Devices. All or none: on an error all of
+    /// them stay in service, and the text names the device that cannot be released. Code ENOTSUP:
+    /// no other process could adopt it (neither `persist` nor `survive_crash`, or the journal
+    /// cannot be written). Code ETIMEDOUT: a data thread does not leave a queue.
     Result<void> release(std::span<Device* const> devices);
 
-    /// Control thread: one turn, to be called in a loop. Does what is to be done, and waits up to
-    /// `timeout_ms` for more. Without VDUSE_F_QUEUE_READY, a queue that becomes ready after
-    /// DRIVER_OK, and is not kicked, is seen in the next turn: some 100 ms are a good timeout then.
+    /// Control thread: one turn of the control loop. Does pending work and waits up to `timeout_ms`
+    /// for more; -1 waits without limit. Without VDUSE_F_QUEUE_READY, a queue that becomes ready
+    /// after DRIVER_OK and is not kicked is seen in the next turn: some 100 ms are a good timeout
+    /// then.
     void run_once(int timeout_ms);
 
     /// Any thread, also a signal handler: makes a waiting `run_once` return.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Why a frame or a chain did not go through.
+// Why a frame or a descriptor chain was dropped.
 #pragma once
 
 #include <array>
@@ -10,14 +10,14 @@
 namespace vduse {
 
 enum class Drop : uint8_t {
-    malformed,   ///< the chain broke a rule of the ring, or is not mapped
-    bad_header,  ///< the virtio-net header asks for what was not negotiated
-    too_short,   ///< no room for, or no content of, header and Ethernet header
-    too_long,    ///< longer than the MTU allows
-    filtered,    ///< to_guest: the driver's receive filter
+    malformed,   ///< the chain breaks a rule of the ring, or its memory is not mapped
+    bad_header,  ///< the virtio-net header uses a feature that was not negotiated
+    too_short,   ///< the chain or the frame is too short for the headers
+    too_long,    ///< longer than the MTU or RxOptions allow
+    filtered,    ///< to_guest: refused by the driver's receive filter
     no_room,     ///< to_guest: larger than the buffers that the driver offers
-    bad_csum,    ///< a checksum is asked for where there can be none
-    bad_gso,     ///< segments are asked for that the frame cannot be cut into
+    bad_csum,    ///< a checksum is requested that the frame cannot have
+    bad_gso,     ///< segmentation is requested of a frame that cannot be cut
 };
 inline constexpr size_t kDropReasons = 8;
 

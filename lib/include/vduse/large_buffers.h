@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Memory for frames that the mbufs of an application's pool are too short for: one buffer of nearly
-// 64 KiB a frame, attached to an mbuf of that pool (an external buffer, in DPDK's words), in place
-// of a chain of mbufs. RxOptions names it.
+// Memory for frames that do not fit into one mbuf of the application's pool. Instead of a chain of
+// mbufs, such a frame gets one buffer of nearly 64 KiB, attached to an mbuf of that pool as an
+// external buffer. To use it, pass it in RxOptions.
 //
-// A buffer comes back when the mbuf that has it is freed, by whoever and on whatever thread. The
-// memory is freed when nobody needs it any more: neither its LargeBuffers, nor any frame.
+// A buffer is returned when its mbuf is freed, on any thread. The memory is freed when neither the
+// LargeBuffers nor any frame uses it any more.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@ struct rte_mempool;
 
 namespace vduse {
 
-/// A number of such buffers.
+/// A pool of such buffers.
 class LargeBuffers {
   public:
-    /// The longest frame that a buffer has room for, in bytes: what an mbuf can say of one.
+    /// The longest frame that a buffer has room for, in bytes: the limit of an mbuf's `buf_len`.
     static constexpr uint32_t kLongest = UINT16_MAX;
 
-    /// `name`: of the mempool, as DPDK limits it. `count`: buffers. `node`: -1: any.
-    /// Code: DPDK's.
+    /// `name`: the name of the mempool, with DPDK's limits. `count`: the number of buffers.
+    /// `node`: the NUMA node, -1 for any. Codes are those of rte_mempool_create().
     static Result<std::unique_ptr<LargeBuffers>> create(
         const std::string& name, uint32_t count, int node
     );
@@ -34,9 +34,10 @@ class LargeBuffers {
     LargeBuffers& operator=(const LargeBuffers&) = delete;
     ~LargeBuffers();
 
-    /// Attaches a buffer to `mbuf`, whose own memory it hides until it is freed or detached. `mbuf`
-    /// is empty then, with room for `bytes`, at most kLongest. false, and nothing has changed:
-    /// there is none, or the mbuf cannot have one. Any thread.
+    /// Any thread: attaches a buffer to `mbuf`, which hides the mbuf's own memory until the mbuf is
+    /// freed or the buffer is detached. Afterwards `mbuf` is empty and has room for `bytes`, at
+    /// most kLongest. false: no buffer is free or the mbuf cannot have one, and nothing has
+    /// changed.
     bool attach(rte_mbuf& mbuf, uint32_t bytes) noexcept;
 
   private:

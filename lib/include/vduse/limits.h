@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a device can have at most, and at least.
+// The limits of a device.
 #pragma once
 
 #include <cstdint>
@@ -8,15 +8,16 @@
 namespace vduse {
 
 inline constexpr uint16_t kMaxPairs = 128;
-/// One for each pair, and one for the control queue.
+/// Address spaces: one for each pair, and one for the control queue.
 inline constexpr uint32_t kMaxSpaces = 129;
 
 inline constexpr uint16_t kMinQueueSize = 2;
 inline constexpr uint16_t kMaxQueueSize = 32768;
 
-/// Frames that one call of `QueuePair::from_guest` or `QueuePair::to_guest` takes.
+/// Frames that one call of `QueuePair::from_guest` or `QueuePair::to_guest` takes at most.
 inline constexpr uint16_t kMaxBurst = 64;
 
+/// Bytes of the kernel's bounce memory.
 inline constexpr uint64_t kLeastBounce = uint64_t{1} << 20;
 inline constexpr uint64_t kMostBounce = uint64_t{1} << 30;
 
@@ -27,7 +28,7 @@ inline constexpr uint32_t kMaxSpeed = 0x7fffffff;  ///< Mbit/s; virtio 1.3, 5.1.
 inline constexpr uint32_t kEthernetHeader = 14;
 inline constexpr uint32_t kVlanTag = 4;
 
-/// The longest frame at `mtu`: two VLAN tags may come on top.
+/// The longest frame at `mtu`, in bytes: Ethernet header and two VLAN tags come on top.
 constexpr uint32_t max_frame(uint16_t mtu) {
     return uint32_t{mtu} + kEthernetHeader + 2 * kVlanTag;
 }

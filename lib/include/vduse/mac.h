@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// An Ethernet address, in the order of the wire.
+// An Ethernet address, in network byte order.
 #pragma once
 
 #include <array>

@@ -2,9 +2,9 @@
 
 // Result<T>: a value or an Error, for everything outside the datapath.
 //
-// C++20 has no std::expected and clang 14 cannot have it, so this is the small part of it that we
-// need. An Error carries an errno value and the words that a person reads; it is logged once, at
-// the edge that cannot pass it on.
+// C++20 has no std::expected and clang 14 does not support it, so this is the small part of it that
+// is needed. An Error carries an errno value and a text for people. It is logged once, by the
+// caller that cannot pass it on.
 #pragma once
 
 #include <cassert>
@@ -15,15 +15,15 @@
 
 namespace vduse {
 
-/// What went wrong, for programs and for people.
+/// An error, for programs and for people.
 struct Error {
     int code = 0;      ///< An errno value, never 0.
-    std::string what;  ///< What was being done, or what is wrong.
+    std::string what;  ///< The operation that failed, or what is wrong.
 
     [[nodiscard]] std::string text() const { return what + ": " + std::strerror(code); }
 };
 
-/// A value, or the error that there is in place of it.
+/// A value, or an error in its place.
 template <class T>
 class [[nodiscard]] Result {
   public:

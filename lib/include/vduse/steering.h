@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Which queue takes what a sender's queue or thread sends: the senders are dealt out over the
-// queues that take frames now, and what one sender sends stays in order, for it goes to one queue.
+// Selects the queue for the frames of a sender, which is a queue or a thread of the caller. Senders
+// are distributed over the queues that take frames now. The frames of one sender stay in order,
+// because they all go to one queue.
 //
-// A plain value, of the pairs that a driver uses at a moment (`Device::steering`) or of the tx
-// queues of a port. The division is done when it is made: a burst pays a load and two
-// multiplications. Any thread.
+// A plain value, made from the pairs that a driver uses at a moment (`Device::steering`) or from
+// the tx queues of a port. The division is done when it is made: a burst pays a load and two
+// multiplications.
 //
-// What a hostile driver could try: change the number of its pairs all the time. Each burst goes by
-// one value, and a pair that the driver has given up takes nothing.
+// What a hostile driver could try: change the number of its pairs all the time. Each burst uses one
+// value, and a pair that the driver has given up takes no frames.
+//
+// Threads: any.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +22,16 @@ namespace vduse {
 /// Aligned so that an atomic holds it in one word.
 class alignas(uint64_t) Steering {
   public:
-    /// Nobody takes anything.
+    /// No queue takes frames.
     constexpr Steering() noexcept = default;
-    /// Queues 0 to `queues` - 1 do.
+    /// Queues 0 to `queues` - 1 take frames.
     explicit constexpr Steering(uint16_t queues) noexcept
         : reciprocal_(queues != 0 ? UINT32_MAX / queues + 1 : 0), queues_(queues) {}
 
     [[nodiscard]] constexpr uint16_t queues() const noexcept { return queues_; }
 
-    /// The queue for what `sender`, a number of the caller's, sends: `sender` modulo `queues()`.
+    /// The queue for `sender`, which the caller numbers: `sender` modulo `queues()`. Nothing if no
+    /// queue takes frames.
     [[nodiscard]] constexpr std::optional<uint16_t> queue_for(uint16_t sender) const noexcept {
         if (queues_ == 0)
             return std::nullopt;
