@@ -146,7 +146,7 @@ from_other 10.9.5.1
 
 # A program that passes everything: virtio_net has the device stop leaving it sums and segments.
 step "XDP comes and goes under traffic"
-in_netns iperf3 --client "$other_ip" --time 60 > /tmp/traffic.txt &
+in_netns iperf3 --client "$other_ip" --time 900 > /tmp/traffic.txt &
 traffic=$!
 for _ in $(seq "$(times 2 30)"); do
     xdp_on other "$other"
