@@ -3,7 +3,7 @@
 // The state machine of a device: the effect of each message of the kernel. Pure, total, and without
 // I/O. `next` is enumerated by test/unit/device/state_test.cc; device/session performs its steps.
 //
-// Measured facts that shape it (qemu-vdpa facts, 0.1 and 7):
+// Measured facts that shape it (doc/design.md, "Facts about the kernel"):
 //   - The status goes 0, 8, c as well as 0, 1, 3, b, f. Any bits may come, and 0 at any time.
 //   - SET_VQ_READY comes at any status, before or after DRIVER_OK, for queues that the driver never
 //     set up, and after a reset. If it fails, the device is broken permanently. So it is only
@@ -11,7 +11,7 @@
 //   - After a reset QEMU expects every group in space 0, while virtio_vdpa keeps the space that the
 //     kernel last recorded. So a group has an effective space and a sticky one.
 //   - Without MQ the control queue is queue 2, so groups depend on the negotiated features.
-//   - The features, at FEATURES_OK, are all that is ever vetoed.
+//   - Features are all that is ever vetoed: at FEATURES_OK, or when DRIVER_OK comes without it.
 #pragma once
 
 #include <array>
