@@ -158,7 +158,6 @@ void Bridge::deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexc
 }
 
 /// The last port gets the frame itself, the others get copies.
-
 void Bridge::to_ports(rte_mbuf* frame, uint64_t ports, rte_mempool* pool) noexcept {
     while (ports != 0) {
         const unsigned port = pop(ports);

@@ -125,7 +125,6 @@ class Bridge {
     std::string name_;
     std::vector<BridgeMember> members_;
     uint64_t devices_ = 0;  ///< a bit for each member that is a device
-
     uint64_t all_ = 0;
     std::vector<uint8_t> order_;
     std::vector<Output> outputs_;

@@ -98,7 +98,6 @@ struct Endpoint {
 };
 
 /// The endpoint is in service and has no workers yet.
-
 std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues);
 
 }  // namespace vduse::app

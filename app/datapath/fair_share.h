@@ -73,7 +73,6 @@ class FairShare {
 
     std::vector<uint64_t> deficits_;      ///< by lane; not 0: it sits out
     std::vector<uint64_t> new_deficits_;  ///< of this round, added when it ends
-
     uint64_t slice_;
     uint64_t limit_;
     uint64_t last_end_ = 0;

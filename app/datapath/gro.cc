@@ -138,7 +138,6 @@ std::span<rte_mbuf*> Gro::merge(std::span<rte_mbuf*> frames) noexcept {
         while (end < frames.size() && joins(i, end))
             ++end;
         // This frame stays as it is; the next one may begin a run.
-
         if (end - i < 2) {
             frames[left++] = frames[i++];
             continue;

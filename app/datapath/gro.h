@@ -43,7 +43,6 @@ class Gro {
     /// Merges `frames` in place and returns what is left: fewer and longer frames. A merged frame
     /// is marked as a received large frame (vduse/offload.h). Frames with another reference are
     /// left alone.
-
     std::span<rte_mbuf*> merge(std::span<rte_mbuf*> frames) noexcept;
 
   private:

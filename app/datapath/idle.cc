@@ -63,7 +63,6 @@ Result<void> IdleWait::watch_port(uint16_t port, uint16_t queue) {
     const int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
     const bool eventfd = fd >= 0 && is_eventfd(fd);
     // A descriptor that is not an eventfd (a tap's file) wakes without an interrupt to enable.
-
     const int enabled = fd < 0 ? -ENOTSUP : rte_eth_dev_rx_intr_enable(port, queue);
     if (fd < 0 || (enabled != 0 && (enabled != -ENOTSUP || eventfd)))
         return Error{ENOTSUP, "no rx interrupts"};

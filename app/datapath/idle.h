@@ -63,7 +63,6 @@ class IdleWait {
 
     [[nodiscard]] uint64_t sleeps() const noexcept { return sleeps_.read(); }
     /// Sleeps that ended before their timeout.
-
     [[nodiscard]] uint64_t wake_ups() const noexcept { return wake_ups_.read(); }
 
   private:

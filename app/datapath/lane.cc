@@ -107,7 +107,6 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
 }
 
 /// Sends `frames`, which came from one member of a bridge, to the other members.
-
 void send_to_bridge(
     const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool, Gro* gro
 ) noexcept {

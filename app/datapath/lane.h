@@ -34,7 +34,6 @@ struct Lane {
 
 /// One burst. Returns false if there was nothing to do. `gro` merges frames from ports for devices
 /// that accept large frames; nullptr: no merging.
-
 bool run(const Lane& lane, rte_mempool* pool, Gro* gro) noexcept;
 
 }  // namespace vduse::app

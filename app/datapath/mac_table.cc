@@ -17,7 +17,6 @@ namespace vduse::app {
 namespace {
 
 /// rte_jhash reads keys by words, so it would read beyond the end of a 6-byte key.
-
 uint64_t key_of(const MacAddress& mac) {
     uint64_t key = 0;
     std::memcpy(&key, mac.data(), mac.size());

@@ -87,7 +87,6 @@ class MacTable {
     std::array<uint32_t, kMaxMembers> filled_{};
     std::vector<Entry> entries_;  ///< index: position in the hash table
     size_t next_ = 0;             ///< where the next sweep begins
-
     Counter size_;
 };
 

@@ -35,7 +35,6 @@ struct WorkerSlot {
 
 /// Returns, for each job, the index of its worker in `slots`, which must not be empty. Error: a
 /// --group-lcore that is not a worker lcore, as a line to print.
-
 Result<std::vector<size_t>> assign_workers(
     std::span<const Job> jobs, std::span<const WorkerSlot> slots
 );

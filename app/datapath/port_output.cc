@@ -72,7 +72,6 @@ bool leave_to_port(Endpoint& port, uint16_t queue, rte_mbuf*& frame) noexcept {
     what.ip_csum = port.ip_csum && what.ipv4 && what.segment != 0;
     ask(*frame, what);
     // A frame that the driver cannot handle is finished in software.
-
     if (rte_eth_tx_prepare(port.port, queue, &frame, 1) != 1)
         return false;
     port.offloaded[queue].add(1);

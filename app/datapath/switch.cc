@@ -190,7 +190,6 @@ struct Switch::Worker {
         for (const Lane& lane : lanes) {
             const Endpoint& from = *lane.from;
             // A port that failed to start is never polled.
-
             if (from.device == nullptr && !from.in_service.load(std::memory_order_relaxed))
                 continue;
             auto watched = from.device != nullptr

@@ -79,7 +79,6 @@ class Switch {
     /// Returns when no worker touches an endpoint any more. May be called at any time.
     void stop();
     /// The workers that may sleep.
-
     [[nodiscard]] std::vector<WorkerInfo> workers() const;
 
   private:
