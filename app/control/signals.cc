@@ -52,7 +52,7 @@ void mask_signals(int how) {
     pthread_sigmask(how, &set, nullptr);
 }
 
-/// nohup(1) and similar programs set SIGHUP to be ignored. It must stay so.
+/// nohup(1) and similar programs set SIGHUP to be ignored. This is respected.
 bool means_us(int signal) {
     struct sigaction current {};
     return signal != SIGHUP || ::sigaction(signal, nullptr, &current) != 0 ||

@@ -5,8 +5,8 @@
 // The signals are blocked before the EAL starts its threads, which inherit the mask, and unblocked
 // on the main lcore only. So the handler interrupts only the thread that owns Control.
 //
-// SIGHUP is handled because the kernel waits for answers of a process that dies abruptly. The loss
-// of a terminal must not cause that.
+// SIGHUP is handled because a process that dies abruptly leaves a kernel that waits for answers.
+// The loss of a terminal must not cause that.
 #pragma once
 
 namespace vduse {

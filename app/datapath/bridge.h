@@ -7,8 +7,8 @@
 //
 //     link-local        dropped: 01:80:C2:00:00:01 to :0F (IEEE 802.1Q, table 8-1), and MAC control
 //                       (EtherType 0x8808) to any address. PAUSE, LACP, LLDP and the like are meant
-//                       for the other end of one cable. A guest's would stop or mislead the cable
-//                       of another member
+//                       for the other end of one cable. A guest's would stop or mislead the link
+//                       partner of another member
 //     known address     to its member; dropped if the frame came from that member
 //     everything else   a copy to every member except the sender: unknown addresses, multicast,
 //                       broadcast, and 01:80:C2:00:00:00, so that neighbouring bridges can detect

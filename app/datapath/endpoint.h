@@ -2,7 +2,8 @@
 
 // An endpoint: a device or a DPDK port.
 //
-// Threads: the main lcore creates it. Members that workers write are atomic or documented as such.
+// Threads: the main lcore creates it. Members that change while workers run are atomic, or their
+// comment says who writes them.
 #pragma once
 
 #include <rte_lcore.h>
@@ -35,12 +36,12 @@ enum class RequestedLink : uint8_t {
 struct PortLink {
     /// Written by the main lcore.
     std::atomic<RequestedLink> requested = RequestedLink::none;
-    std::atomic<bool> up = true;  ///< when LinkMonitor polled last
+    std::atomic<bool> up = true;  ///< as LinkMonitor last read it
     /// The request that had been carried out when `up` was read.
     std::atomic<RequestedLink> seen_after = RequestedLink::none;
     RequestedLink set = RequestedLink::none;  ///< used by LinkMonitor's thread only
 
-    /// Whether the link is up since the last request was carried out; nothing until that is known.
+    /// Whether the link is up, read after the last request was carried out; nothing until then.
     [[nodiscard]] std::optional<bool> now() const {
         if (seen_after.load(std::memory_order_acquire) != requested.load(std::memory_order_relaxed))
             return std::nullopt;

@@ -51,7 +51,7 @@ bool is_segment(rte_mbuf& frame) noexcept {
     return true;
 }
 
-/// Compares the IP header fields that must be equal and that rte_gro does not compare.
+/// Compares the IP header fields that must be equal but that rte_gro ignores.
 bool are_alike(const rte_mbuf& one, const rte_mbuf& other) noexcept {
     return ip_of(one)->type_of_service == ip_of(other)->type_of_service &&
            ip_of(one)->time_to_live == ip_of(other)->time_to_live;
@@ -107,8 +107,7 @@ size_t merge_run(void* tables, std::span<rte_mbuf*> run, std::span<rte_mbuf*> to
 Result<std::unique_ptr<Gro>> Gro::create(int node) {
     rte_gro_param param{};
     param.gro_types = RTE_GRO_TCP_IPV4;
-    // The tables have the product of both as their size: each frame of a burst may belong to
-    // another connection.
+    // The table size is the product of both: each frame of a burst may be another connection's.
     param.max_flow_num = kBurst;
     param.max_item_per_flow = 1;
     param.socket_id = static_cast<uint16_t>(std::max(node, 0));

@@ -59,7 +59,8 @@ class MacTable {
     MacTable& operator=(const MacTable&) = delete;
     ~MacTable();
 
-    /// Renews the entry of `mac` on `member`. Returns false if there is none: call `learn`.
+    /// Renews the entry of `mac` on `member`. Returns false if there is none, or if it is too old:
+    /// then call `learn`.
     bool refresh(const MacAddress& mac, unsigned member, uint64_t now) noexcept;
     Learned learn(const MacAddress& mac, unsigned member, uint64_t now) noexcept;
     /// The member that leads to `mac`, if it is known.

@@ -3,14 +3,14 @@
 // Which worker lcore does which job: decided once, before the workers start, and printed.
 //
 // A job is work that one thread must do alone: a bridge, or the part of a patch or a reflect that
-// belongs to one group of a device (with groups=per-pair a patch has as many jobs as both of its
-// sides have queues). A job whose group has a --group-lcore goes to that lcore. The other jobs, in
+// belongs to one group of a device (with groups=per-pair a patch has as many jobs as its sides have
+// queues in common). A job whose group has a --group-lcore goes to that lcore. The other jobs, in
 // the order of the command line, go to the worker with the fewest jobs, among those on the NUMA
 // node of the job's ports if there are any. The first of equals wins. Guest memory is not known
 // yet: the tables that lead to it follow the worker (Device::set_lcore), not the other way round.
 //
-// Pure functions without the EAL and devices, so that test/unit/app/placement_test.cc can simulate
-// any machine.
+// Pure functions: they use neither the EAL nor devices, so that test/unit/app/placement_test.cc can
+// simulate any machine.
 #pragma once
 
 #include <optional>

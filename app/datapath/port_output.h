@@ -8,8 +8,8 @@
 // dropped and counted, segment by segment.
 //
 // What a hostile guest could try: large frames with small segments. A frame of 64 KiB gives two
-// thousand segments, each in an mbuf. They are made a burst at a time, so the pool never holds more
-// of them, and the worker's fair share (fair_share.h) accounts for the time.
+// thousand segments, each in an mbuf. They are made and sent a burst at a time, which limits the
+// mbufs in use, and the worker's fair share (fair_share.h) accounts for the time.
 //
 // Threads: workers, one at a time for each queue (Endpoint::tx_locks).
 #pragma once

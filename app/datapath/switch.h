@@ -10,8 +10,8 @@
 //                              net_tap0 0  ──►  vd0           same queue.
 //
 // If a device has a group for each pair (groups=per-pair), a patch is split into as many jobs as
-// both sides have queues, and each job may have its own worker. Job k of n has the queues k,
-// k + n, ... of both sides. The frames of two jobs can meet in one queue while the guest driver
+// its sides have queues in common, and each job may have its own worker. Job k of n has the queues
+// k, k + n, ... of both sides. The frames of two jobs can meet in one queue while the guest driver
 // uses fewer pairs than the device has, or changes their number. So each queue of such a patch has
 // a tx lock.
 //

@@ -24,7 +24,7 @@ struct rte_mempool;
 
 namespace vduse::app {
 
-/// What the port is needed for. If it has less, it is used with less, with a note on stderr.
+/// What the port is needed for. If it cannot do all of it, stderr has a note of what is missing.
 struct PortNeeds {
     uint16_t queues = 1;
     uint16_t mtu = 0;            ///< 0: any

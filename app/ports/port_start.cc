@@ -58,7 +58,7 @@ Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
 
 using Notes = std::vector<std::string>;
 
-/// Sets what a port can do without.
+/// Sets the MTU and promiscuous mode. The port is still useful if these fail.
 void set_extras(const PortPlan& plan, Notes& notes) {
     if (plan.mtu != 0)
         if (const int status = rte_eth_dev_set_mtu(plan.port, plan.mtu); status != 0)

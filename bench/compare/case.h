@@ -28,8 +28,8 @@ struct Case {
     Where where = Where::last;
     Leaves leaves = Leaves::nothing;
 
-    /// For example from_guest/frame64/burst32/regions8/cores1/last, or with /csum or /tso behind
-    /// that; filters name parts of it.
+    /// For example from_guest/frame64/burst32/regions8/cores1/last, possibly followed by /csum or
+    /// /tso. Filters name parts of it.
     [[nodiscard]] std::string name() const;
     [[nodiscard]] bool matches(std::span<const std::string> filters) const;
 };
