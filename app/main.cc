@@ -2,9 +2,9 @@
 
 // vduse-dp: a datapath for VDUSE devices.
 //
-// `vduse-dp [EAL options] -- [options]`. Everything after `--` is ours and is checked before the
-// EAL starts, so that a typing error costs no hugepages and needs no rights. What only the EAL can
-// tell about lcores is checked next, before any device exists. Then Service does the work.
+// `vduse-dp [EAL options] -- [options]`. The options after `--` are checked before the EAL starts,
+// so that finding a typing error needs neither hugepages nor privileges. Lcores can be checked only
+// once the EAL is up; this is done before any device exists. Then Service does the work.
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_lcore.h>
@@ -33,7 +33,7 @@ namespace {
 
 /// The command line, cut at `--`.
 struct Words {
-    std::vector<char*> eal;  ///< with the name of the program
+    std::vector<char*> eal;  ///< with the program name
     std::vector<const char*> own;
     bool separated = false;
 };
@@ -90,7 +90,7 @@ int serve(const Options& options, Start start) {
     return service.finish();
 }
 
-/// The complaint about a --group-lcore, or "".
+/// The error message about a --group-lcore, or "".
 std::string bad_lcore(const Options& options) {
     for (const DeviceOptions& device : options.devices)
         for (const auto& [group, lcore] : device.group_lcores)
@@ -100,7 +100,7 @@ std::string bad_lcore(const Options& options) {
     return {};
 }
 
-/// The EAL is up.
+/// Call it when the EAL is up.
 int check_and_serve(const Options& options, Start start) {
     if (signalled()) {
         print_error("interrupted");
@@ -140,7 +140,7 @@ int run(std::span<char*> argv) {
     if (rte_eal_init(static_cast<int>(words.eal.size()), words.eal.data()) < 0) {
         const int reason = rte_errno;
         print_error(std::string("the EAL does not start: ") + rte_strerror(reason));
-        return reason == EINVAL ? kBadInput : kFailure;  // EINVAL: its options, or hardly ever else
+        return reason == EINVAL ? kBadInput : kFailure;  // EINVAL: almost always its options
     }
     start.eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(
         std::chrono::steady_clock::now() - begin

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see service.h. The order of `finish` matters: while devices leave the vDPA bus the
-// kernel asks them things, so they are still served; workers stop before their devices go; and the
-// devices go before Control.
+// How it works: see service.h. The order of `finish` matters. The kernel sends messages to devices
+// while they are removed from the vDPA bus, so they are still served then. Workers stop before
+// their devices are destroyed, and devices are destroyed before Control.
 #include "app/service.h"
 
 #include <rte_cycles.h>
@@ -29,7 +29,7 @@ namespace {
 constexpr std::chrono::milliseconds kLinkPeriod{100};
 static_assert(kMaxBridgeMembers == kMaxMembers);
 
-/// With a device that was there, and can still be left to another process.
+/// Whether the device was adopted, and can still be left to another process.
 bool went_on(const Endpoint& endpoint) {
     return endpoint.device->info().adopted && !endpoint.device->broken();
 }
@@ -248,7 +248,7 @@ void Service::run() {
         control_->run_once(kLinkPeriod.count());
         telemetry_->serve();
         tick();
-        // Not while a device is being attached: the kernel waits for its answers.
+        // Not during an attach: the kernel waits for answers of the device.
         if (!blocking_->busy() && asked_to_hand_over())
             hand_over();
     }
@@ -275,7 +275,7 @@ void Service::tick() {
         next_links_ = now + kLinkPeriod;
     }
     if (options_.stats_seconds != 0 && now >= next_stats_) {
-        if (lines::waiting() == 0)  // else nobody reads: not more of it
+        if (lines::waiting() == 0)  // else nobody reads the output
             print(stats());
         next_stats_ += std::chrono::seconds(options_.stats_seconds);
     }
@@ -355,7 +355,7 @@ int Service::finish() {
     blocking_.reset();
     control_.reset();
     exit_step("printing what nobody reads");
-    (void)lines::flush(std::chrono::hours(1));  // the watchdog is sooner
+    (void)lines::flush(std::chrono::hours(1));  // the watchdog ends it before that
     return status_;
 }
 

@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The application in operation: devices, ports, workers, and the loop of the main lcore.
+// The running application: devices, ports, workers, and the loop of the main lcore.
 //
 //     start   devices under /dev/vduse, ports with their mbuf pool, workers, "ready", attach
 //     run     answer the kernel and telemetry; links every 100 ms; statistics; results of attach
 //     finish  statistics, links down, devices off the vDPA bus, workers stopped, ports closed,
 //             devices destroyed
 //
-// What may wait for the kernel (ports, the vDPA bus) is done by the blocking thread, while the main
-// lcore answers the kernel's questions to the devices. A start that fails leaves the devices with
-// which it went on to the next one. A signal interrupts a start, too.
+// Steps that may wait for the kernel (ports, the vDPA bus) run on the blocking thread, while the
+// main lcore answers the kernel's messages to the devices. If start fails, adopted devices are left
+// for the next process. A signal also interrupts start.
 //
-// Asked to hand over (SIGUSR2, take_over.h), it lets go of the devices and finishes without
-// touching them.
+// On a request to hand over (SIGUSR2, take_over.h), the devices are released, and `finish` does not
+// touch them.
 //
-// A device that the kernel gave up is taken out of service, and so is a port that cannot be had
-// from the start on (port_endpoint.h); the others go on, and the exit status will be 1. An attach
-// that fails, or the last device that goes, ends the process with that status.
+// A device that the kernel gave up is taken out of service. A port that fails to start is out of
+// service from the start (port_endpoint.h). The others are still served, and the exit status will
+// be 1. If an attach fails, or no device is left in service, the process ends with that status.
 //
-// Exit status: 0, 2 for a mistake on the command line, 1 for everything else that goes wrong.
+// Exit status: 0; 2 for a mistake on the command line; 1 for any other failure.
 //
-// Threads: all but those steps on the main lcore, which is the control thread of the library.
+// Threads: everything except those steps runs on the main lcore, which is the library's control
+// thread.
 #pragma once
 
 #include <algorithm>
@@ -46,10 +47,10 @@ namespace vduse::app {
 inline constexpr int kFailure = 1;
 inline constexpr int kBadInput = 2;
 
-/// What there was before, but for the options.
+/// The input of Service, except the options.
 struct Start {
     std::chrono::milliseconds eal_took{};
-    std::vector<std::string> vdevs;         ///< the EAL's devices that it was not told of (probe.h)
+    std::vector<std::string> vdevs;         ///< --vdev arguments withheld from the EAL (probe.h)
     std::vector<Predecessor> predecessors;  ///< they may still have ports
 };
 
@@ -61,11 +62,11 @@ class Service {
     ~Service();
 
     Result<void> start();
-    /// Returns after a signal, or when it makes no sense to go on.
+    /// Returns after a signal, a hand-over, a failed attach, or when no device is left in service.
     void run();
-    /// Also after a `start` that failed half-way. Returns the exit status.
+    /// Must also be called after a failed `start`. Returns the exit status.
     int finish();
-    /// It was a mistake on the command line that made `start` fail, and `what` says all.
+    /// `start` failed because of a mistake on the command line, which `what` explains.
     [[nodiscard]] bool usage_error() const { return status_ == kBadInput; }
 
   private:
@@ -73,10 +74,10 @@ class Service {
 
     // start
     Result<void> add_devices();
-    /// `work`, in the blocking thread. Code ECANCELED: a signal came during the start, and `work`
-    /// is not done yet.
+    /// Runs `work` on the blocking thread. Code ECANCELED: a signal came during start, and `work`
+    /// has not finished.
     Result<void> run_blocking(Result<void> (Service::*work)());
-    /// Serves the devices meanwhile. Code ECANCELED: as above; never in `finish`.
+    /// Serves the devices meanwhile. Code ECANCELED: as above; never during `finish`.
     Result<void> wait_for_blocking();
     Result<void> add_ports();
     Result<void> start_ports(const std::vector<uint16_t>& ports);
@@ -89,14 +90,14 @@ class Service {
     void tick();
     void poll_devices();
     void print_results();
-    /// Leaves the devices to another process, if they can be left.
+    /// Leaves the devices to another process, if that is possible.
     void hand_over();
     [[nodiscard]] std::string stats() const;
 
     // finish
-    /// The device is there after us, and its driver.
+    /// The device and its driver stay after this process exits.
     [[nodiscard]] bool stays(const Endpoint& device) const;
-    /// The start failed, and the next process goes on with the device as it is.
+    /// Start failed, and the next process can adopt the device as it is.
     [[nodiscard]] bool left_alone(const Endpoint& device) const;
     void detach_devices();
     Result<void> close_ports();
@@ -120,10 +121,10 @@ class Service {
     LinkMonitor link_monitor_;
     std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<BlockingThread> blocking_;
-    std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after us
+    std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after exit
     Clock::time_point next_links_;
     Clock::time_point next_stats_;
-    Result<void> blocking_result_;  ///< what came of the last `run_blocking`
+    Result<void> blocking_result_;  ///< of the last `run_blocking`
     bool finishing_ = false;
     bool running_ = false;
     bool given_away_ = false;

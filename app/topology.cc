@@ -16,8 +16,8 @@ namespace vduse::app {
 namespace {
 
 constexpr unsigned kPoolCache = 256;
-constexpr uint32_t kWorkerMbufs = 1024;  ///< bursts under way and the pool's cache, for each worker
-/// The same where guests may send 64 KiB in one frame: a burst of these.
+constexpr uint32_t kWorkerMbufs = 1024;  ///< per worker: bursts in progress and the pool's cache
+/// The same if guests may send frames of 64 KiB: a burst of these.
 constexpr uint32_t kWorkerMbufsLarge = 1024 + 32 * (kLongestLarge / RTE_MBUF_DEFAULT_DATAROOM + 1);
 
 /// Mbufs that one frame of `mtu` may need.
@@ -25,7 +25,7 @@ uint32_t segments(uint16_t mtu) {
     return (max_frame(mtu) + RTE_MBUF_DEFAULT_DATAROOM - 1) / RTE_MBUF_DEFAULT_DATAROOM;
 }
 
-/// What one device that a port is connected to asks of it.
+/// What a port needs for one endpoint that it is connected to.
 PortNeeds needs_for(
     const Options& options,
     const std::vector<std::unique_ptr<Device>>& devices,
@@ -104,7 +104,7 @@ BridgeMember port_member(const Endpoint& endpoint) {
     BridgeMember member;
     member.longest = UINT32_MAX;
     if (!endpoint.in_service.load(std::memory_order_relaxed))
-        return member;  // what is sent to it is dropped as it is
+        return member;  // frames for it are dropped anyway
     member.longest = max_frame(port_mtu(endpoint.port));
     member.given_mac = port_mac(endpoint.port);
     member.mac = [own = member.given_mac] { return own; };

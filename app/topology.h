@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the options say of who is joined with whom, for those who make ports, pools and bridges.
+// Derives the parameters of ports, the mbuf pool and bridges from the connections in the options.
 //
-// Threads: any; pure functions of their arguments, but for `create_pool`.
+// Threads: any. All but `create_pool` are pure functions of their arguments.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ struct rte_mempool;
 
 namespace vduse::app {
 
-/// What the devices that port `port` of the options is joined with ask of it. `devices`: in the
-/// order of the options.
+/// What port number `port` of the options needs for the devices that it is connected to. `devices`
+/// have the order of the options.
 PortNeeds needs_of(
     const Options& options, const std::vector<std::unique_ptr<Device>>& devices, size_t port
 );
@@ -33,7 +33,7 @@ Result<rte_mempool*> create_pool(
 
 /// The two kinds of bridge members. `given`: the device's `mac=`.
 BridgeMember device_member(const Endpoint& endpoint, const std::optional<MacAddress>& given);
-/// Nobody changes the address of a port that is started, so it is asked once.
+/// The address of a started port does not change, so it is read once.
 BridgeMember port_member(const Endpoint& endpoint);
 
 }  // namespace vduse::app

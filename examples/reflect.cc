@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A program of somebody else's with a VDUSE device: it sends every frame back with its MAC
-// addresses swapped.
+// An example of a program that uses the library: its VDUSE device sends every frame back with its
+// MAC addresses swapped.
 //
 //     g++ -std=c++20 -O2 -o reflect reflect.cc $(pkg-config --cflags --libs vduse)
 //     ./reflect --no-pci -- vd0
-//     vdpa dev add name vd0 mgmtdev vduse       in another terminal; and when it is done:
+//     vdpa dev add name vd0 mgmtdev vduse       in another terminal; afterwards:
 //     vdpa dev del vd0                          before the program is stopped
 //
-// The main thread is the control thread: it answers the kernel. A thread of its own moves frames.
+// The main thread is the control thread: it answers the kernel. Another thread moves frames.
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <rte_ether.h>
@@ -38,7 +38,7 @@ void reflect(const vduse::QueuePair& pair, rte_mempool* pool) {
     while (!stopped) {
         const std::span frames(room.data(), pair.from_guest(pool, room));
         for (rte_mbuf* const frame : frames) {
-            // The library gives no frame that is shorter than its Ethernet header.
+            // The library returns no frame that is shorter than an Ethernet header.
             auto* const header = rte_pktmbuf_mtod(frame, rte_ether_hdr*);
             std::swap(header->src_addr, header->dst_addr);
         }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see blocking_thread.h. `busy_` falls after the last result is in, so whoever sees
-// it down and then takes the results has them all.
+// How it works: see blocking_thread.h. `busy_` is cleared after the last result was added. A caller
+// that sees it cleared and then takes the results has all of them.
 #include "app/control/blocking_thread.h"
 
 #include <cerrno>
@@ -22,7 +22,7 @@ TaskResult detach(const std::string& name) {
     const auto done = bus::vdpa_detach(name);
     if (done)
         return {name, {}};
-    // That somebody holds it is all right.
+    // It is not an error if somebody has the device open.
     if (done.error().code == EBUSY)
         return {name, name + ": " + done.error().what, false, true};
     return {name, name + ": " + done.error().text(), true, true};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The thread for what blocks: does what control must not do itself, because the kernel, or who has
-// its locks, asks the device, that is control, before it lets go of the caller
-// (lib/include/vduse/bus.h, probe.h).
+// The thread for calls that block. Control must not make these calls: before they return, the
+// kernel, or a process that holds its locks, may wait for an answer of the device, which control
+// gives (lib/include/vduse/bus.h, probe.h).
 //
-// It works through a list of tasks, each with a result; the main lcore, which keeps answering the
-// kernel meanwhile, is woken to take the results and print them.
+// The thread works through a list of tasks, each with a result. The main lcore keeps answering the
+// kernel meanwhile. It is woken to take the results and print them.
 #pragma once
 
 #include <atomic>
@@ -21,9 +21,9 @@ namespace vduse::app {
 
 struct TaskResult {
     std::string device;
-    std::string line;     ///< for people
+    std::string line;     ///< to print
     bool failed = false;  ///< `line` is an error
-    bool stays = false;   ///< the device is still on the vDPA bus, and that is all right
+    bool stays = false;   ///< the device is still on the vDPA bus
 };
 
 using Task = std::function<TaskResult()>;
@@ -31,7 +31,7 @@ using Task = std::function<TaskResult()>;
 /// Puts a device on the vDPA bus and binds it to `driver`.
 TaskResult attach(const std::string& name, const std::string& driver);
 
-/// Takes a device off the vDPA bus, unless somebody holds it.
+/// Removes a device from the vDPA bus, unless somebody has it open.
 TaskResult detach(const std::string& name);
 
 class BlockingThread {
@@ -39,12 +39,12 @@ class BlockingThread {
     explicit BlockingThread(Control& control) : control_(control) {}
     BlockingThread(const BlockingThread&) = delete;
     BlockingThread& operator=(const BlockingThread&) = delete;
-    /// Waits for the task that it is in.
+    /// Waits for the current task.
     ~BlockingThread();
 
     /// Not while `busy`.
     void start(std::vector<Task> tasks);
-    /// Tasks not yet begun are left out.
+    /// Skips the tasks that have not begun.
     void cancel() { cancelled_.store(true); }
     [[nodiscard]] bool busy() const { return busy_.load(); }
     /// The results since the last call.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The application's own lines: reports on stdout, complaints and notes on stderr. From Service on
-// they are written by a thread (base/lines.h), so that whoever prints never waits for a reader.
+// The application's output: reports on stdout, errors and notes on stderr. Once Service has
+// started, a thread writes them (base/lines.h), so that the caller never waits for a reader.
 //
-// stdout is line buffered (main sets it), so that a script that waits for a line gets it at once.
+// stdout is line-buffered (main sets it), so that a script that waits for a line gets it at once.
 // Threads: any.
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see exit_timer.h. The handler uses only what POSIX allows in one.
+// How it works: see exit_timer.h. The handler uses only async-signal-safe functions.
 #include "app/control/exit_timer.h"
 
 #include <unistd.h>

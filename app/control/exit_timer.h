@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A limit on how long the end of the process may take.
+// A time limit for the exit of the process.
 //
-// At exit the kernel is asked to let go of devices. If it hangs, then so would we, and whoever
-// stops services would kill us without a word. So an alarm ends the process with status 1 and says
-// at which step it was. It works from a signal handler, hence in whatever thread can still run.
-// What it cannot change: a blocking thread in an uninterruptible sleep in the kernel keeps the
-// process in the table of processes until the kernel lets it go; kill -9 cannot either.
+// At exit the process asks the kernel to remove devices. If the kernel hangs, the process would
+// hang, too, until a service manager kills it without a message. So an alarm ends the process with
+// status 1 and prints the step it was at. It works from a signal handler, so any thread that still
+// runs can handle it. A limit of this: if the blocking thread is in an uninterruptible sleep in the
+// kernel, the process stays in the process table until the kernel wakes it. kill -9 does not help
+// either.
 #pragma once
 
 namespace vduse::app {
 
-/// From now on the process has 10 s to end.
+/// From now on the process has 10 s to exit.
 void start_exit_watchdog();
 
-/// What the process is about to do. `step` lives for ever.
+/// Names the next step. `step` must stay valid until the process exits.
 void exit_step(const char* step);
 
 }  // namespace vduse::app

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see link_policy.h. Each side remembers what was requested of it, so that devices
-// and ports only hear of changes.
+// How it works: see link_policy.h. Each side remembers its last request, so that only changes are
+// requested of devices and ports.
 #include "app/control/link_policy.h"
 
 namespace vduse::app {
@@ -37,7 +37,7 @@ void LinkFollower::request(Side& side, bool up) {
 void LinkFollower::follow_port(Side& device, Side& port) {
     const bool driver = has_driver(*device.endpoint);
     request(port, driver);
-    // The link of a port that cannot be had is not down because we set it down.
+    // The link of a port that failed to start is not down because of us.
     const bool served = port.endpoint->in_service.load(std::memory_order_relaxed);
     request(device, (served && !driver) || port.endpoint->link.now().value_or(true));
 }

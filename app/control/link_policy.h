@@ -3,16 +3,16 @@
 // Carrier: the link of each side of a patch follows the other side.
 //
 //     device : device   the link of one is up while the other has a driver
-//     device : port     device: the port's link. port: set up or down as the driver comes and goes
+//     device : port     device: the port's link. port: up while the device has a driver, else down
 //     reflect, bridge   device: up. port: left alone
-//     port : port       left alone: a port that we set down has no link of its own that could be
-//                       followed, and each would wait for the other
+//     port : port       left alone: a port that was set down shows no link that the other could
+//                       follow, so each would wait for the other
 //
-// For the same reason a device without a driver is told that its link is up: the port's is down
-// then because we set it down. Only the link of a port that is out of service is down in any case.
+// For the same reason the link of a device without a driver is set up: the port's link is down then
+// only because it was set down. If the port is out of service, the device's link is always down.
 //
-// Threads: the main lcore, which calls `poll` about every 100 ms. It asks no port itself:
-// link_monitor.h.
+// Threads: the main lcore, which calls `poll` about every 100 ms. It never calls a port itself:
+// see link_monitor.h.
 #pragma once
 
 #include <functional>
@@ -26,17 +26,17 @@ namespace vduse::app {
 class LinkFollower {
   public:
     void patch(Endpoint& a, Endpoint& b);
-    /// Whatever happens elsewhere, the link of this one is up, if it is a device.
+    /// If the endpoint is a device, its link is always up.
     void keep_up(Endpoint& endpoint);
     void poll();
-    /// At exit: no device has a link any more, but for those that stay. `poll` must not be called
-    /// after it.
+    /// At exit: sets the links of all devices down, except those that stay. Do not call `poll`
+    /// afterwards.
     void all_down(const std::function<bool(const Endpoint&)>& stays);
 
   private:
     struct Side {
         Endpoint* endpoint;
-        std::optional<bool> requested;  ///< what was requested of it last
+        std::optional<bool> requested;  ///< the last request
     };
     struct Pair {
         Side a;

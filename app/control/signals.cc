@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see signals.h. SIGPIPE is ignored: a reader of our stdout that goes away must not
-// take the devices with it.
+// How it works: see signals.h. SIGPIPE is ignored, so that the devices survive if the reader of
+// stdout exits.
 #include "app/control/signals.h"
 
 #include <pthread.h>
@@ -25,10 +25,10 @@ constexpr std::array<int, 4> kSignals = {SIGINT, SIGTERM, SIGHUP, SIGUSR2};
 constexpr int64_t kNever = std::numeric_limits<int32_t>::min();
 
 std::atomic<bool> seen = false;
-std::atomic<int64_t> wanted = kNever;  ///< when SIGUSR2 came last
+std::atomic<int64_t> wanted = kNever;  ///< time of the last SIGUSR2
 std::atomic<Control*> to_wake = nullptr;
 
-/// Seconds of a clock that a signal handler may read.
+/// Seconds of a clock that can be read in a signal handler.
 int64_t now() {
     timespec time{};
     ::clock_gettime(CLOCK_MONOTONIC, &time);
@@ -52,7 +52,7 @@ void mask_signals(int how) {
     pthread_sigmask(how, &set, nullptr);
 }
 
-/// nohup(1) and its like have set SIGHUP to be ignored, and mean it.
+/// nohup(1) and similar programs set SIGHUP to be ignored. This is respected.
 bool means_us(int signal) {
     struct sigaction current {};
     return signal != SIGHUP || ::sigaction(signal, nullptr, &current) != 0 ||

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// SIGINT, SIGTERM and SIGHUP: an orderly end. SIGUSR2: another process wants the devices.
+// SIGINT, SIGTERM and SIGHUP: an orderly exit. SIGUSR2: another process requests the devices.
 //
-// They are blocked from before the EAL starts its threads, which inherit that, and let through on
-// the main lcore only. So the handler interrupts nobody but the thread that owns Control.
+// The signals are blocked before the EAL starts its threads, which inherit the mask, and unblocked
+// on the main lcore only. So the handler interrupts only the thread that owns Control.
 //
-// SIGHUP is among them because a process that just dies leaves a kernel behind that waits for
-// answers: losing the terminal must not do that.
+// SIGHUP is handled because a process that dies abruptly leaves a kernel that waits for answers.
+// The loss of a terminal must not cause that.
 #pragma once
 
 namespace vduse {
@@ -15,19 +15,19 @@ class Control;
 
 namespace vduse::app {
 
-/// Before rte_eal_init.
+/// Call it before rte_eal_init.
 void block_signals();
 
-/// Lets them through; the handler wakes `control`.
+/// Unblocks the signals; the handler wakes `control`.
 void watch_signals(Control& control);
 
-/// Blocks them again, before `control` goes away.
+/// Blocks the signals again. Call it before `control` is destroyed.
 void forget_signals();
 
-/// One of the first three has come, also while they are blocked. Any thread.
+/// Whether SIGINT, SIGTERM or SIGHUP has come, even if still blocked. Any thread.
 bool signalled();
 
-/// The last one has come since this was last asked, and who sent it is still waiting.
+/// Whether SIGUSR2 has come since the last call, and its sender is still waiting.
 bool asked_to_hand_over();
 
 }  // namespace vduse::app

@@ -29,7 +29,7 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kPollInterval{1};
 constexpr std::chrono::duration<int, std::milli> kSignalInterval{50};
 
-/// A process that has devices, as a pidfd: whoever gets its number later is not meant.
+/// A process that has devices, as a pidfd, which another process cannot reuse.
 struct Other {
     UniqueFd process;
     std::vector<const DeviceConfig*> devices;
@@ -58,8 +58,8 @@ std::string another_device(
     return {};
 }
 
-/// The process behind `owner`. The lock that names it is looked at once more when the descriptor
-/// is there: before that the process may have ended, and a stranger may have got its number.
+/// Opens a pidfd of `owner`. Then the lock that names the owner is read again: the process may have
+/// ended before the pidfd was open, and another one may have reused its pid.
 Result<UniqueFd> open_process(
     const DeviceOwner& owner, const DeviceConfig& config, const OwnerOf& owner_of
 ) {

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// --take-over: the devices of a running vduse-dp come to this one, for whose drivers that is a
-// pause as after a crash, but a shorter one, since the EAL of this process is up already.
+// --take-over: moves the devices of a running vduse-dp to this process. For the guest drivers this
+// is a pause as after a crash, but shorter, because the EAL of this process is already up.
 //
 //     this process                              the process that has the devices
-//     EAL starts                                serves
-//     could it go on with each device?          serves
-//     SIGUSR2  ------------------------------>  lets go of the devices, then of its ports; ends
+//     starts the EAL                            serves
+//     checks that it can adopt each device      serves
+//     SIGUSR2  ------------------------------>  releases the devices, then its ports; exits
 //     waits for the journals
-//     devices; answers the kernel
-//     waits for that end; ports; serves
+//     adopts the devices; answers the kernel
+//     waits for the exit; starts ports; serves
 //
-// Nothing is asked of a process that holds another device too, which would be nobody's then.
+// If the other process has a device that is not among ours, nothing is requested of it: that device
+// would be left without an owner.
 #pragma once
 
 #include <chrono>
@@ -25,26 +26,26 @@
 
 namespace vduse::app {
 
-/// How long a process that asks for the devices waits for each step of the other one.
+/// How long the requesting process waits for each step of the other one.
 inline constexpr std::chrono::seconds kHandOverTimeout{10};
 
-/// A process that gave its devices away and may still have ports. `process` is a pidfd: it means
-/// that process, whoever gets its number later.
+/// A process that gave its devices away and may still have ports. `process` is a pidfd, which
+/// another process cannot reuse.
 struct Predecessor {
     int pid = 0;
     UniqueFd process;
 };
 
-/// As vduse::owner_of.
+/// The signature of vduse::owner_of.
 using OwnerOf = std::function<std::optional<DeviceOwner>(const DeviceConfig&)>;
 
-/// Returns when the devices are free. An error leaves them where they are. Code ECANCELED: a signal
-/// came that wants this process to end.
+/// Returns when the devices are free. An error before the first SIGUSR2 leaves all devices with
+/// their owners. Code ECANCELED: a signal told this process to exit.
 Result<std::vector<Predecessor>> take_over(
     const Options& options, const OwnerOf& owner_of = vduse::owner_of
 );
 
-/// What one process has, a second one cannot probe: returns when the ports are free.
+/// Returns when the ports are free. A port of one process cannot be probed by another.
 Result<void> await_end(const std::vector<Predecessor>& predecessors);
 
 }  // namespace vduse::app

@@ -20,14 +20,14 @@ constexpr uint64_t bit(size_t member) {
     return uint64_t{1} << member;
 }
 
-/// Takes the lowest member out of the set.
+/// Removes the lowest member from the set and returns it.
 unsigned pop(uint64_t& set) {
     const auto lowest = static_cast<unsigned>(std::countr_zero(set));
     set &= set - 1;
     return lowest;
 }
 
-/// For the other end of a cable only. BPDUs, to :00, pass.
+/// Frames for the other end of one cable only. BPDUs (to :00) are forwarded.
 bool is_link_local(const rte_ether_hdr& header) {
     constexpr MacAddress kFirst = {0x01, 0x80, 0xc2, 0, 0, 0};
     constexpr uint16_t kMacControl = 0x8808;
@@ -67,7 +67,7 @@ Bridge::Bridge(
             devices_ |= bit(i);
         order_.push_back(static_cast<uint8_t>(i));
     }
-    // std::ranges' needs more than clang 14 makes of g++ 12's headers.
+    // Not std::ranges: clang 14 cannot compile that version with g++ 12's headers.
     std::stable_partition(order_.begin(), order_.end(), [this](uint8_t i) {
         return members_[i].device;
     });
@@ -146,7 +146,7 @@ void Bridge::deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexc
             ports |= bit(port);
     }
     uint64_t devices = targets & devices_;
-    // The reference that we hold goes to a port, or else to one of the devices.
+    // Our reference goes to a port, or to one of the devices if there is no port.
     const int more = std::popcount(devices) - (ports == 0 ? 1 : 0);
     if (more < 0)
         return rte_pktmbuf_free(frame);
@@ -157,7 +157,7 @@ void Bridge::deliver(rte_mbuf* frame, uint64_t targets, rte_mempool* pool) noexc
     to_ports(frame, ports, pool);
 }
 
-/// The last one gets the frame itself.
+/// The last port gets the frame itself, the others get copies.
 void Bridge::to_ports(rte_mbuf* frame, uint64_t ports, rte_mempool* pool) noexcept {
     while (ports != 0) {
         const unsigned port = pop(ports);

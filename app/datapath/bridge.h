@@ -2,41 +2,41 @@
 
 // A learning bridge between several devices and ports: decides where each frame of a burst goes.
 //
-// It knows its members by number only and sends nothing itself: `sort` puts the frames of a burst
-// into one output for each member, and the worker (switch.cc) sends the outputs, in `order`.
+// The bridge knows its members by number only and sends nothing itself. `sort` puts the frames of a
+// burst into one output per member, and the worker (lane.cc) sends the outputs in `order`.
 //
-//     link-local        nowhere: 01:80:C2:00:00:01 to :0F (IEEE 802.1Q, table 8-1), and MAC control
+//     link-local        dropped: 01:80:C2:00:00:01 to :0F (IEEE 802.1Q, table 8-1), and MAC control
 //                       (EtherType 0x8808) to any address. PAUSE, LACP, LLDP and the like are meant
-//                       for the other end of one cable, and a guest's would stop or mislead that
-//                       of another member
-//     known address     to its member; nowhere when that is where the frame came from
-//     everything else   a copy to every member but the one it came from: unknown addresses,
-//                       multicast, broadcast; 01:80:C2:00:00:00 too, so that bridges around us can
-//                       see loops
+//                       for the other end of one cable. A guest's would stop or mislead the link
+//                       partner of another member
+//     known address     to its member; dropped if the frame came from that member
+//     everything else   a copy to every member except the sender: unknown addresses, multicast,
+//                       broadcast, and 01:80:C2:00:00:00, so that neighbouring bridges can detect
+//                       loops
 //
-// A frame whose source is a group address or all zero is dropped, as the kernel's bridge does.
+// A frame whose source is a group address or all zero is dropped, as in the kernel's bridge.
 //
-// A member may have an address of its own (BridgeMember::mac). A frame from elsewhere with that
-// source goes where it should, but nothing is learned from it: else a guest could draw its
-// neighbour's frames, or a loop behind a port could. Members that have the same one (a bond in a
-// guest, a migration on this host) may all use it. It is looked at only when an address would be
-// learned or would move, so known addresses pay nothing.
+// A member may have an address of its own (BridgeMember::mac). A frame from another member with
+// that source is forwarded, but nothing is learned from it. Otherwise a guest, or a loop behind a
+// port, could attract its neighbour's frames. Members with the same own address (a bond in a guest,
+// a migration on this host) may all use it. Own addresses are checked only when an address would be
+// learned or would move, so known addresses cost nothing.
 //
-// A device only reads what it is sent and is done with it at once, so its copy of a frame is the
-// same mbuf with one more reference. A port's driver may keep an mbuf and may write into it, so
-// each port gets frames that nobody else has: the frame itself, or a copy. That is why devices come
-// first in `order`: they have let go of a frame when the port gets it.
+// A device only reads a frame and releases it at once, so its copy is the same mbuf with one more
+// reference. A port's driver may keep an mbuf and write into it, so each port gets an mbuf that
+// nobody else holds: the frame itself or a copy. Devices therefore come first in `order`: they have
+// released a frame by the time the port gets it.
 //
-// What a device does not want to receive its own filter refuses (lib/net/filter.h), longer frames
-// than its MTU allows included; for ports that is looked at here.
+// Devices filter for themselves (lib/net/filter.h), frames longer than their MTU included; for
+// ports the length is checked here.
 //
-// What a hostile guest could try: see mac_table.h. Broadcasts cost at most one copy for each port,
-// in mbufs that the pool has anyway for ports' tx queues; when it has none, the copy is left out
-// and counted. Take another's address for its own, by a command of its control queue: it gets
-// nothing that it could not draw by sending from it, but it would keep it. So what only a guest
-// says is its own counts against other guests, not against who is behind a port.
+// What a hostile guest could try: see mac_table.h. Broadcast: each frame costs at most one copy per
+// port, in mbufs that the pool has anyway for the ports' tx queues. If the pool is empty, the copy
+// is skipped and counted. Claim another station's address with a control queue command: the guest
+// attracts no more than by sending from that address, but it would keep the address. So an address
+// that only a guest claims is protected against other guests, not against stations behind a port.
 //
-// Threads: `create` on the main lcore, counters for any thread, the rest for the bridge's worker.
+// Threads: `create` on the main lcore, counters on any thread, the rest on the bridge's worker.
 #pragma once
 
 #include <array>
@@ -62,20 +62,20 @@ struct BridgeMember {
     uint32_t longest = 0;  ///< frame in bytes, of a port
     /// The member's own address now, if it has one. Called by the worker: it must not wait.
     std::function<std::optional<MacAddress>()> mac = {};
-    /// The one that it was given by who runs us, and not by a guest.
+    /// The own address that the guest cannot change: the configured one, or a port's.
     std::optional<MacAddress> given_mac = {};
 };
 
 struct BridgeCounters {
-    Counter flooded;      ///< frames that went to more than their own member, or would have
+    Counter flooded;      ///< frames without a known destination: sent to all other members
     Counter returned;     ///< frames for the member that they came from: dropped
-    Counter moved;        ///< addresses heard on another member than before
-    Counter not_learned;  ///< frames whose source found no room in the table
+    Counter moved;        ///< addresses seen on another member than before
+    Counter not_learned;  ///< frames whose source did not fit in the table
     Counter too_short;    ///< no Ethernet header
     Counter too_long;     ///< copies not sent to a port because of its MTU
     Counter no_mbuf;      ///< copies not sent to a port because the pool was empty
-    Counter link_local;   ///< for the other end of a cable only: dropped
-    Counter bad_source;   ///< from a group address or none: dropped
+    Counter link_local;   ///< link-local frames: dropped
+    Counter bad_source;   ///< source is a group address or all zero: dropped
     Counter not_own;      ///< frames whose source is another member's own address
 };
 
@@ -88,18 +88,18 @@ class Bridge {
         const std::string& name, std::span<const BridgeMember> members, uint64_t lifetime
     );
 
-    /// Takes `frames`, kBurst at most, that member `from` received; outputs hold them until the
-    /// next call. Copies come from `pool`.
+    /// Sorts `frames`, at most kBurst, which member `from` received. The outputs hold them until
+    /// the next call. Copies are allocated from `pool`.
     void sort(
         unsigned from, std::span<rte_mbuf* const> frames, rte_mempool* pool, uint64_t now
     ) noexcept;
-    /// In which order outputs must be sent.
+    /// The order in which outputs must be sent.
     [[nodiscard]] std::span<const uint8_t> order() const noexcept { return order_; }
-    /// Whoever sends it owns the frames.
+    /// The caller must send it and owns the frames.
     [[nodiscard]] std::span<rte_mbuf*> output(unsigned member) noexcept {
         return {outputs_[member].frames.data(), outputs_[member].count};
     }
-    /// A little of the ageing.
+    /// One step of the ageing: a few table entries.
     void sweep(uint64_t now) noexcept { mac_table_->sweep(now); }
 
     [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -124,7 +124,7 @@ class Bridge {
 
     std::string name_;
     std::vector<BridgeMember> members_;
-    uint64_t devices_ = 0;  ///< a bit for each member that is one
+    uint64_t devices_ = 0;  ///< a bit for each member that is a device
     uint64_t all_ = 0;
     std::vector<uint8_t> order_;
     std::vector<Output> outputs_;

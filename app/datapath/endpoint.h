@@ -2,7 +2,8 @@
 
 // An endpoint: a device or a DPDK port.
 //
-// Threads: made by the main lcore; what workers touch is atomic or says so.
+// Threads: the main lcore creates it. Members that change while workers run are atomic, or their
+// comment says who writes them.
 #pragma once
 
 #include <rte_lcore.h>
@@ -24,23 +25,23 @@
 
 namespace vduse::app {
 
-/// What the main lcore wants a port's link to be.
+/// The state of a port's link that the main lcore requests.
 enum class RequestedLink : uint8_t {
-    none,  ///< it is left alone
+    none,  ///< the link is left alone
     down,
     up,
 };
 
-/// A port's link, between the main lcore and the thread of LinkMonitor (link_monitor.h).
+/// A port's link, shared by the main lcore and LinkMonitor's thread (link_monitor.h).
 struct PortLink {
     /// Written by the main lcore.
     std::atomic<RequestedLink> requested = RequestedLink::none;
-    std::atomic<bool> up = true;  ///< when that thread polled last
-    /// The request that was done by then.
+    std::atomic<bool> up = true;  ///< as LinkMonitor last read it
+    /// The request that had been carried out when `up` was read.
     std::atomic<RequestedLink> seen_after = RequestedLink::none;
-    RequestedLink set = RequestedLink::none;  ///< that thread's own
+    RequestedLink set = RequestedLink::none;  ///< used by LinkMonitor's thread only
 
-    /// What came of the last request, once that is known.
+    /// Whether the link is up, read after the last request was carried out; nothing until then.
     [[nodiscard]] std::optional<bool> now() const {
         if (seen_after.load(std::memory_order_acquire) != requested.load(std::memory_order_relaxed))
             return std::nullopt;
@@ -56,35 +57,35 @@ struct PortTraffic {
     std::atomic<uint64_t> tx_bytes = 0;
 };
 
-/// A device or a port, as workers, statistics and the link follower see it.
+/// A device or a port, as workers, statistics and the link policy see it.
 struct Endpoint {
     std::string name;
     Device* device = nullptr;      ///< nullptr: a port
     std::vector<QueuePair> pairs;  ///< of the device
     uint16_t port = 0;             ///< its DPDK number
-    Offloads offloads;             ///< what the port takes unfinished
-    bool ip_csum = false;          ///< and large frames' IPv4 headers without their sums
-    uint16_t queues = 0;  ///< pairs of the device; rx queues, and as many tx queues, of a port
-    Steering tx_queues;   ///< over those of the port
+    Offloads offloads;             ///< what the port finishes itself (vduse/offload.h)
+    bool ip_csum = false;          ///< the port also makes IPv4 header checksums of large frames
+    uint16_t queues = 0;  ///< pairs of a device; rx queues, and as many tx queues, of a port
+    Steering tx_queues;   ///< over the port's tx queues
     bool group_per_pair = false;                ///< of the device
-    bool persist = false;                       ///< of the device: it stays when we end
+    bool persist = false;                       ///< of the device: it stays when the process exits
     int node = -1;                              ///< the port's NUMA node
-    std::map<uint16_t, unsigned> group_lcores;  ///< asked for, by the group
-    std::vector<unsigned> lcores;               ///< the workers that poll its queues or pairs
+    std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by group
+    std::vector<unsigned> lcores;               ///< the worker that polls each queue or pair
     std::atomic<bool> in_service = true;        ///< false: workers leave it alone
     PortLink link;                              ///< of the port
     PortTraffic traffic;                        ///< of the port
-    /// Frames that this endpoint had no room for, by its queue or pair. One writer at a time.
+    /// Frames dropped on the way to this endpoint, by queue or pair. One writer at a time.
     std::unique_ptr<Counter[]> dropped;
-    /// Frames whose sums or segments were left to us, on their way to the port: finished here, or
-    /// by the port. By its queue.
+    /// Frames without checksum or segmentation on the way to the port, finished in software or
+    /// offloaded to the port. By queue.
     std::unique_ptr<Counter[]> finished;
     std::unique_ptr<Counter[]> offloaded;
-    /// Frames that went to the device in a longer one (gro.h). By its pair.
+    /// Frames that reached the device as a part of a longer frame (gro.h). By pair.
     std::unique_ptr<Counter[]> merged;
-    std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by its queue or pair; none: it has one worker
+    std::unique_ptr<rte_spinlock_t[]> tx_locks;  ///< by queue or pair; nullptr: it has one worker
 
-    /// It has so many queues or pairs, and no worker polls them yet.
+    /// Sets the number of queues or pairs. No worker polls them yet.
     void set_queues(uint16_t count) {
         queues = count;
         tx_queues = Steering(count);
@@ -94,7 +95,7 @@ struct Endpoint {
         offloaded = std::make_unique<Counter[]>(count);
         merged = std::make_unique<Counter[]>(count);
     }
-    /// It is this device.
+    /// Makes this the endpoint of device `its`.
     void set_device(Device& its) {
         device = &its;
         for (uint16_t pair = 0; pair < its.queue_pairs(); ++pair)
@@ -106,7 +107,7 @@ struct Endpoint {
     }
 };
 
-/// In service, without workers yet.
+/// The endpoint is in service and has no workers yet.
 std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues);
 
 }  // namespace vduse::app

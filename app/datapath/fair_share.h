@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How a worker shares its time between lanes, when a burst of one of them costs much.
+// How a worker shares its time between lanes when the bursts of some lanes are expensive.
 //
 // A round gives each lane one burst of at most 32 frames. Some bursts cost a hundred times as much
-// as others: long frames, or a driver with a byte in each of a thousand descriptors. So a lane
-// whose burst took longer than a slice owes the others that much time: it sits out until they have
-// had it, or have nothing to do. With one such lane the others keep half of the worker.
+// as others: long frames, or a driver that puts one byte into each of a thousand descriptors. A
+// lane whose burst took longer than a slice therefore owes that time to the others. It sits out
+// until they have used it, or have nothing to do. With one such lane the others keep half of the
+// worker.
 //
-// A burst also seems long when the worker's CPU was taken away in it, so deficits have a limit.
+// A burst also seems long if the worker loses its CPU meanwhile, so deficits have a limit.
 //
-// Bursts are only timed while rounds are long: a worker with short ones looks at the clock once a
-// round. Times are in ticks of any clock that the caller has. Threads: the worker.
+// Bursts are only timed while rounds are long. With short rounds the worker reads the clock once a
+// round. Times are in ticks of the caller's clock. Threads: the worker.
 #pragma once
 
 #include <algorithm>
@@ -26,17 +27,17 @@ class FairShare {
     FairShare(size_t lanes, uint64_t slice, uint64_t limit)
         : deficits_(lanes), new_deficits_(lanes), slice_(slice), limit_(limit) {}
 
-    /// Whether the bursts of the next round are to be timed.
+    /// Whether the caller must time the bursts of the next round.
     [[nodiscard]] bool timed() const noexcept { return timed_; }
     [[nodiscard]] bool sits_out(size_t lane) const noexcept { return deficits_[lane] != 0; }
 
-    /// In a timed round: the burst of `lane` took so long.
+    /// Call it for each burst of a timed round.
     void ran(size_t lane, uint64_t took) noexcept {
         if (took > slice_)
             new_deficits_[lane] = std::min(took, limit_);
     }
 
-    /// `now`: when it ended. `busy`: some lane had something to do.
+    /// `busy`: some lane had something to do.
     void round_ended(uint64_t now, bool busy) noexcept {
         const uint64_t took = now - last_end_;
         last_end_ = now;
@@ -49,10 +50,11 @@ class FairShare {
     }
 
   private:
-    /// A lane that has paid comes back in a timed round, or its next burst would be free.
+    /// Rounds that are still timed after the last deficit is paid. Otherwise the next burst of that
+    /// lane would cost it nothing.
     static constexpr unsigned kRounds = 64;
 
-    /// Whoever owes least is next when nobody else has anything to do.
+    /// What an idle round pays: the lane that owes least is next.
     [[nodiscard]] uint64_t least_deficit() const noexcept {
         uint64_t least = limit_;
         for (const uint64_t deficit : deficits_)
@@ -70,7 +72,7 @@ class FairShare {
     }
 
     std::vector<uint64_t> deficits_;      ///< by lane; not 0: it sits out
-    std::vector<uint64_t> new_deficits_;  ///< of this round, to be added when it ends
+    std::vector<uint64_t> new_deficits_;  ///< of this round, added when it ends
     uint64_t slice_;
     uint64_t limit_;
     uint64_t last_end_ = 0;

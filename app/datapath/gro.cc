@@ -29,8 +29,8 @@ rte_tcp_hdr* tcp_of(rte_mbuf& frame) {
     return rte_pktmbuf_mtod_offset(&frame, rte_tcp_hdr*, kL2 + kL3);
 }
 
-/// A TCP segment that has data and asks for nothing, by its headers. Says in the mbuf where they
-/// are.
+/// Whether the headers are those of a TCP segment with data and no flag but ACK. If so, sets the
+/// header lengths in the mbuf.
 bool is_segment(rte_mbuf& frame) noexcept {
     if (frame.nb_segs != 1 || rte_mbuf_refcnt_read(&frame) != 1 || !RTE_MBUF_DIRECT(&frame) ||
         frame.data_len < kL2 + kL3 + sizeof(rte_tcp_hdr) ||
@@ -51,14 +51,14 @@ bool is_segment(rte_mbuf& frame) noexcept {
     return true;
 }
 
-/// What of two IP headers must be the same, and rte_gro does not compare.
+/// Compares the IP header fields that must be equal but that rte_gro ignores.
 bool are_alike(const rte_mbuf& one, const rte_mbuf& other) noexcept {
     return ip_of(one)->type_of_service == ip_of(other)->type_of_service &&
            ip_of(one)->time_to_live == ip_of(other)->time_to_live;
 }
 
-/// Whether the sums of a segment are right: what is summed with a right sum gives none. If so, it
-/// says so.
+/// Whether both checksums of a segment are correct: the sum over data and a correct checksum is
+/// 0xffff, or 0 as a checksum. If so, marks the mbuf.
 bool is_right(rte_mbuf& frame) noexcept {
     const uint64_t said = frame.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK;
     const rte_ipv4_hdr* const ip = ip_of(frame);
@@ -72,7 +72,7 @@ bool is_right(rte_mbuf& frame) noexcept {
     return true;
 }
 
-/// The headers of a merged frame, and what is said of it.
+/// Sets the headers and the mbuf fields of a merged frame.
 void complete(rte_mbuf& frame) noexcept {
     const uint32_t headers = kL2 + kL3 + frame.l4_len;
     uint32_t longest = frame.data_len - headers;
@@ -87,11 +87,10 @@ void complete(rte_mbuf& frame) noexcept {
     frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE | RTE_MBUF_F_RX_LRO;
 }
 
-/// Merges what of `run` belongs together, into `to`, which begins no later. How many frames that
-/// makes.
+/// Merges `run` into `to`, which begins at or before `run`. Returns the number of frames in `to`.
 size_t merge_run(void* tables, std::span<rte_mbuf*> run, std::span<rte_mbuf*> to) noexcept {
     const auto count = static_cast<uint16_t>(run.size());
-    // What it does not take stays in front, but all of a run it takes.
+    // rte_gro leaves frames that it does not process at the front, but it processes all of a run.
     const uint16_t refused = rte_gro_reassemble(run.data(), count, tables);
     std::memmove(to.data(), run.data(), run.first(refused).size_bytes());
     const auto room = static_cast<uint16_t>(count - refused);
@@ -108,7 +107,7 @@ size_t merge_run(void* tables, std::span<rte_mbuf*> run, std::span<rte_mbuf*> to
 Result<std::unique_ptr<Gro>> Gro::create(int node) {
     rte_gro_param param{};
     param.gro_types = RTE_GRO_TCP_IPV4;
-    // The tables have the product of both: each frame of a burst may be another connection's.
+    // The table size is the product of both: each frame of a burst may be another connection's.
     param.max_flow_num = kBurst;
     param.max_item_per_flow = 1;
     param.socket_id = static_cast<uint16_t>(std::max(node, 0));
@@ -123,10 +122,10 @@ Gro::~Gro() {
 }
 
 std::span<rte_mbuf*> Gro::merge(std::span<rte_mbuf*> frames) noexcept {
-    std::array<bool, kBurst + 1> segment{};  // none is behind the last
+    std::array<bool, kBurst + 1> segment{};  // no segment after the last frame
     for (size_t i = 0; i < frames.size(); ++i)
         segment[i] = is_segment(*frames[i]);
-    // Sums are looked at where there is a neighbour only.
+    // Checksums are verified only if there is a neighbour.
     const auto joins = [&](size_t first, size_t i) {
         return segment[i] &&
                (i == first ? segment[i + 1] : are_alike(*frames[first], *frames[i])) &&
@@ -137,7 +136,7 @@ std::span<rte_mbuf*> Gro::merge(std::span<rte_mbuf*> frames) noexcept {
         size_t end = i;
         while (end < frames.size() && joins(i, end))
             ++end;
-        // One that stays as it is, and at once the next one may begin a run.
+        // This frame stays as it is; the next one may begin a run.
         if (end - i < 2) {
             frames[left++] = frames[i++];
             continue;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Generic receive offload: TCP segments that came in one burst become large frames, for a guest
-// that takes such frames. A guest that receives gains little from its offloads otherwise: ports
-// give frames as they were on the wire.
+// Generic receive offload: merges TCP segments of one burst into large frames, for guests that
+// accept such frames. Without it, receive offloads gain a guest little: ports deliver frames as
+// they were on the wire.
 //
-// How it works: rte_gro does the merging. It looks neither at checksums nor at the bits of an IP
-// header that must not be lost, and it gives what it cannot merge behind what it can. So it gets
-// runs of frames only of which each could be merged with the next one, and whose sums are right:
-// the port says so, or they are computed. What stands between two runs is neither merged nor
-// overtaken. Nothing is kept from one burst to the next: no frame waits.
+// How it works: rte_gro does the merging. It checks neither checksums nor the IP header fields that
+// must not be lost, and it changes the order of frames that it cannot merge. So it only gets runs
+// of frames in which each can be merged with the next, and whose checksums are correct: the port
+// says so, or they are computed here. Frames between two runs are neither merged nor overtaken.
+// Nothing is kept from one burst to the next: no frame waits.
 //
-// Only IPv4: rte_gro of DPDK 22.11 knows nothing else. Frames with VLAN tags are left alone, as it
-// does not compare these.
+// Only IPv4: rte_gro of DPDK 22.11 supports nothing else for TCP. Frames with VLAN tags are left
+// alone, because rte_gro does not compare the tags.
 //
-// Frames come from a network: lengths in them are checked against the frame before rte_gro, which
-// trusts the mbuf, sees them.
+// Frames come from a network. rte_gro trusts the mbuf, so lengths in a frame are checked against
+// the mbuf first.
 //
-// Threads: a worker's own.
+// Threads: each worker has its own object.
 #pragma once
 
 #include <cstdint>
@@ -31,18 +31,18 @@ namespace vduse::app {
 
 class Gro {
   public:
-    /// Frames that `merge` takes at once, at most.
+    /// The most frames that `merge` takes at once.
     static constexpr uint16_t kBurst = 32;
 
-    /// Not a worker: with tables on this NUMA node.
+    /// Allocates tables on this NUMA node. Not for workers.
     static Result<std::unique_ptr<Gro>> create(int node);
     ~Gro();
     Gro(const Gro&) = delete;
     Gro& operator=(const Gro&) = delete;
 
-    /// What is left of `frames`, in their place: fewer and longer ones. A merged one says what
-    /// received large frames say (vduse/offload.h). Those that somebody else holds, too, are left
-    /// alone.
+    /// Merges `frames` in place and returns what is left: fewer and longer frames. A merged frame
+    /// is marked as a received large frame (vduse/offload.h). Frames with another reference are
+    /// left alone.
     std::span<rte_mbuf*> merge(std::span<rte_mbuf*> frames) noexcept;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see idle.h. All descriptors are watched for their level, so that what is not
-// taken care of in one turn ends the next sleep at once.
+// How it works: see idle.h. All descriptors are level-triggered, so an event that one turn does not
+// handle ends the next sleep at once.
 #include "app/datapath/idle.h"
 
 #include <rte_cycles.h>
@@ -62,7 +62,7 @@ Result<void> IdleWait::watch_pair(const QueuePair& pair, const std::atomic<bool>
 Result<void> IdleWait::watch_port(uint16_t port, uint16_t queue) {
     const int fd = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
     const bool eventfd = fd >= 0 && is_eventfd(fd);
-    // Frames that end a sleep without being asked to, as a tap's do, need no enabling.
+    // A descriptor that is not an eventfd (a tap's file) wakes without an interrupt to enable.
     const int enabled = fd < 0 ? -ENOTSUP : rte_eth_dev_rx_intr_enable(port, queue);
     if (fd < 0 || (enabled != 0 && (enabled != -ENOTSUP || eventfd)))
         return Error{ENOTSUP, "no rx interrupts"};

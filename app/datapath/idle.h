@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How a worker sleeps when nothing comes: on the kick eventfds of its device pairs, the rx
-// interrupts of its ports, and an eventfd to be called by.
+// How an idle worker sleeps: it waits for the kick eventfds of its device pairs, the rx interrupts
+// of its ports, and an eventfd of its own, for `wake`.
 //
 //     polling ──nothing for --idle-us──► arm ──► one more round ──► wait ──► disarm ──► polling
 //                                         │            │
-//                                something is there already
+//                                 there is work already
 //
-// Everything that can wake must be armed before the last look at it, and read, if it is to be read
-// at all, before it is armed; the protocol for device pairs is lib/include/vduse/device.h's. Ports
-// have no last look of their own: the round between `arm` and `wait` is it, for all of them.
+// Each wake-up source must be armed before it is checked for the last time. A source that must be
+// read is read before it is armed. The protocol for device pairs is in lib/include/vduse/device.h.
+// Ports have no last check of their own: the round between `arm` and `wait` is the last check for
+// all of them.
 //
-// The file descriptor of a port's rx interrupt is an eventfd, which is read when it has woken us,
-// or what the frames themselves wait behind (a tap's file), which is not ours to read.
+// The file descriptor of a port's rx interrupt is either an eventfd, which is read after a wake-up,
+// or the file that the frames come from (a tap's). Only the port's driver may read that file.
 //
-// Threads: `watch_*` the main lcore, before the worker runs; `wake` and the counters any; the rest
-// the worker.
+// Threads: `watch_*` on the main lcore, before the worker runs; `wake` and the counters on any
+// thread; the rest on the worker.
 #pragma once
 
 #include <atomic>
@@ -33,35 +34,35 @@ namespace vduse::app {
 
 class IdleWait {
   public:
-    /// Of a worker that polls in vain for `timeout` before it sleeps.
+    /// For a worker that polls without work for `timeout` before it sleeps.
     static Result<std::unique_ptr<IdleWait>> create(std::chrono::microseconds timeout);
 
-    /// `in_service` false: the device is left alone.
+    /// While `in_service` is false, the device is left alone.
     Result<void> watch_pair(const QueuePair& pair, const std::atomic<bool>& in_service);
-    /// Code ENOTSUP: the port's driver has no rx interrupts, so whoever polls it cannot sleep.
+    /// Code ENOTSUP: the port's driver has no rx interrupts, so the worker cannot sleep.
     Result<void> watch_port(uint16_t port, uint16_t queue);
 
     /// There was something to do.
     void busy() noexcept { idle_since_ = 0; }
-    /// There was nothing to do at `now` (TSC), and nothing for long enough.
+    /// There was nothing to do at `now` (TSC). Returns whether that was so for long enough.
     [[nodiscard]] bool idle_expired(uint64_t now) noexcept {
         if (idle_since_ == 0)
             idle_since_ = now;
         return now - idle_since_ >= timeout_;
     }
 
-    /// From now on, what comes ends `wait`. false: something is there already, and nothing is
+    /// From now on, new work ends `wait`. Returns false if there is work already; then nothing is
     /// armed.
     bool arm() noexcept;
-    /// Sleeps for `timeout_ms` at most, -1: without a limit.
+    /// Sleeps for at most `timeout_ms`; -1: without a limit.
     void wait(int timeout_ms) noexcept;
-    /// Behind an `arm` that returned true.
+    /// After an `arm` that returned true.
     void disarm() noexcept;
 
     void wake() noexcept { raise_eventfd(wake_.get()); }
 
     [[nodiscard]] uint64_t sleeps() const noexcept { return sleeps_.read(); }
-    /// Sleeps that something ended, and not the time.
+    /// Sleeps that ended before their timeout.
     [[nodiscard]] uint64_t wake_ups() const noexcept { return wake_ups_.read(); }
 
   private:

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // How it works: `send`, at the end of every lane, spreads the queues of one side over those of the
-// other: the pairs that the driver uses now, or the port's tx queues (vduse/steering.h). A device
-// without a driver takes nothing, so what a port receives meanwhile is drained and dropped, instead
-// of being delivered, old, when a driver comes. That holds for each output of a bridge, too.
+// other: the pairs that the guest driver uses now, or the port's tx queues (vduse/steering.h). A
+// device without a driver takes nothing, so frames that a port receives meanwhile are dropped.
+// Otherwise old frames would be delivered once a driver comes. This holds for each output of a
+// bridge, too.
 #include "app/datapath/lane.h"
 
 #include <rte_cycles.h>
@@ -32,7 +33,7 @@ uint16_t receive(
     return rte_eth_rx_burst(from.port, queue, frames.data(), static_cast<uint16_t>(frames.size()));
 }
 
-/// The queue or pair of `to` for what comes from `from_queue`; none: it takes nothing now.
+/// The queue or pair of `to` for frames from `from_queue`; nothing: `to` takes no frames now.
 std::optional<uint16_t> queue_for(const Endpoint& to, uint16_t from_queue) noexcept {
     if (!to.in_service.load(std::memory_order_relaxed))
         return std::nullopt;
@@ -40,7 +41,7 @@ std::optional<uint16_t> queue_for(const Endpoint& to, uint16_t from_queue) noexc
     return steering.queue_for(from_queue);
 }
 
-/// The lock of a queue or pair of an endpoint that has several workers, for a scope.
+/// Holds the lock of a queue or pair for a scope, if the endpoint has several workers.
 class TxLock {
   public:
     TxLock(Endpoint& endpoint, uint16_t queue) noexcept
@@ -59,7 +60,8 @@ class TxLock {
     rte_spinlock_t* lock_;
 };
 
-/// What is left of `frames` when those that belong together are merged, if the driver takes that.
+/// Merges frames that belong together, if the guest driver accepts large frames. Returns what is
+/// left of `frames`.
 std::span<rte_mbuf*> merged(
     Endpoint& to, uint16_t queue, std::span<rte_mbuf*> frames, Gro* gro
 ) noexcept {
@@ -70,7 +72,7 @@ std::span<rte_mbuf*> merged(
     return left;
 }
 
-/// `gro`: for frames of a port.
+/// `gro`: only for frames from a port, else nullptr.
 void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames, Gro* gro) noexcept {
     const auto takes = queue_for(to, from_queue);
     const uint16_t queue = takes.value_or(0);
@@ -84,7 +86,7 @@ void send(Endpoint& to, uint16_t from_queue, std::span<rte_mbuf*> frames, Gro* g
     drop(to, queue, frames.subspan(taken));
 }
 
-/// Swaps the MAC addresses; false when they are not in one piece.
+/// Swaps the MAC addresses. Returns false if they are not in one segment.
 bool swap_addresses(rte_mbuf* frame) noexcept {
     if (rte_pktmbuf_data_len(frame) < sizeof(rte_ether_hdr))
         return false;
@@ -93,7 +95,7 @@ bool swap_addresses(rte_mbuf* frame) noexcept {
     return true;
 }
 
-/// Swaps addresses in place, and returns the frames where that was possible.
+/// Swaps addresses in place. Returns the frames for which that was possible; drops the others.
 std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte_mbuf*> frames) {
     size_t kept = 0;
     for (rte_mbuf*& frame : frames)
@@ -104,7 +106,7 @@ std::span<rte_mbuf*> reflected(Endpoint& endpoint, uint16_t queue, std::span<rte
     return frames.first(kept);
 }
 
-/// Sends `frames`, which came from a member of a bridge, to the others.
+/// Sends `frames`, which came from one member of a bridge, to the other members.
 void send_to_bridge(
     const Lane& lane, std::span<rte_mbuf*> frames, rte_mempool* pool, Gro* gro
 ) noexcept {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A lane: polls one queue of one endpoint, and sends what came to another one, or into a bridge.
+// A lane polls one queue of one endpoint and sends the frames to another endpoint or into a bridge.
 //
-// Threads: a worker's. It neither allocates nor logs: what the other side has no room for is
-// dropped and counted.
+// Threads: the worker. A lane neither allocates nor logs: frames that the other side has no room
+// for are dropped and counted.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ struct rte_mempool;
 
 namespace vduse::app {
 
-/// A bridge and who is in it.
+/// A bridge and its members.
 struct Joined {
     Bridge* bridge;
     std::vector<Endpoint*> members;
@@ -29,11 +29,11 @@ struct Lane {
     Endpoint* to;  ///< nullptr: `joined` decides
     uint16_t queue;
     const Joined* joined = nullptr;
-    uint16_t member = 0;  ///< `from` as the bridge knows it
+    uint16_t member = 0;  ///< the bridge's number of `from`
 };
 
-/// One burst; false when there was nothing to do. `gro`: what ports receive is merged for devices
-/// that take large frames; nullptr: it is not.
+/// One burst. Returns false if there was nothing to do. `gro` merges frames from ports for devices
+/// that accept large frames; nullptr: no merging.
 bool run(const Lane& lane, rte_mempool* pool, Gro* gro) noexcept;
 
 }  // namespace vduse::app

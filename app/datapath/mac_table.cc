@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see mac_table.h. The positions that rte_hash gives to keys index `entries_`; an
-// entry has a copy of its key, for that is how rte_hash is told to forget it.
+// How it works: see mac_table.h. The position that rte_hash gives to a key is its index in
+// `entries_`. An entry has a copy of its key, because rte_hash deletes by key.
 #include "app/datapath/mac_table.h"
 #include "vduse/mac.h"
 
@@ -16,7 +16,7 @@
 namespace vduse::app {
 namespace {
 
-/// rte_jhash reads its keys by words, also behind the end of one of 6 bytes.
+/// rte_jhash reads keys by words, so it would read beyond the end of a 6-byte key.
 uint64_t key_of(const MacAddress& mac) {
     uint64_t key = 0;
     std::memcpy(&key, mac.data(), mac.size());

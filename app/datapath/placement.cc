@@ -9,7 +9,7 @@
 namespace vduse::app {
 namespace {
 
-/// The slot with the fewest jobs on `node`, or anywhere when `node` has none.
+/// The slot with the fewest jobs on `node`, or on any node if `node` has no slot.
 size_t idlest(std::span<const WorkerSlot> slots, std::span<const size_t> load, int node) {
     const bool local = std::ranges::find(slots, node, &WorkerSlot::node) != slots.end();
     std::optional<size_t> best;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Which worker lcore does what: decided once, before the workers start, and printed.
+// Which worker lcore does which job: decided once, before the workers start, and printed.
 //
-// A job is what one thread must do alone: a bridge, or what of a patch or a reflect belongs to one
-// group of a device (with groups=per-pair a patch is as many jobs as its sides have queues in
-// common). A job whose group has a --group-lcore goes there. Each other one, in the order of the
-// command line, goes to the worker with the fewest jobs, of those on the NUMA node of its ports if
-// there are any; the first of equals wins. Guest memory is not known yet: the tables that lead to
-// it follow the worker (Device::set_lcore), not the other way round.
+// A job is work that one thread must do alone: a bridge, or the part of a patch or a reflect that
+// belongs to one group of a device (with groups=per-pair a patch has as many jobs as its sides have
+// queues in common). A job whose group has a --group-lcore goes to that lcore. The other jobs, in
+// the order of the command line, go to the worker with the fewest jobs, among those on the NUMA
+// node of the job's ports if there are any. The first of equals wins. Guest memory is not known
+// yet: the tables that lead to it follow the worker (Device::set_lcore), not the other way round.
 //
-// Pure: knows neither EAL nor devices, so that test/unit/app/placement_test.cc can play any
-// machine.
+// Pure functions: they use neither the EAL nor devices, so that test/unit/app/placement_test.cc can
+// simulate any machine.
 #pragma once
 
 #include <optional>
@@ -23,9 +23,9 @@
 namespace vduse::app {
 
 struct Job {
-    std::string what;                    ///< for people: "vd0 pair 1, net_tap0 queue 1"
+    std::string what;                    ///< for output: "vd0 pair 1, net_tap0 queue 1"
     int node = -1;                       ///< the NUMA node of its ports; -1: any
-    std::optional<unsigned> lcore = {};  ///< asked for
+    std::optional<unsigned> lcore = {};  ///< of --group-lcore
 };
 
 struct WorkerSlot {
@@ -33,8 +33,8 @@ struct WorkerSlot {
     int node = -1;
 };
 
-/// For each job the position of its worker in `slots`, of which there is at least one. The error is
-/// a line for a person: a job wants an lcore that is no worker.
+/// Returns, for each job, the index of its worker in `slots`, which must not be empty. Error: a
+/// --group-lcore that is not a worker lcore, as a line to print.
 Result<std::vector<size_t>> assign_workers(
     std::span<const Job> jobs, std::span<const WorkerSlot> slots
 );

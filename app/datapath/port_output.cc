@@ -15,12 +15,12 @@ namespace {
 
 constexpr uint16_t kBurst = 32;
 
-/// Frames on their way to a queue, sent by the burst.
+/// Collects frames for a queue and sends them in bursts.
 class Output {
   public:
     Output(Endpoint& port, uint16_t queue) noexcept : port_(port), queue_(queue) {}
 
-    /// Where the next frames go; there is room for one at least.
+    /// Where the next frames go; there is room for at least one.
     [[nodiscard]] std::span<rte_mbuf*> room() noexcept {
         return std::span(frames_).subspan(count_);
     }
@@ -43,7 +43,7 @@ class Output {
     uint16_t count_ = 0;
 };
 
-/// What `frame` is made into, in software.
+/// Finishes `frame` in software.
 void complete(Endpoint& port, uint16_t queue, rte_mbuf* frame, Output& output) noexcept {
     Completion completion;
     if (completion.begin(frame, Offloads())) {
@@ -61,18 +61,17 @@ void complete(Endpoint& port, uint16_t queue, rte_mbuf* frame, Output& output) n
     }
 }
 
-/// Whether the port takes `frame` as it is. If so, it says what is left in the words of a frame
-/// that is sent.
+/// Whether the port finishes `frame`. If so, sets the tx offload flags of the mbuf.
 bool leave_to_port(Endpoint& port, uint16_t queue, rte_mbuf*& frame) noexcept {
     Unfinished what;
-    // Its driver writes into the headers, which others must not see.
+    // The driver writes into the headers, so nobody else may hold the mbuf.
     if (!port.offloads.csum || rte_mbuf_refcnt_read(frame) != 1 || !RTE_MBUF_DIRECT(frame) ||
         read_unfinished(*frame, what) || !what.any() ||
         (what.segment != 0 && !what.large_for(port.offloads)))
         return false;
     what.ip_csum = port.ip_csum && what.ipv4 && what.segment != 0;
     ask(*frame, what);
-    // What the driver cannot do is finished here all the same.
+    // A frame that the driver cannot handle is finished in software.
     if (rte_eth_tx_prepare(port.port, queue, &frame, 1) != 1)
         return false;
     port.offloaded[queue].add(1);

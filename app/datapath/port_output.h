@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Frames for a DPDK port.
+// Sends frames to a DPDK port.
 //
-// A frame from a guest may be unfinished: its checksum is left to us, and it may be one of 64 KiB
-// in place of many (vduse/offload.h). Of that a port gets what its driver takes. The rest is
-// finished here, in mbufs of the pool. What the port has no room for is dropped and counted,
-// segment by segment.
+// A frame from a guest may be unfinished: its checksum may be missing, and it may be a large frame
+// of up to 64 KiB that must be segmented (vduse/offload.h). The port's driver does the part that it
+// supports. The rest is done here, in mbufs of the pool. Frames that the port has no room for are
+// dropped and counted, segment by segment.
 //
-// What a hostile guest could try: large frames in small segments, of which each is an mbuf: two
-// thousand from one of 64 KiB. They are made a burst at a time, so the pool never holds more of
-// them, and the worker's fair share (fair_share.h) counts the time.
+// What a hostile guest could try: large frames with small segments. A frame of 64 KiB gives two
+// thousand segments, each in an mbuf. They are made and sent a burst at a time, which limits the
+// mbufs in use, and the worker's fair share (fair_share.h) accounts for the time.
 //
 // Threads: workers, one at a time for each queue (Endpoint::tx_locks).
 #pragma once

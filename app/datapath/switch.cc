@@ -21,21 +21,20 @@
 namespace vduse::app {
 namespace {
 
-/// How often a bridge looks for old addresses, a few at a time: all of them about four times a
+/// How often a bridge checks for old addresses, a few at a time: all of them about four times a
 /// second.
 constexpr unsigned kSweepsPerSecond = 1000;
 
-/// How long a worker with a bridge sleeps at most. The sweeps that it misses follow at once: nobody
-/// notices that old entries, which are never found, go later.
+/// The longest sleep of a worker with a bridge. The sweeps that it misses follow at once. Lookups
+/// ignore old entries, so it does not matter that they are removed later.
 constexpr int kMaxSleepMs = 100;
 constexpr uint64_t kMostSweepsAtOnce = uint64_t{kMaxSleepMs} * kSweepsPerSecond / 1000;
 
-/// A slice of a lane is 2 µs: a burst of small frames. No lane sits out for more than a
-/// millisecond.
+/// A slice is 2 µs: a burst of small frames. No lane sits out for more than a millisecond.
 constexpr unsigned kSlicesPerSecond = 500'000;
 constexpr unsigned kLargestDeficitsPerSecond = 1000;
 
-/// In how many jobs the endpoint may be served.
+/// The most jobs that the endpoint can be split into.
 uint16_t jobs_of(const Endpoint& endpoint) {
     return endpoint.device == nullptr || endpoint.group_per_pair ? endpoint.queues : uint16_t{1};
 }
@@ -48,7 +47,7 @@ std::vector<uint16_t> queues_of(const Endpoint& endpoint, uint16_t number, uint1
     return queues;
 }
 
-/// Lets several workers send to it.
+/// Lets several workers send to the endpoint.
 void share(Endpoint& endpoint) {
     endpoint.tx_locks = std::make_unique<rte_spinlock_t[]>(endpoint.queues);
     for (uint16_t queue = 0; queue < endpoint.queues; ++queue)
@@ -64,15 +63,15 @@ std::unique_ptr<Endpoint> make_endpoint(std::string name, uint16_t queues) {
     return endpoint;
 }
 
-/// A job, with the lanes that the worker which gets it polls.
+/// A job and its lanes.
 struct Switch::LaneJob {
     Job plan;  ///< as placement.h sees it
     std::vector<Lane> lanes;
     std::unique_ptr<Joined> joined;
-    std::string conflict = {};  ///< it is to be in two places
+    std::string conflict = {};  ///< error message: two lcores are requested for it
 
-    /// Of the queues of `from` those of job `number` of `jobs`: they are polled, and sent to `to`,
-    /// or to `joined`.
+    /// Adds the queues of `from` that belong to job `number` of `jobs`. Their frames go to `to`, or
+    /// to `joined`.
     void add(Endpoint& from, Endpoint* to, uint16_t number, uint16_t jobs, uint16_t member = 0) {
         std::string what = from.name;
         const auto queues = queues_of(from, number, jobs);
@@ -121,7 +120,7 @@ struct Switch::Worker {
             bridges.push_back(std::move(job.joined));
     }
 
-    /// The sweeps that are due. The time of the next one.
+    /// Does the sweeps that are due. Returns the time of the next one.
     [[nodiscard]] uint64_t sweep(uint64_t now, uint64_t due) const noexcept {
         const uint64_t missed = std::min((now - due) / sweep_period, kMostSweepsAtOnce);
         for (uint64_t i = 0; i <= missed; ++i)
@@ -130,7 +129,7 @@ struct Switch::Worker {
         return now + sweep_period;
     }
 
-    /// One round; false when there was nothing to do.
+    /// One round. Returns false if there was nothing to do.
     [[nodiscard]] bool poll() noexcept {
         const bool busy = fair_share.timed() ? poll_timed() : poll_all();
         fair_share.round_ended(rte_rdtsc(), busy);
@@ -167,7 +166,7 @@ struct Switch::Worker {
                     idle_wait->busy();
                 continue;
             }
-            rte_pause();  // leaves the core to its sibling thread
+            rte_pause();  // leaves the core to its sibling hyperthread
             if (idle_wait != nullptr && idle_wait->idle_expired(rte_rdtsc()))
                 sleep();
         }
@@ -176,21 +175,21 @@ struct Switch::Worker {
     void sleep() const noexcept {
         if (!idle_wait->arm())
             return;
-        if (poll_all())  // nobody sits out of the last look
+        if (poll_all())  // no lane sits out of the last check
             idle_wait->busy();
         else
             idle_wait->wait(bridges.empty() ? -1 : kMaxSleepMs);
         idle_wait->disarm();
     }
 
-    /// Says so when it cannot sleep.
+    /// Prints a note if this worker cannot sleep.
     [[nodiscard]] Result<void> prepare_sleep(std::chrono::microseconds idle) {
         auto created = IdleWait::create(idle);
         if (!created)
             return created.error();
         for (const Lane& lane : lanes) {
             const Endpoint& from = *lane.from;
-            // A port that could not be had is never polled.
+            // A port that failed to start is never polled.
             if (from.device == nullptr && !from.in_service.load(std::memory_order_relaxed))
                 continue;
             auto watched = from.device != nullptr

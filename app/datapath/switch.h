@@ -2,27 +2,28 @@
 
 // The datapath of the application: worker lcores that carry frames between endpoints.
 //
-// An endpoint is a device or a DPDK port. What is to be done is a list of lanes: poll one queue of
-// one endpoint, send what came to another endpoint (or, for --reflect, back to the same one):
+// An endpoint is a device or a DPDK port. The work is a list of lanes. A lane polls one queue of
+// one endpoint and sends the frames to another endpoint (or, for --reflect, back to the same one):
 //
 //     --patch vd0:net_tap0     vd0 pair 0  ──►  net_tap0      All lanes of a patch belong to one
-//                              vd0 pair 1  ──►  net_tap0      worker, so no queue is ever used by
-//                              net_tap0 0  ──►  vd0           two threads.
+//                              vd0 pair 1  ──►  net_tap0      worker, so two threads never use the
+//                              net_tap0 0  ──►  vd0           same queue.
 //
-// Where a device has a group for each pair (groups=per-pair), a patch is cut into as many jobs as
-// both sides have queues in common, each of which may have a worker of its own: job k of n has the
-// queues k, k + n, ... of both sides. Their frames still meet when the driver uses fewer pairs than
-// it has, or while it changes that, so each queue of such a patch has a tx lock.
+// If a device has a group for each pair (groups=per-pair), a patch is split into as many jobs as
+// its sides have queues in common, and each job may have its own worker. Job k of n has the queues
+// k, k + n, ... of both sides. The frames of two jobs can meet in one queue while the guest driver
+// uses fewer pairs than the device has, or changes their number. So each queue of such a patch has
+// a tx lock.
 //
-// A lane may also lead into a bridge (bridge.h), which says for each frame of the burst where it
+// A lane may also lead into a bridge (bridge.h), which decides for each frame of the burst where it
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
 //
-// A worker goes round its lanes until it is told to stop; lanes whose bursts cost much share it by
-// time with the others (fair_share.h). It neither allocates, logs nor waits (but
-// for a tx lock): what the other side has no room for is dropped and counted. When nothing comes
-// for a while it may sleep (idle.h).
+// A worker polls its lanes in turn until it is stopped. Lanes with expensive bursts share the
+// worker with the others by time (fair_share.h). A worker neither allocates, logs nor waits (except
+// for a tx lock): frames that the other side has no room for are dropped and counted. An idle
+// worker may sleep (idle.h).
 //
-// Threads: everything here is called by the main lcore, except the workers' own loop in switch.cc.
+// Threads: the main lcore calls everything here; workers run their loop in switch.cc.
 #pragma once
 
 #include <rte_lcore.h>
@@ -44,15 +45,15 @@
 namespace vduse::app {
 
 struct WorkerOptions {
-    std::chrono::microseconds idle{0};  ///< without work for so long they sleep; 0: they never do
-    bool gro = false;                   ///< what ports receive is merged for guests (gro.h)
+    std::chrono::microseconds idle{0};  ///< workers sleep after this time without work; 0: never
+    bool gro = false;                   ///< frames from ports are merged for guests (gro.h)
 };
 
-/// How a worker that may sleep did.
+/// How often a worker slept.
 struct WorkerInfo {
     unsigned lcore = 0;
     uint64_t sleeps = 0;
-    uint64_t wake_ups = 0;  ///< sleeps that something ended, and not the time
+    uint64_t wake_ups = 0;  ///< sleeps that ended before their timeout
 };
 
 class Switch {
@@ -62,22 +63,22 @@ class Switch {
     Switch& operator=(const Switch&) = delete;
     ~Switch();
 
-    /// These three before `assign_workers`.
+    /// Call these three before `assign_workers`.
     void patch(Endpoint& a, Endpoint& b);
     void reflect(Endpoint& endpoint);
-    /// `members` in the order that `bridge` has them in; both live as long as this object.
+    /// `members` have the order that `bridge` has. Both live as long as this object.
     void join(Bridge& bridge, std::span<Endpoint* const> members);
 
-    /// Gives each job a worker lcore (placement.h) and writes it into the endpoints. The plan, for
-    /// people.
+    /// Gives each job a worker lcore (placement.h) and writes it into the endpoints. Returns the
+    /// plan as text.
     Result<std::string> assign_workers();
 
-    /// Frames from guests are built in mbufs of `pool`. Says on stderr who cannot sleep: the ports
-    /// must have been started.
+    /// Frames from guests are built in mbufs of `pool`. The ports must have been started. Workers
+    /// that cannot sleep are named on stderr.
     Result<void> start(rte_mempool* pool, const WorkerOptions& options = {});
     /// Returns when no worker touches an endpoint any more. May be called at any time.
     void stop();
-    /// Those that may sleep.
+    /// The workers that may sleep.
     [[nodiscard]] std::vector<WorkerInfo> workers() const;
 
   private:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What --patch, --reflect, --bridge and --group-lcore name, resolved at the end, so that they may
-// precede the endpoints.
+// Resolves the names in --patch, --reflect, --bridge and --group-lcore. This is done last, so that
+// these options may precede the endpoints.
 #include <algorithm>
 #include <utility>
 
@@ -20,7 +20,7 @@ std::string unknown_endpoint(const Reader& reader, Text name) {
     return quoted(name) + " is no --device or --port, valid names: " + joined(reader.names());
 }
 
-/// "A:B". Names of PCI ports contain colons, so every colon may be the one in the middle.
+/// "A:B". Names of PCI ports contain colons, so each colon may be the separator.
 Complaint resolve_patch(Reader& reader, Text text) {
     const std::string start = "--patch " + std::string(text) + ": ";
     for (size_t at = text.find(':'); at != Text::npos; at = text.find(':', at + 1)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see ini_file.h. The file is read once. In what was read, lines are looked for that
-// rte_cfgfile would pass over in silence, as a typing error is one; then rte_cfgfile gets the same
-// bytes, in a file in memory. Each kind of section is a row of a table.
+// How it works: see ini_file.h. The file is read once. The content is checked for lines that
+// rte_cfgfile would ignore silently, such as typing errors. Then rte_cfgfile gets the same bytes in
+// a file in memory. Each kind of section is a row of a table.
 #include "app/options/ini_file.h"
 
 #include <rte_cfgfile.h>
@@ -25,9 +25,9 @@ namespace {
 using Text = std::string_view;
 using Words = std::vector<std::string>;
 
-/// Many times what thousands of devices need: who names a disk gets an answer soon.
+/// Many times the size that thousands of devices need. If FILE is a disk, the error comes soon.
 constexpr size_t kMostBytes = size_t{1024} * 1024;
-/// Of a line, comment included: rte_cfgfile's buffer.
+/// The longest line, comment included: the size of rte_cfgfile's buffer.
 constexpr size_t kLongestLine = CFG_NAME_LEN + CFG_VALUE_LEN + 2;
 
 struct Close {
@@ -36,8 +36,8 @@ struct Close {
 using File = std::unique_ptr<rte_cfgfile, Close>;
 
 struct Section {
-    std::string title;  ///< what stands between the brackets
-    std::string name;   ///< the part of it behind the first space
+    std::string title;  ///< the text between the brackets
+    std::string name;   ///< the part of the title after the first space
     std::vector<rte_cfgfile_entry> entries;
 
     /// The value of `key`, or nullptr.
@@ -53,7 +53,7 @@ Error complain(const Section& section, const std::string& line) {
     return Error{EINVAL, "[" + section.title + "]: " + line};
 }
 
-/// "NAME,key=value,...": that the keys are known and given once, the option's reader finds out.
+/// "NAME,key=value,...". The option's reader checks that the keys are known and given once.
 std::string name_and_keys(const Section& section) {
     std::string value = section.name;
     for (const auto& entry : section.entries)
@@ -111,7 +111,7 @@ struct Key {
 struct Kind {
     Text title;
     bool named;    ///< [title NAME]
-    bool any_key;  ///< `words` leaves the check of keys to others
+    bool any_key;  ///< the keys are checked by the option's reader
     bool lists;    ///< values may be lists
     std::array<Key, 3> keys;
     Words (*words)(const Section&);
@@ -153,7 +153,7 @@ Result<void> check_keys(const Section& section, const Kind& kind) {
     for (const auto& entry : section.entries) {
         const Text name = entry.name;
         const auto same = [&](const auto& other) { return name == other.name; };
-        // Rows that a kind does not use have no name, and are no key.
+        // Unused rows of a kind have an empty name and match no key.
         if (name.empty() || std::ranges::none_of(kind.keys, same))
             return complain(
                 section, "unknown key '" + std::string(name) + "', valid keys: " + valid_keys(kind)
@@ -167,7 +167,7 @@ Result<void> check_keys(const Section& section, const Kind& kind) {
     return {};
 }
 
-/// On the command line a comma ends a value: here it would smuggle in another key.
+/// On the command line a comma ends a value, so a comma in a value here would add another key.
 Result<void> check_commas(const Section& section) {
     for (const auto& entry : section.entries)
         if (Text(entry.value).find(',') != Text::npos || Text(entry.name).find(',') != Text::npos)
@@ -200,7 +200,7 @@ bool blank(Text text) {
     return text.find_first_not_of(" \t\r\n") == Text::npos;
 }
 
-/// What rte_cfgfile passes over or cuts off without a word. "" when it does not.
+/// The error of a line that rte_cfgfile would ignore or truncate silently; "" if there is none.
 std::string usage_error(Text line) {
     if (line.find('\0') != Text::npos)
         return "has a NUL byte";
@@ -238,7 +238,7 @@ Error system_error(const std::string& what) {
     return Error{EINVAL, what + ": " + std::strerror(errno)};
 }
 
-/// rte_cfgfile reads files that have a name.
+/// rte_cfgfile only reads files by name.
 Result<File> load(Text content) {
     const UniqueFd memory(::memfd_create("vduse-dp-config", MFD_CLOEXEC));
     if (!memory)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: the words are read once, left to right, into an Options and a list of --patch,
-// --reflect and --bridge arguments; those are resolved at the end, so that they may precede the
-// endpoints that they name. --config puts words of a file (ini_file.h) in its place; what is wrong
-// with them is said with the name of the file. Each option and each key of --device and --port is a
-// row of a table: what is valid is listed in error messages from the same rows that are searched.
+// How it works: the words are read once, left to right, into an Options and lists of --patch,
+// --reflect, --bridge and --group-lcore arguments. These are resolved at the end, so that they may
+// precede the endpoints that they name. --config is replaced by the words of a file (ini_file.h).
+// Errors in them are reported with the name of the file. Each option and each key of --device and
+// --port is a row of a table. Error messages list the valid ones from the same table.
 #include "app/options/options.h"
 
 #include <algorithm>
@@ -57,7 +57,7 @@ constexpr std::array<parse::Key<DeviceOptions>, 14> kDeviceKeys = {
      {"persist", of_config<keys::persist>},
      {"attach", of_config<keys::attach>}}};
 
-/// Not "queues": what else stands behind a port's name is for its own driver to understand.
+/// Not "queues", which could be mistaken for an argument of the port's driver.
 Complaint set_queues_of_port(PortOptions& port, Text value) {
     constexpr uint32_t kMostQueues = 1024;  // RTE_MAX_QUEUES_PER_PORT
     return store_number(value, 1, kMostQueues, port.queues);
@@ -84,7 +84,7 @@ Complaint set_key(const Keys& keys, Target& target, Text item, std::vector<Text>
     return {};
 }
 
-/// The ",key=value..." behind a name.
+/// Sets the keys of the ",key=value..." after a name.
 template <class Keys, class Target>
 Complaint set_keys(const Keys& keys, Target& target, Text items) {
     std::vector<Text> given;
@@ -96,7 +96,7 @@ Complaint set_keys(const Keys& keys, Target& target, Text items) {
     return {};
 }
 
-/// Names become a file in /dev/vduse, a device in sysfs and words of --patch.
+/// A name becomes a file in /dev/vduse, a device in sysfs and a part of --patch.
 bool valid_device_name(Text name) {
     constexpr size_t kLongest = 63;
     constexpr Text kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
@@ -115,13 +115,13 @@ Complaint read_device(Reader& reader, Text text) {
     if (reader.known(name))
         return "--device " + std::string(name) + ": this name is given twice";
     device.config.name = name;
-    // The next vduse-dp goes on, whatever becomes of this one.
+    // The next vduse-dp can adopt the device, however this one ends.
     device.config.survive_crash = true;
     device.config.supports_handover = true;
     if (has_keys)
         if (const auto complaint = set_keys(kDeviceKeys, device, text))
             return "--device " + std::string(name) + ": " + *complaint;
-    // A netdev of this host keeps its address over restarts. A guest's comes from its QEMU.
+    // A netdev of this host keeps its address over restarts. QEMU gives a guest its address.
     if (!device.config.mac && device.config.attach == Attach::virtio)
         device.config.mac = mac_from_name(device.config.name);
     if (device.config.ctrl_vq == CtrlVq::off && device.config.queue_pairs > 1)
@@ -227,7 +227,7 @@ constexpr std::array<Option, 15> kOptions = {
      {"-V", false, read_version},
      {"--version", false, read_version}}};
 
-/// Reads the option that `words` start with, and takes its words off them.
+/// Reads the option that `words` start with, and removes it from `words`.
 Complaint read_option(Reader& reader, std::span<const char* const>& words) {
     Text value = words.front();
     words = words.subspan(1);

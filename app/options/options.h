@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The options after `--`: from words to a checked plain struct.
+// The options after `--`: parsed and checked into a plain struct.
 //
-// `parse_options` is a pure function of the words and the files that --config names: it knows
-// neither the EAL nor the kernel, so what it cannot check is whether a --port exists. Its errors
-// are one line for a person, and name the option or key and what would be valid. Called once by
-// main, and by test/unit/app/options_test.cc.
+// `parse_options` is a pure function of the words and the files that --config names. It uses
+// neither the EAL nor the kernel, so it cannot check whether a --port exists. An error is one line
+// to print. It names the option or key, and what would be valid. Called once by main, and by
+// test/unit/app/options_test.cc.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ namespace vduse::app {
 
 struct DeviceOptions {
     DeviceConfig config;
-    std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by the group
+    std::map<uint16_t, unsigned> group_lcores;  ///< --group-lcore, by group
 };
 
 struct PortOptions {
@@ -48,7 +48,7 @@ inline constexpr size_t kMaxBridgeMembers = 64;
 
 struct BridgeOption {
     std::vector<EndpointOption> members;
-    uint32_t age_seconds = 300;  ///< after which a silent address is forgotten
+    uint32_t age_seconds = 300;  ///< a silent address is forgotten after this time
 };
 
 struct Options {
@@ -58,14 +58,14 @@ struct Options {
     std::vector<EndpointOption> reflects;
     std::vector<BridgeOption> bridges;
     uint32_t stats_seconds = 0;  ///< 0: only at exit
-    uint32_t idle_us = 0;        ///< workers without work for so long sleep; 0: never
-    bool gro = true;             ///< segments from ports are merged for guests that take that
-    bool take_over = false;      ///< from the process that has the devices
-    bool help = false;           ///< Nothing else is checked when help or version is asked for.
+    uint32_t idle_us = 0;        ///< workers sleep after this time without work; 0: never
+    bool gro = true;             ///< segments from ports are merged for guests with large frames
+    bool take_over = false;      ///< take the devices over from the process that has them
+    bool help = false;           ///< if help or version is set, nothing else is checked
     bool version = false;
 };
 
-/// `words` without the name of the program. The error's `what` is the line to print.
+/// `words` exclude the program name. The error's `what` is the line to print.
 Result<Options> parse_options(std::span<const char* const> words);
 
 /// The name that `endpoint` was given on the command line.
@@ -74,8 +74,8 @@ const std::string& endpoint_name(const Options& options, EndpointOption endpoint
 /// Names of devices and ports that no patch, reflect or bridge mentions.
 std::vector<std::string> unused_endpoints(const Options& options);
 
-/// What QEMU will not do with devices that are for it (attach=vhost), a line each. The kernel's
-/// part in it is said by the library.
+/// Limits of QEMU with devices for it (attach=vhost), a line each. The library reports the limits
+/// of the kernel.
 std::vector<std::string> qemu_limits(const Options& options);
 
 /// What -h prints.

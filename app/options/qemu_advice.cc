@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What QEMU will not do with a device: doc/guide-migration.md.
+// Limits of QEMU with a device: doc/guide-migration.md.
 #include <string>
 #include <vector>
 
@@ -10,7 +10,7 @@
 namespace vduse::app {
 namespace {
 
-// Entries of QEMU's rings (doc/guide-migration.md).
+// Ring sizes of QEMU, in entries (doc/guide-migration.md).
 constexpr uint16_t kQemuLeastRing = 256;
 constexpr uint16_t kQemu10Ring = 1024;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The command line while it is being read: between options.cc, which reads words, and endpoints.cc,
+// State of the command line parser, shared by options.cc, which reads words, and endpoints.cc,
 // which resolves the names in them.
 #pragma once
 
@@ -18,7 +18,7 @@ using parse::Text;
 /// An argument that names endpoints.
 struct Pending {
     std::string text;
-    std::string file;  ///< "FILE: ", or "" for the command line
+    std::string file;  ///< "FILE: "; "" for the command line
 };
 
 /// The command line while it is being read.
@@ -28,7 +28,7 @@ struct Reader {
     std::vector<Pending> reflects;
     std::vector<Pending> bridges;
     std::vector<Pending> group_lcores;
-    std::string file;  ///< as in Pending: what is being read now
+    std::string file;  ///< as in Pending, for the words being read now
 
     [[nodiscard]] std::vector<Text> names() const {
         std::vector<Text> result;
@@ -52,7 +52,7 @@ struct Reader {
     }
 };
 
-/// After the last word: the names in --patch, --reflect, --bridge and --group-lcore.
+/// Resolves the names in --patch, --reflect, --bridge and --group-lcore, after the last word.
 parse::Complaint resolve(Reader& reader);
 
 }  // namespace vduse::app

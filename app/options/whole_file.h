@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A whole file, read once: what is checked is then what is used, also of a pipe, which can be read
-// no second time, and of a file that somebody changes meanwhile.
+// Reads a whole file once, so that the bytes that are checked are the bytes that are used. This
+// includes pipes, which cannot be read twice, and files that change meanwhile.
 //
 // A file that cannot be read to its end is an error, never a shorter file. Threads: any.
 #pragma once
@@ -13,9 +13,9 @@
 
 namespace vduse::app {
 
-/// Waits for the writer of a pipe. Code EFBIG: it has more than `most` bytes.
+/// Waits for the writer of a pipe. Code EFBIG: the file has more than `most` bytes.
 Result<std::string> read_whole_file(const std::string& name, size_t most);
-/// From where `fd` is.
+/// Starts at the current offset of `fd`.
 Result<std::string> read_whole_file(int fd, size_t most);
 
 }  // namespace vduse::app

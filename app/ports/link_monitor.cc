@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see link_monitor.h. What a link is after a request was done is known a round later:
-// a port that was set up just now may not have noticed.
+// How it works: see link_monitor.h. After a request was carried out, the link is read one round
+// later: a port that was just set up may not report it yet.
 #include "app/ports/link_monitor.h"
 
 #include <rte_ethdev.h>

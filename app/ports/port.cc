@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see port.h; port_start.cc does what is planned here. Of offloads, those of
-// port_offloads.h are asked for, and what the length of frames makes necessary: frames longer than
-// one mbuf are chains of mbufs, for receiving as for sending.
+// How it works: see port.h; port_start.cc carries out the plan. The offloads of a plan are those of
+// port_offloads.h, and those that the frame length requires: frames longer than one mbuf are chains
+// of mbufs, for rx and for tx.
 #include "app/ports/port.h"
 
 #include <rte_eal.h>
@@ -35,7 +35,7 @@ std::string existing_ports() {
     return list.empty() ? "none" : list;
 }
 
-/// The largest MTU that ethdev accepts, by the rule of its own check.
+/// The largest MTU that ethdev accepts, by the same rule as its own check.
 uint32_t largest_mtu(const rte_eth_dev_info& info) {
     const bool knows_both = info.max_mtu != UINT16_MAX && info.max_rx_pktlen > info.max_mtu;
     const uint32_t overhead = knows_both ? info.max_rx_pktlen - info.max_mtu : 18;
@@ -75,7 +75,7 @@ void plan_mtu(PortPlan& plan, const rte_eth_dev_info& info, uint16_t mtu) {
     plan.mtu = mtu;
 }
 
-/// Chains of mbufs where frames of `bytes` need them.
+/// Plans chains of mbufs if frames of `bytes` need them.
 Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_t bytes) {
     if (bytes <= RTE_MBUF_DEFAULT_DATAROOM)
         return {};
@@ -97,8 +97,8 @@ Result<void> plan_segments(PortPlan& plan, const rte_eth_dev_info& info, uint32_
 }  // namespace
 
 uint16_t safe_queues(std::string_view driver) {
-    // At its start it sends the descriptors of its queues to other processes, two for each queue,
-    // in one message. DPDK before 24.11 writes behind the end of that when there are more.
+    // At start these drivers send the file descriptors of the queues to other processes, two for
+    // each queue, in one message. DPDK before 24.11 writes beyond its end if there are too many.
     constexpr unsigned kOfMessage = RTE_MP_MAX_FD_NUM / 2;
     return driver == "net_tap" || driver == "net_tun" ? kOfMessage : UINT16_MAX;
 }

@@ -2,13 +2,13 @@
 
 // DPDK ports: found by name, set up to fit the device on the other side, started, stopped.
 //
-// Two steps, because the ports' rings decide the size of the mbuf pool, and ports need the pool:
-// `plan_port` reads what the port can do and decides, `start_port` does it, or as much of it as the
-// port's driver really gives.
+// Setup has two steps, because the ports' rings determine the size of the mbuf pool, and ports need
+// the pool. `plan_port` reads the port's capabilities and decides. `start_port` carries out the
+// plan, or as much of it as the port's driver accepts.
 //
-// Threads: the blocking one; the two functions of links, the thread of LinkMonitor. Control, which
-// is the main lcore, calls `port_mtu` and `port_mac` only: all others may wait for who waits for
-// our devices.
+// Threads: the blocking thread; the two link functions on LinkMonitor's thread. Control, which is
+// the main lcore, only calls `port_mtu` and `port_mac`: the other functions may wait for a lock
+// whose holder waits for our devices.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +24,12 @@ struct rte_mempool;
 
 namespace vduse::app {
 
-/// What the port is needed for. Of what it has not, it gets less, with a note on stderr.
+/// What the port is needed for. If it cannot do all of it, stderr has a note of what is missing.
 struct PortNeeds {
     uint16_t queues = 1;
-    uint16_t mtu = 0;            ///< 0: whatever it has
-    bool rx_interrupts = false;  ///< where it can
-    bool offloads = false;       ///< a device leaves checksums and segments to it
+    uint16_t mtu = 0;            ///< 0: any
+    bool rx_interrupts = false;  ///< if supported
+    bool offloads = false;       ///< a device leaves checksums and segmentation to the port
 };
 
 struct PortPlan {
@@ -39,40 +39,40 @@ struct PortPlan {
     uint16_t mtu = 0;     ///< 0: not changed
     uint16_t rx_descriptors = 1024;
     uint16_t tx_descriptors = 1024;
-    uint64_t rx_offloads = 0;  ///< as the length of frames makes necessary
+    uint64_t rx_offloads = 0;  ///< as the frame length requires
     uint64_t tx_offloads = 0;
-    PortOffloads offloads;  ///< of checksums and segments
+    PortOffloads offloads;  ///< checksums and segmentation
     uint64_t rss = 0;
     bool rx_interrupts = false;
 };
 
-/// The DPDK number of a port. Code EINVAL: `what` lists those that exist.
+/// The DPDK port number. Code EINVAL: `what` lists the existing ports.
 Result<uint16_t> find_port(const std::string& name);
 
-/// Says on stderr what the port cannot do and we can do without.
+/// Prints a note on stderr for each need that the port does not meet and that is not essential.
 Result<PortPlan> plan_port(const std::string& name, uint16_t port, const PortNeeds& needs);
 
-/// Queues that a port of `driver` may get: with more, this DPDK is known to end the process.
+/// The most queues for a port of `driver`: with more, this DPDK is known to end the process.
 uint16_t safe_queues(std::string_view driver);
 
-/// Configures and starts it, in promiscuous mode. A driver that refuses is asked for less, in
-/// steps: no checksums and segments, no rx interrupts, no RSS, fewer queues, fewer descriptors, no
-/// MTU, no optional offloads. `plan` is then what it got, and stderr has a note for each thing that
-/// it is without. The error is that of the plan as it was.
+/// Configures and starts the port, in promiscuous mode. If the driver refuses, the plan is reduced
+/// in steps: no checksum and segmentation offloads, no rx interrupts, no RSS, fewer queues, fewer
+/// descriptors, no MTU, no optional offloads. `plan` is then the reduced plan, and stderr has a
+/// note for each reduction. The error is that of the original plan.
 Result<void> start_port(PortPlan& plan, rte_mempool* pool);
 
 void stop_port(uint16_t port);
 
-/// Of a port that is started.
+/// The port must be started.
 uint16_t port_mtu(uint16_t port);
 
-/// Its own, of a port that is started. Nothing where it has none.
+/// The port's own address, or nothing. The port must be started.
 std::optional<MacAddress> port_mac(uint16_t port);
 
-/// A port that does not tell is taken for up.
+/// A port that does not report its link counts as up.
 bool port_link_up(uint16_t port);
 
-/// Where the port's driver can.
+/// Has no effect if the port's driver does not support it.
 void set_port_link(uint16_t port, bool up);
 
 }  // namespace vduse::app

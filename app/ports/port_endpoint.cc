@@ -9,7 +9,7 @@
 namespace vduse::app {
 namespace {
 
-/// What could be had of the plan.
+/// Starts the port. Returns the plan that it was started with.
 Result<PortPlan> start(const Result<PortPlan>& plan, rte_mempool* pool) {
     if (!plan)
         return plan;

@@ -2,12 +2,12 @@
 
 // A DPDK port as an endpoint of the switch.
 //
-// A port that cannot be had is no reason to leave devices alone, which guests may be using: its
-// endpoint is out of service from the start. Workers neither poll it nor send to it, what is sent
-// is dropped and counted, and the link of a device that is patched to it is down. Nobody calls its
-// driver any more, except to close it.
+// If a port fails to start, the devices are still served, because guests may be using them. The
+// port's endpoint is out of service from the start: workers do not poll it, frames for it are
+// dropped and counted, and the link of a device that is patched to it is down. The port's driver is
+// not called any more, except to close the port.
 //
-// Threads: the blocking one.
+// Threads: the blocking thread.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct rte_mempool;
 
 namespace vduse::app {
 
-/// Starts the port, if there is a plan for it, and says on stderr why not.
+/// Starts the port if `plan` is not an error. If the port is out of service, stderr has the reason.
 std::unique_ptr<Endpoint> make_port_endpoint(
     const std::string& name, uint16_t port, const Result<PortPlan>& plan, rte_mempool* pool
 );

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What a port does of checksums and segments, in place of us.
+// Which checksums and segmentation a port does instead of this process.
 //
-// A port is asked for what it has if a device on the other side leaves such work to others. There
-// are two kinds of drivers that it is not left to:
+// If a device leaves such work to the other side, the offloads that the port has are enabled, with
+// two exceptions:
 //
-//   net_tap  does it in software, as we would, and drops what it cannot do: large IPv6 frames
-//   LRO      of others than net_virtio and net_virtio_user: a large frame must say how long its
-//            segments were, for who gets it may have to cut it again. Not all drivers do.
+//   net_tap  does them in software, as this process would, and drops frames that it cannot handle:
+//            large IPv6 frames
+//   LRO      of drivers other than net_virtio and net_virtio_user: a large frame must have the
+//            length of its segments, because the receiver may have to segment it again. Not all
+//            drivers set it
 //
 // Threads: any; pure functions.
 #pragma once
@@ -29,10 +31,10 @@ struct PortOffloads {
     [[nodiscard]] bool any() const { return tx != 0 || rx != 0; }
 };
 
-/// Those that a port is to be asked for.
+/// The offloads to enable for a port.
 PortOffloads usable_offloads(std::string_view driver, const rte_eth_dev_info& info);
 
-/// What a port with these takes unfinished.
+/// The work that can be left to a port with these offloads.
 Offloads offloads_of(const PortOffloads& port);
 
 }  // namespace vduse::app

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see port.h, start_port. A driver may claim more than it then gives: queues that the
-// machine has no memory or interrupts for, an offload that one version of a card lacks. What it
-// says about the reason is an errno value, so which claim was wrong is found by leaving one out.
+// How it works: see port.h, start_port. A driver may claim more than it supports: queues that the
+// machine has no memory or interrupts for, an offload that one version of a card lacks. The reason
+// that it gives is only an errno value, so the wrong claim is found by trial: one is left out.
 //
-// Each thing that a port can do without is a row of a table. First one row at a time is tried, so
-// that a port loses no more than it must; then all rows up to one, row by row.
+// Each thing that a port can do without is a row of a table. First each row is tried alone, so that
+// the port loses no more than necessary. Then the rows are added up, one by one.
 #include <rte_ethdev.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 namespace vduse::app {
 namespace {
 
-/// Rings with fewer entries than two bursts are no use.
+/// Rings with fewer entries than two bursts are useless.
 constexpr uint16_t kFewestDescriptors = 64;
 
 Error failed(const PortPlan& plan, const char* what, int status) {
@@ -58,7 +58,7 @@ Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
 
 using Notes = std::vector<std::string>;
 
-/// What a port may be unable to do without being useless.
+/// Sets the MTU and promiscuous mode. The port is still useful if these fail.
 void set_extras(const PortPlan& plan, Notes& notes) {
     if (plan.mtu != 0)
         if (const int status = rte_eth_dev_set_mtu(plan.port, plan.mtu); status != 0)
@@ -67,7 +67,7 @@ void set_extras(const PortPlan& plan, Notes& notes) {
         notes.push_back(failed(plan, "has no promiscuous mode", status).text());
 }
 
-/// `notes`: what is to be said if the port goes on like that.
+/// `notes` are to be printed if the port is used with this plan.
 Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool, Notes& notes) {
     notes.clear();
     const rte_eth_conf conf = configuration(plan);
@@ -82,7 +82,7 @@ Result<void> try_to_start(const PortPlan& plan, rte_mempool* pool, Notes& notes)
     return {};
 }
 
-/// The driver's own number if that is smaller, else half.
+/// The driver's preferred number if it is smaller than `now`, else half of `now`.
 uint16_t fewer(uint16_t now, uint16_t preferred) {
     return preferred != 0 && preferred < now ? preferred : static_cast<uint16_t>(now / 2);
 }
@@ -107,7 +107,7 @@ bool take_descriptors(PortPlan& plan) {
 }
 
 struct Reduction {
-    bool (*take)(PortPlan&);  ///< false: there is nothing more of it to take
+    bool (*take)(PortPlan&);  ///< false: no more to take
     std::string (*left)(const PortPlan&);
 };
 
@@ -139,14 +139,15 @@ constexpr std::array<Reduction, 7> kReductions = {{
      [](const PortPlan& /*plan*/) {
          return std::string("without the MTU of its devices: longer frames are lost");
      }},
-    // What else is asked for the frames that are sent need.
+    // The tx_offloads are not in this table: the frames to be sent need them.
     {[](PortPlan& plan) { return std::exchange(plan.rx_offloads, 0) != 0; },
      [](const PortPlan& /*plan*/) {
          return std::string("without rx in several segments: longer frames are lost");
      }},
 }};
 
-/// Row by row, all rows up to one if `together`. `why` the port cannot be had as it was planned.
+/// Tries the rows one by one; if `together`, each with all rows before it. `why`: the error of the
+/// original plan.
 bool start_with_less(
     PortPlan& plan, rte_mempool* pool, bool together, const Error& why, Notes& notes
 ) {

@@ -17,8 +17,8 @@
 namespace vduse::app {
 namespace {
 
-/// Drivers of virtual ports ask on which NUMA node the thread is, and the EAL knows that of its own
-/// threads and of those that tell.
+/// Drivers of virtual ports ask for the NUMA node of the thread. The EAL only knows the node of its
+/// own threads and of threads that set their affinity through it.
 void be_where_the_affinity_says() {
     rte_cpuset_t cpus{};
     if (pthread_getaffinity_np(pthread_self(), sizeof cpus, &cpus) == 0)
@@ -26,7 +26,7 @@ void be_where_the_affinity_says() {
 }
 
 Error failed_probe(const std::string& arguments, int code) {
-    if (code == -EFAULT)  // rte_devargs_parse()'s word for it
+    if (code == -EFAULT)  // from rte_devargs_parse()
         return {EINVAL, "--vdev " + arguments + ": no driver has a device of such a name"};
     return {code < 0 ? -code : EIO, "--vdev " + arguments + ": not made"};
 }
@@ -74,7 +74,7 @@ Result<std::vector<uint16_t>> probe_ports(
 }
 
 void close_all_ports() {
-    // The last first: a bonding port comes after its members.
+    // In reverse order: a bonding port comes after its members.
     for (uint16_t port = RTE_MAX_ETHPORTS; port-- > 0;)
         if (rte_eth_dev_is_valid_port(port) != 0)
             stop_port(port);

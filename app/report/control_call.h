@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Calls of other threads that the control thread runs.
+// Runs functions of other threads on the control thread.
 //
-// What only control may look at (Device::info and its like) others get by a call: `run` hands a
-// function over, wakes control, and waits until control has run it. Neither ever waits for long:
-// control runs what is there and goes on; the caller gives up after a limit, for control may be
-// busy, or gone. A function that is being run keeps its caller waiting, so it may use the caller's
-// stack.
+// Only control may call Device::info and similar functions. Other threads use `run`: it passes a
+// function to control, wakes control, and waits until the function has run. Neither side waits for
+// long. Control runs the pending functions and continues. The caller gives up after a limit,
+// because control may be busy or gone. The caller waits while its function runs, so the function
+// may use the caller's stack.
 //
-// Threads: `run` any but control; `serve` and `close` control.
+// Threads: `run` on any thread but control; `serve` and `close` on control.
 #pragma once
 
 #include <chrono>
@@ -21,15 +21,15 @@ namespace vduse::app {
 
 class ControlCalls {
   public:
-    /// `wake` makes the control thread come to `serve` soon; any thread calls it.
+    /// `wake` makes the control thread call `serve` soon; any thread calls it.
     explicit ControlCalls(
         std::function<void()> wake, std::chrono::milliseconds limit = std::chrono::seconds(5)
     );
 
-    /// true: `function` has been run. false: it was not and will not be.
+    /// Returns true if `function` has run; false: it has not, and will not.
     bool run(const std::function<void()>& function);
     void serve();
-    /// Nothing is run any more, and `wake` is not called any more.
+    /// After this, no function runs and `wake` is not called.
     void close();
 
   private:

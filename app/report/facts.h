@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the app adds to the facts of a device (vduse/describe.h): who serves it, and what found no
-// room in it. And the facts of bridges, which are the app's own.
+// What the application adds to the facts of a device (vduse/describe.h): its lcores, and the frames
+// dropped on the way to it. Also the facts of bridges, which exist in the application only.
 //
 // Threads: the main lcore. Counters are read while workers count.
 #pragma once
@@ -14,11 +14,11 @@
 
 namespace vduse::app {
 
-/// `info`: the device's. `control_lcore`: where its control queue is served.
+/// `info` is the device's. `control_lcore` serves its control queue.
 Facts device_facts(const Endpoint& endpoint, const DeviceInfo& info, unsigned control_lcore);
 
-/// "from_guest" and "to_guest", summed over the pairs `first` to `last`. "not_taken" of the latter
-/// are frames for which there was no room, or no driver; "merged" came to it in longer ones.
+/// "from_guest" and "to_guest", summed over the pairs `first` to `last`. "to_guest.not_taken" are
+/// frames for which there was no room or no driver; "to_guest.merged" were merged into others.
 Facts traffic_facts(const Endpoint& endpoint, uint16_t first, uint16_t last);
 
 Facts bridge_facts(const Bridge& bridge);

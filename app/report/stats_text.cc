@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: one function for each kind of line. Values are the facts that telemetry shows too;
-// a line is a form whose names in braces they are filled into. `lost` of a pair's to_guest side is
-// the sum of what the device refused and of what it had no room for, which is the switch's to
-// count.
+// How it works: one function for each kind of line. The values are the same facts as in telemetry.
+// A line is a template with names in braces, which are replaced by facts. `lost` of a pair's
+// to_guest side is the sum of the frames that the device dropped and of those that it did not take,
+// which the switch counts.
 #include "app/report/stats_text.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::string words_of(const Fact& fact) {
     return flag == nullptr ? text_of(fact) : *flag ? "on" : "off";
 }
 
-/// `form` with facts in the place of {NAME} or {NAME:WIDTH}; "none" where there is no such fact.
+/// Replaces {NAME} and {NAME:WIDTH} in `form` by facts, or by "none" if there is no such fact.
 std::string fill(std::string_view form, const Facts& facts) {
     std::string line;
     for (size_t begin = 0; (begin = form.find('{')) != std::string_view::npos;) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The statistics block, as text that people read. Programs ask telemetry (telemetry.h).
+// The statistics block as text for people. Programs should use telemetry (telemetry.h).
 //
 // A block for each device, a line for each port, each bridge, and each worker that may sleep. Some
-// script parses it all the same: lines only ever grow at the end.
+// scripts parse it nevertheless, so new fields are added only at the end of a line.
 //
 // Threads: the main lcore. Counters are read while the workers count.
 #pragma once
@@ -14,7 +14,7 @@
 
 namespace vduse::app {
 
-/// `control_lcore`: where the control queue is served.
+/// `control_lcore` serves the control queue.
 std::string device_block(const Endpoint& endpoint, unsigned control_lcore);
 std::string port_line(const Endpoint& endpoint);
 std::string bridge_line(const Bridge& bridge);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see telemetry.h. DPDK's commands have no argument of ours in 22.11, and cannot be
-// taken back, so the object that answers is found through one pointer of the process.
+// How it works: see telemetry.h. In DPDK 22.11 callbacks have no user argument, and commands cannot
+// be unregistered. So callbacks find the object through a global pointer.
 //
-// A body first makes sure of its parameters and only then begins its answer: DPDK does not free the
-// containers of an answer that fails.
+// A body checks its parameters before it begins its answer: DPDK does not free the containers of an
+// answer that fails.
 //
 // DPDK's limits: 16 KiB for a whole answer, 128 bytes for a string in it. So regions and events are
-// strings, not more containers, and of regions the first 64 are told.
+// strings instead of further containers, and only the first 64 regions are listed.
 #include "app/report/telemetry.h"
 
 #include <rte_lcore.h>
@@ -77,13 +77,13 @@ void add_strings(rte_tel_data* data, std::span<const std::string> strings) {
         rte_tel_data_add_array_string(data, string.c_str());
 }
 
-/// A part of `dict`, started by `start`. nullptr: there is no memory, and it is left out.
+/// Adds a part to `dict`, started by `start`. nullptr: out of memory, the part is left out.
 template <class Start>
 rte_tel_data* add_part(rte_tel_data* dict, const char* name, Start start) {
     rte_tel_data* const part = dict != nullptr ? rte_tel_data_alloc() : nullptr;
     if (part == nullptr)
         return nullptr;
-    start(part);  // DPDK takes a part only when it has been started
+    start(part);  // DPDK only accepts a part that has been started
     if (rte_tel_data_add_dict_container(dict, name, part, 0) == 0)
         return part;
     rte_tel_data_free(part);
@@ -107,7 +107,7 @@ struct Put {
     }
 };
 
-/// Objects within objects, as the paths say.
+/// Puts facts into nested objects, as their paths say.
 void put_facts(rte_tel_data* data, const Facts& facts) {
     std::map<Text, rte_tel_data*> objects;
     for (const Fact& fact : facts) {
@@ -209,10 +209,10 @@ int on_bridge(const TelemetryState& state, Text parameters, rte_tel_data* data) 
     return found != state.bridges.end() ? answer(data, bridge_facts(**found)) : -ENODEV;
 }
 
-/// The rest of the parameters, behind the name, is `rest`.
+/// Answers a command. `rest`: the parameters after the name.
 using Body = int (*)(const TelemetryState&, const Endpoint&, Text rest, rte_tel_data*);
 
-/// "NAME" or "NAME,REST". An empty rest behind a comma is wrong everywhere.
+/// "NAME" or "NAME,REST". An empty rest after a comma is always an error.
 template <Body body>
 int on_device(const TelemetryState& state, Text parameters, rte_tel_data* data) {
     const size_t end = std::min(parameters.find(','), parameters.size());
@@ -224,7 +224,7 @@ int on_device(const TelemetryState& state, Text parameters, rte_tel_data* data) 
     return body(state, *endpoint, parameters.substr(std::min(end + 1, parameters.size())), data);
 }
 
-/// What DPDK calls for the command that `answer_it` answers, on the control thread.
+/// DPDK's callback of a command. `answer_it` answers it, on the control thread.
 template <int (*answer_it)(const TelemetryState&, Text parameters, rte_tel_data*)>
 int on_command(const char* /*command*/, const char* parameters, rte_tel_data* data) {
     if (parameters == nullptr)
@@ -237,7 +237,7 @@ int on_command(const char* /*command*/, const char* parameters, rte_tel_data* da
     return status;
 }
 
-/// Names never change, so nobody has to be asked.
+/// Names never change, so this needs no call to control.
 int on_list(const char* /*command*/, const char* parameters, rte_tel_data* data) {
     const auto state = current_state();
     if (state == nullptr)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What DPDK's telemetry socket tells of devices (dpdk-telemetry.py, or any client of it):
+// Commands of DPDK's telemetry socket (for dpdk-telemetry.py or any other client):
 //
 //     /vduse/list              names of the devices
 //     /vduse/info,NAME         kernel, status, features, receive filter, groups, spaces
@@ -9,10 +9,9 @@
 //     /vduse/events,NAME       the last 64 messages of the kernel
 //     /vduse/bridge,NAME       counters of a bridge: bridge0 is the first on the command line
 //
-// DPDK calls us on a thread for each of its clients; what we say only control may look at. So each
-// call is one of control_call.h, which the main lcore runs between two rounds of its loop;
-// data lcores never notice. Parameters that make no sense get a negative errno value, which clients
-// see as `null`.
+// DPDK runs callbacks on one thread per client, but only control may read the state. So the main
+// lcore runs each command between two rounds of its loop (control_call.h); worker lcores are not
+// involved. Invalid parameters get a negative errno value, which clients see as `null`.
 //
 // Threads: the main lcore. Callbacks that come before or after this object's life get -ENODEV.
 #pragma once
@@ -40,7 +39,7 @@ class Telemetry {
     Telemetry& operator=(const Telemetry&) = delete;
     ~Telemetry();
 
-    /// Answers whoever waits.
+    /// Answers the waiting clients.
     void serve();
 
     struct TelemetryState;  ///< shared with callbacks

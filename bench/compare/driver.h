@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The driver's side of one split ring, the same for every side that is compared.
+// The driver's side of one split ring, the same for all devices that are compared.
 //
-// Fast and honest: one buffer per descriptor, the header in front of the frame (VERSION_1 allows
-// that), chains in ring order, no interrupts wanted. A long frame is a chain when it is sent, and
-// takes several mergeable buffers when it is received. Like a real driver it writes descriptor,
-// avail entry and frame each time. Every frame carries the number it was sent with, so that whoever
-// receives it can tell a lost, repeated or swapped one.
+// It is fast but realistic: one buffer per descriptor, the header in front of the frame (VERSION_1
+// allows that), chains in ring order, interrupts disabled. A long frame is a descriptor chain when
+// it is sent, and takes several mergeable buffers when it is received. Like a real driver it writes
+// descriptor, avail entry and frame each time. Every frame carries its number, so that the receiver
+// detects lost, repeated and reordered frames.
 #pragma once
 
 #include <atomic>
@@ -26,14 +26,14 @@ inline constexpr uint32_t kRingSize = 256;
 
 class Driver {
   public:
-    static constexpr uint64_t kBytes = 16384;  ///< of guest memory that a ring takes
+    static constexpr uint64_t kBytes = 16384;  ///< guest memory that a ring takes
     static_assert(
         ring::descriptor_bytes(kRingSize) + ring::avail_bytes(kRingSize, true) + 64 +
             ring::used_bytes(kRingSize, true) <=
         kBytes
     );
 
-    /// A ring at `base`, page-aligned; a ring's parts start on cache lines of their own.
+    /// A ring at `base`, page-aligned. Each part of the ring starts on a cache line of its own.
     explicit Driver(AddressPair base)
         : desc_(base),
           avail_(base.behind(ring::descriptor_bytes(kRingSize))),
@@ -46,9 +46,9 @@ class Driver {
         return {kRingSize, desc_.iova, avail_.iova, used_.iova};
     }
     [[nodiscard]] std::byte* used() const noexcept { return used_.host; }
-    /// The buffers from now on, one for each descriptor. Nothing may be in the ring.
+    /// Sets the buffers, one for each descriptor. The ring must be empty.
     void use(std::vector<AddressPair> buffers) { buffers_ = std::move(buffers); }
-    /// Of descriptor `index`, counted from the start.
+    /// The buffer of descriptor `index`, counted from the start.
     [[nodiscard]] const AddressPair& buffer(uint16_t index) const noexcept {
         return buffers_[index & kMask];
     }
@@ -84,7 +84,7 @@ class Driver {
         for (uint16_t i = 0; i < count; ++i)
             take_used(frame.buffers());
     }
-    /// Takes `count` received frames, numbered from `number`; `whole`: looks at every byte.
+    /// Takes `count` received frames, numbered from `number`. `whole`: checks every byte.
     void receive(const Frame& frame, uint16_t count, uint64_t number, bool whole) noexcept {
         const net::NetHeader expected = frame.header(frame.buffers());
         expect_used(static_cast<uint16_t>(count * frame.buffers()));
@@ -113,7 +113,7 @@ class Driver {
     static void store16(std::byte* at, uint16_t value) noexcept {
         std::atomic_ref(*reinterpret_cast<uint16_t*>(at)).store(value, std::memory_order_release);
     }
-    /// The next descriptor is its whole buffer's first `bytes`.
+    /// Fills the next descriptor with the first `bytes` of its buffer.
     void describe(uint32_t bytes, uint16_t flags) noexcept {
         const auto slot = static_cast<uint16_t>(next_desc_++ & kMask);
         const ring::Descriptor descriptor{
@@ -136,7 +136,7 @@ class Driver {
             "the used index is not what was asked for"
         );
     }
-    /// The length of the next used element, which is of a chain of `descriptors`.
+    /// Returns the length of the next used element, which is for a chain of `descriptors`.
     uint32_t take_used(uint16_t descriptors) noexcept {
         ring::UsedElement element;
         const size_t slot = next_used_++ & kMask;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The floor: what any device must do. It knows beforehand where every buffer is and what is in it,
-// so that only the copies and the stores to the used ring are left; its mbufs were made before.
+// The floor: the work that no device can avoid. It knows in advance where every buffer is and what
+// is in it, and its mbufs are allocated in advance. Only the copies and the stores to the used ring
+// are left.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +23,10 @@ class Floor final : public Side {
     }
     ~Floor() override { rte_pktmbuf_free_bulk(mbufs_.data(), kRingSize); }
 
-    /// What every frame is like.
+    /// Sets the frame that all frames are like.
     void expect(const Frame& frame) noexcept { frame_ = &frame; }
 
-    /// A frame is a chain of the mbufs that its buffers have.
+    /// Each buffer has an mbuf. A frame is a chain of the mbufs of its buffers.
     uint16_t from_guest(rte_mempool* /*pool*/, std::span<rte_mbuf*> frames) noexcept override {
         for (rte_mbuf*& frame : frames) {
             const uint16_t head = from_desc_;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The frames that are measured: numbered, and cut into the buffers of a driver.
+// The frames of the benchmark: numbered, and split over the buffers of a driver.
 //
-// A frame has bytes that no frame of another size has. One that leaves something to others is
-// TCP over IPv4, as it must be to be taken for that. It lies in buffers of 2 KiB, behind
-// virtio-net's header, so a frame of 64 KiB takes 32 of them: more than a guest would use that has
-// pages of larger pieces, so what is measured is the worse case.
+// Frames of different sizes have different bytes. A frame that leaves work to the other side is TCP
+// over IPv4, as these offloads require. It is in buffers of 2 KiB, after the virtio-net header, so
+// a frame of 64 KiB takes 32 of them. A guest with larger contiguous pieces would use fewer, so the
+// worse case is measured.
 #pragma once
 
 #include <rte_ip.h>
@@ -38,13 +38,13 @@ class Frame {
     }
 
     [[nodiscard]] uint32_t bytes() const noexcept { return static_cast<uint32_t>(bytes_.size()); }
-    /// Buffers of a driver that it takes.
+    /// The number of driver buffers that the frame takes.
     [[nodiscard]] uint16_t buffers() const noexcept {
         return static_cast<uint16_t>(
             (net::kHeaderBytes + bytes() + kBufferBytes - 1) / kBufferBytes
         );
     }
-    /// Calls `visit(place in the buffer, place in the frame, bytes)` for each of them.
+    /// Calls `visit(offset in the buffer, offset in the frame, bytes)` for each buffer.
     template <class Visit>
     void for_each_buffer(Visit visit) const {
         uint32_t at = net::kHeaderBytes;
@@ -55,13 +55,14 @@ class Frame {
         }
     }
 
-    /// Writes bytes of frame `number`, from `from` on.
+    /// Writes `bytes` bytes of frame `number`, from offset `from`.
     void write(std::byte* to, uint32_t from, uint32_t bytes, uint64_t number) const noexcept {
         std::memcpy(to, bytes_.data() + from, bytes);
         if (from == 0)
             std::memcpy(to + number_at_, &number, sizeof number);
     }
-    /// Whether those are what was written. `whole`: every byte, and not only the number.
+    /// Whether the bytes are those of frame `number`. `whole`: checks every byte, not only the
+    /// number.
     [[nodiscard]] bool matches(
         const std::byte* at, uint32_t from, uint32_t bytes, uint64_t number, bool whole
     ) const noexcept {
@@ -73,7 +74,7 @@ class Frame {
                            std::memcmp(at + behind, bytes_.data() + behind, bytes - behind) == 0));
     }
 
-    /// What virtio-net says of it. `buffers`: of a received one.
+    /// The virtio-net header. `buffers`: the number of buffers if the frame is received, else 0.
     [[nodiscard]] net::NetHeader header(uint16_t buffers) const noexcept {
         net::NetHeader header{};
         header.num_buffers = buffers;
@@ -89,7 +90,7 @@ class Frame {
         }
         return header;
     }
-    /// And an mbuf, but for flags.
+    /// Sets the same in an mbuf, except flags.
     void describe(rte_mbuf& frame) const noexcept {
         if (leaves_ == Leaves::nothing)
             return;
@@ -112,7 +113,7 @@ class Frame {
 
     void write_headers() noexcept {
         number_at_ = kHeaders;
-        same_until_ = kL4 + 16;  // rte_vhost writes the pseudo header's sum as it likes
+        same_until_ = kL4 + 16;  // rte_vhost may write another pseudo header checksum
         rte_ipv4_hdr ip{};
         ip.version_ihl = RTE_IPV4_VHL_DEF;
         ip.total_length = rte_cpu_to_be_16(static_cast<uint16_t>(bytes() - kEthernetHeader));

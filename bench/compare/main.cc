@@ -6,10 +6,10 @@
 //   vhost   rte_vhost with an IOTLB, behind a small vhost-user front end
 //   floor   only the copies and the stores to the ring
 //
-// All in one process, on the same guest memory in the same regions, with the same driver, taking
-// turns: round 1 of each, round 2 of each, and so on, so that what the machine does meanwhile hits
-// all. Usage: compare [--quick] [--json FILE] [FILTER...]; a filter is a part of a case's name, as
-// `frame64` or `to_guest`.
+// All run in one process, on the same guest memory in the same regions, with the same driver. They
+// take turns: round 1 of each, round 2 of each, and so on. So other load of the machine affects all
+// of them. Usage: compare [--quick] [--json FILE] [FILTER...]; a filter is a part of a case's name,
+// such as `frame64` or `to_guest`.
 #include <rte_eal.h>
 #include <rte_mbuf.h>
 #include <sched.h>
@@ -38,7 +38,7 @@ struct Options {
     std::vector<std::string> filters;
 };
 
-/// The sides over one memory; made anew when the number of regions changes, or what is negotiated.
+/// The sides on one memory; recreated when the number of regions or the features change.
 struct Rig {
     Rig(uint32_t regions, bool with_offloads, rte_mempool* pool)
         : offloads(with_offloads),
@@ -52,7 +52,7 @@ struct Rig {
     }
     [[nodiscard]] std::array<Side*, 3> sides() { return {&ours, &vhost, &floor}; }
 
-    /// Gives all drivers the same buffers, in the strides of a mempool's objects.
+    /// Gives all drivers the same buffers, with the stride of mempool objects.
     void place_buffers(Where where) {
         constexpr uint64_t kStride = kBufferBytes + 256;
         constexpr uint64_t kBehindRings = 6 * Driver::kBytes;
@@ -77,7 +77,7 @@ struct Rig {
     Floor floor;
 };
 
-/// The CPUs that we may use, two at most.
+/// The CPUs that this process may use, at most two.
 std::vector<int> cpus() {
     cpu_set_t set;
     std::vector<int> found;
@@ -148,7 +148,7 @@ int run(const Options& options) {
         std::printf("there is one CPU: the cases with two cores are left out\n");
         std::erase_if(cases, [](const Case& c) { return c.cores == 2; });
     }
-    // A file per region is open while our side maps them.
+    // While our side maps the regions, each has an open file.
     rlimit limit{};
     ::getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

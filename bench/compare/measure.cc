@@ -12,7 +12,7 @@
 namespace vduse::bench {
 namespace {
 
-/// Calls `burst(first, count)` until all of the window is through; cycles per frame.
+/// Calls `burst(first, count)` until the window is done. Returns cycles per frame.
 template <class Burst>
 double drain(uint16_t window, uint16_t most, Burst burst) {
     unsigned idle = 0;
@@ -27,7 +27,7 @@ double drain(uint16_t window, uint16_t most, Burst burst) {
     return static_cast<double>(rte_rdtsc_precise() - start) / window;
 }
 
-/// A frame in as many mbufs as it takes.
+/// Makes a frame in as many mbufs as it needs.
 rte_mbuf* make(rte_mempool* pool, const Frame& frame, uint64_t number) {
     rte_mbuf* const head = rte_pktmbuf_alloc(pool);
     for (rte_mbuf* mbuf = head; mbuf != nullptr;) {

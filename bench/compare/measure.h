@@ -3,12 +3,13 @@
 // Measures one case on one side at a time.
 //
 //   driver:  sends, or offers buffers, for a window of frames           not measured
-//   device:  bursts until the window is through                         measured
+//   device:  bursts until the window is done                            measured
 //   driver:  takes back, checks                                         not measured
 //
-// The window is larger than a burst so that reading the clock is not what is measured. A round is
-// the median of many windows, which drops those that an interrupt or another process fell into.
-// Every frame's number and length are checked, and every byte in the first window of each round.
+// The window is larger than a burst, so that the cost of reading the clock does not matter. A round
+// is the median of many windows, which excludes windows that an interrupt or another process
+// disturbed. The number and length of every frame are checked, and all bytes in the first window of
+// each round.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -21,12 +22,12 @@
 
 namespace vduse::bench {
 
-/// Frames of a window, at most.
+/// The most frames of a window.
 inline constexpr uint16_t kMostFrames = 64;
 
 class Bench {
   public:
-    /// `other`: where the driver runs, or nullptr for here.
+    /// `other`: the core that runs the driver; nullptr: this core.
     Bench(const Case& what, rte_mempool* pool, OtherCore* other)
         : case_(what),
           pool_(pool),
@@ -55,7 +56,7 @@ class Bench {
     rte_mempool* pool_;
     OtherCore* other_;
     Frame frame_;
-    uint16_t window_;      ///< frames, of which the ring has room for all
+    uint16_t window_;      ///< frames, all of which fit into the ring
     uint64_t number_ = 0;  ///< of the next frame
 };
 

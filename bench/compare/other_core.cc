@@ -13,7 +13,7 @@
 namespace vduse::bench {
 namespace {
 
-/// Spins until `word` is `value`; now and then lets others run, for cores may be shared.
+/// Spins until `word` is `value`. Yields now and then, because cores may be shared.
 void wait_for(const std::atomic<uint32_t>& word, uint32_t value) {
     for (uint32_t spins = 1; word.load(std::memory_order_acquire) != value; ++spins) {
         rte_pause();

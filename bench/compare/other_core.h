@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A second core for the driver: a thread that runs what it is given and is waited for.
+// A second core for the driver: a thread that runs a function while the caller waits.
 //
-// So the rings' and the buffers' cache lines are in the other core's caches when the device begins,
-// and the device's in the way of the driver afterwards, while the measured calls always find full
-// bursts. What is not seen that way is the cost of both touching a line at the same moment.
+// So the cache lines of rings and buffers are in the other core's caches when the device begins,
+// and in the device's caches when the driver continues. The measured calls still always find full
+// bursts. The cost of both cores accessing a line at the same time is not measured.
 #pragma once
 
 #include <atomic>
@@ -18,7 +18,7 @@ class OtherCore {
     explicit OtherCore(int cpu);
     ~OtherCore();
 
-    /// Runs `work` on the other core and waits for its end.
+    /// Runs `work` on the other core and waits until it is done.
     template <class Work>
     void run(Work& work) {
         call_ = [](void* context) { (*static_cast<Work*>(context))(); };
@@ -26,14 +26,14 @@ class OtherCore {
         hand_over();
     }
 
-    /// Median of the time that a cache line takes to the other core and back, in TSC cycles.
+    /// Median time that a cache line takes to the other core and back, in TSC cycles.
     uint64_t round_trip();
 
   private:
     void loop(int cpu);
     void hand_over();
 
-    void (*call_)(void*) = nullptr;  ///< nullptr: the end
+    void (*call_)(void*) = nullptr;  ///< nullptr: the thread ends
     void* context_ = nullptr;
     alignas(64) std::atomic<uint32_t> asked_ = 0;
     alignas(64) std::atomic<uint32_t> done_ = 0;

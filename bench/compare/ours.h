@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Our side: a real Device, attached through the fake kernel, so that a burst pays for all that it
-// pays in life: gate, ring, translation, counters, the decision to interrupt.
+// Our side: a real Device, attached through the fake kernel. So a burst has all the costs of normal
+// operation: gate, ring, translation, counters, the decision to interrupt.
 #pragma once
 
 #include <memory>
@@ -23,7 +23,7 @@ class Ours final : public Side {
     uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept override {
         return pair_->to_guest(frames);
     }
-    /// As it says so of what it receives: so frames come from another device.
+    /// Sets the flags of a frame that another of our devices received.
     void say(rte_mbuf& frame) noexcept override {
         frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
         frame.ol_flags |= frame.tso_segsz != 0 ? RTE_MBUF_F_RX_LRO : uint64_t{0};

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Guest memory for bench/compare: one file, cut into regions, which both sides map for themselves.
+// Guest memory for bench/compare: one file, split into regions, which each side maps for itself.
 //
 //   file   | region 0 (rings) | region 1 | ... | region n-1 |    2 MiB each, sparse
-//   IOVA     kFirst             + 4 MiB ...                       a hole behind each region
+//   IOVA     kFirst             + 4 MiB ...                       a hole after each region
 //
-// 2 MiB is what a driver on hugepages brings one region per page of. The holes keep regions apart.
+// A driver on hugepages has one region for each page of 2 MiB. The holes keep regions apart.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@
 
 namespace vduse::bench {
 
-/// Ends the program: a benchmark that cannot do what it should has no result.
+/// Exits: a benchmark that fails has no result.
 [[noreturn]] void give_up(const char* what);
 inline void require(bool condition, const char* what) {
     if (!condition)
@@ -35,7 +35,7 @@ class Ram {
     [[nodiscard]] size_t bytes() const noexcept { return mapping_.bytes(); }
     /// The driver's own mapping.
     [[nodiscard]] std::byte* data() const noexcept { return mapping_.data(); }
-    /// Sorted; `host` lies in the driver's mapping.
+    /// Sorted; `host` is in the driver's mapping.
     [[nodiscard]] const std::vector<memory::Region>& regions() const noexcept { return regions_; }
 
   private:
@@ -44,7 +44,7 @@ class Ram {
     std::vector<memory::Region> regions_;
 };
 
-/// An address of the guest: the one that the driver uses, and the one for the device.
+/// An address of the guest: the driver's and the device's.
 struct AddressPair {
     std::byte* host = nullptr;
     memory::Iova iova = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What is compared: a device with one queue pair, and the driver's rings for it.
+// The devices that are compared: each has one queue pair, and the driver's rings for it.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -13,10 +13,10 @@
 
 namespace vduse::bench {
 
-/// What the driver negotiates with all sides.
+/// The features that the driver negotiates with all sides.
 inline constexpr uint64_t kFeatures =
     virtio::kFeatureVersion1 | virtio::kFeatureAccessPlatform | virtio::kFeatureMergeable;
-/// And in the cases of which frames leave something to others.
+/// Also negotiated in the cases in which frames leave work to the other side.
 inline constexpr uint64_t kOffloads = virtio::kFeatureCsum | virtio::kFeatureGuestCsum |
                                       virtio::kFeatureHostTso4 | virtio::kFeatureGuestTso4;
 
@@ -29,16 +29,17 @@ class Side {
 
     /// Takes up to `frames.size()` frames that the driver sent.
     virtual uint16_t from_guest(rte_mempool* pool, std::span<rte_mbuf*> frames) noexcept = 0;
-    /// Gives the driver the first of `frames`, as many as it returns, and frees those.
+    /// Gives `frames` to the driver. Returns how many it took. These are freed here or in
+    /// `free_sent`.
     virtual uint16_t to_guest(std::span<rte_mbuf*> frames) noexcept = 0;
-    /// Says what a frame that will be sent leaves; its packet_type and lengths are set.
+    /// Sets the offload flags of a frame to be sent; its packet_type and lengths are already set.
     virtual void say(rte_mbuf& /*frame*/) noexcept {}
-    /// Behind the measured calls: frees what `from_guest` gave, and what is left of what was sent.
+    /// After the measured calls: frees the frames of `from_guest`, and what is left of sent frames.
     virtual void free_received(std::span<rte_mbuf*> frames) noexcept {
         rte_pktmbuf_free_bulk(frames.data(), static_cast<unsigned>(frames.size()));
     }
     virtual void free_sent(std::span<rte_mbuf*> /*frames*/) noexcept {}
-    /// Looks at what should not have happened, after measuring.
+    /// After measuring: fails if something happened that should not.
     virtual void check() {}
 
     Driver to_guest_driver;    ///< queue 0

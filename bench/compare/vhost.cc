@@ -23,7 +23,7 @@ void destroy_device(int /*vid*/) {
     running = -1;
 }
 
-/// false: it did not become so within ten seconds.
+/// Returns false if `condition` is not met within ten seconds.
 template <class Condition>
 bool wait_for(Condition condition) {
     for (int i = 0; i < 10000 && !condition(); ++i)

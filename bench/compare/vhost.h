@@ -2,9 +2,9 @@
 
 // The other side: rte_vhost, through its public API.
 //
-// Registered as it runs under VDUSE and net_vhost: statistics on (VDUSE cannot turn them off),
-// compliant offload flags. It does not free what it has sent, its callers do, so the free is part
-// of `to_guest` here as it is in net_vhost.
+// It is registered as under VDUSE and net_vhost: statistics on (VDUSE cannot turn them off),
+// compliant offload flags. rte_vhost does not free the frames that it has sent, its callers do, so
+// the free is part of `to_guest` here, as in net_vhost.
 #pragma once
 
 #include <rte_vhost.h>
@@ -33,7 +33,7 @@ class Vhost final : public Side {
         rte_pktmbuf_free_bulk(frames.data(), count);
         return count;
     }
-    /// It knows the flags of frames that are sent only.
+    /// rte_vhost only knows the tx flags.
     void say(rte_mbuf& frame) noexcept override {
         frame.ol_flags |= RTE_MBUF_F_TX_IPV4 | RTE_MBUF_F_TX_TCP_CKSUM;
         frame.ol_flags |= frame.tso_segsz != 0 ? RTE_MBUF_F_TX_TCP_SEG : uint64_t{0};

@@ -64,7 +64,7 @@ struct MemoryTable {
     uint64_t user_address;
     uint64_t offset;
 };
-/// struct vhost_iotlb_msg; <linux/vhost_types.h> is not C++.
+/// struct vhost_iotlb_msg; <linux/vhost_types.h> does not compile as C++.
 struct IotlbMessage {
     uint64_t iova;
     uint64_t bytes;
@@ -118,7 +118,7 @@ VhostUser::VhostUser(
             kUpdate};
         set(kIotlbMessage, &message, sizeof message);
     }
-    misses();  // the rings', asked for before their entries came
+    misses();  // discards those of the rings, which precede their entries
 }
 
 void VhostUser::set_memory(const Ram& ram) {

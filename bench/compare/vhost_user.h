@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A vhost-user front end: what QEMU says to rte_vhost, as far as one queue pair behind an IOMMU
-// needs it. It gives rte_vhost its memory, its rings, and every region as an IOTLB entry, with
+// A vhost-user front end: QEMU's messages to rte_vhost, as far as one queue pair behind an IOMMU
+// needs them. It gives rte_vhost its memory, its rings, and every region as an IOTLB entry, with
 // VIRTIO_F_ACCESS_PLATFORM, so that rte_vhost translates each buffer as it does under VDUSE.
 //
-// Every message asks for an acknowledgement; a refused one ends the program.
+// Every message requests an acknowledgement. If rte_vhost refuses one, the program exits.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@ class VhostUser {
         uint64_t features
     );
 
-    /// How often rte_vhost has asked for an address since this was last asked.
+    /// How many addresses rte_vhost has requested since the last call.
     unsigned misses();
 
   private:
@@ -43,7 +43,7 @@ class VhostUser {
     void set_ring(uint32_t index, const ring::Layout& layout);
 
     UniqueFd socket_;
-    UniqueFd back_;  ///< on which rte_vhost asks for addresses
+    UniqueFd back_;  ///< rte_vhost requests addresses here
 };
 
 }  // namespace vduse::bench

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Candidates for the lookup table of an address space (lib/memory/table.h has the one in use), and
-// what DPDK has. Each is built once of sorted regions that do not overlap, and finds the region of
-// an address or nullptr.
+// DPDK's. Each is built once from sorted regions that do not overlap, and finds the region of an
+// address or nullptr.
 #pragma once
 
 #include <algorithm>
@@ -20,7 +20,7 @@ namespace vduse::bench {
 using memory::Iova;
 using memory::Region;
 
-/// As rte_vhost's IOTLB: a list, searched from the lowest address on.
+/// Like rte_vhost's IOTLB: a list, searched from the lowest address.
 class LinearList {
   public:
     explicit LinearList(std::span<const Region> regions) : list_(regions.begin(), regions.end()) {}
@@ -39,7 +39,7 @@ class LinearList {
 };
 
 /// The first addresses as an implicit binary tree, level by level, so that the upper levels share
-/// cache lines; the way down has no branch to mispredict.
+/// cache lines. The descent has no branch to mispredict.
 class Eytzinger {
   public:
     explicit Eytzinger(std::span<const Region> regions)
@@ -76,7 +76,7 @@ class Eytzinger {
     std::vector<uint32_t> ranks_;
 };
 
-/// The sorted array, halved with branches.
+/// The sorted array, with a binary search that branches.
 class Halving {
   public:
     explicit Halving(std::span<const Region> regions) : regions_(regions.begin(), regions.end()) {}
@@ -97,9 +97,9 @@ class Halving {
     std::vector<Region> regions_;
 };
 
-/// A hash table of 2 MiB buckets: a bucket knows the first region that reaches into it, and the
-/// rest of the way is linear. Only for spaces whose regions cover few buckets, so a real one would
-/// need another table beside it: a region may be all of 2^64.
+/// A hash table of 2 MiB buckets. A bucket has the first region that reaches into it; from there
+/// the search is linear. This only works if the regions cover few buckets. A region may be all of
+/// 2^64, so a real implementation would need a second table.
 class Buckets {
   public:
     static constexpr unsigned kShift = 21;

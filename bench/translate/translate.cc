@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// translate: which lookup table for an address space? (Google Benchmark.)
+// translate: compares lookup tables for an address space. (Google Benchmark.)
 //
-//   translate   lib/memory/table.h through its Translator, last hit included: what a burst pays
+//   translate   lib/memory/table.h through its Translator, last hit included: the cost in a burst
 //   table       its Table alone
-//   halving, eytzinger, buckets   other shapes (tables.h)
-//   list        what DPDK does
+//   halving, eytzinger, buckets   other tables (tables.h)
+//   list        DPDK's table
 //
-// 1 to 512 regions of 2 MiB with holes between them. Sequential: each region for eight lookups, as
-// a driver that fills its buffers in order. Random: another region each time. Behind the last slash
-// stands the number of regions; one iteration is 4096 lookups. Every table's answers are compared
-// with the list's first.
+// 1 to 512 regions of 2 MiB with holes between them. Sequential: eight lookups in each region, like
+// a driver that fills its buffers in order. Random: a random region each time. The number after the
+// last slash is the number of regions. One iteration is 4096 lookups. The answers of each table are
+// first compared with those of the list.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>
@@ -77,7 +77,7 @@ std::vector<Iova> make_addresses(std::span<const Region> regions, Order order) {
     return addresses;
 }
 
-/// Ends the program when `table` finds other regions than the list does.
+/// Exits if `table` finds other regions than the list.
 template <class Candidate>
 void check(const Candidate& table, std::span<const Region> regions) {
     const LinearList list(regions);

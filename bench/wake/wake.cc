@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What sleeping costs and saves: how long a frame waits for a worker that sleeps, beside one that
-// polls, and how much CPU each takes while nothing comes.
+// The cost and benefit of sleeping: how long a frame waits for a sleeping worker and for a polling
+// one, and how much CPU time each uses while idle.
 //
-//   driver thread:  pause 2 ms, publish a frame, read the clock, kick if the device wishes
-//   worker thread:  the burst that takes it, read the clock; polls, or sleeps as --idle-us has it
+//   driver thread:  pause 2 ms, publish a frame, read the clock, kick if the device asks for it
+//   worker thread:  take the frame in a burst, read the clock; poll, or sleep as with --idle-us
 //
-// The worker sleeps by the application's own class (app/datapath/idle.h) on a real Device over the
-// fake kernel. The driver's kick is a write to the eventfd; a real one comes from inside the
+// The worker sleeps in the application's own class (app/datapath/idle.h), on a real Device with the
+// fake kernel. The driver's kick is a write to the eventfd; a real kick comes from inside the
 // kernel.
 //
 // Usage: bench_wake [FRAMES]     (default 2000)
@@ -56,7 +56,7 @@ void require(bool condition, const char* what) {
     std::exit(1);
 }
 
-/// A device with a driver, one pair, no interrupts wanted.
+/// A device with a driver and one pair; interrupts are disabled.
 class Bench {
   public:
     Bench() {
@@ -120,7 +120,7 @@ class Bench {
     Clock::time_point sent_at_;
 };
 
-/// A worker with one lane, which leads to nowhere.
+/// A worker with one lane that drops the frames.
 class Worker {
   public:
     Worker(Device& device, rte_mempool* pool, bool sleeps) : device_(device), pool_(pool) {
@@ -143,7 +143,7 @@ class Worker {
     }
 
     [[nodiscard]] uint32_t taken() const { return taken_.load(std::memory_order_acquire); }
-    /// Of the last frame.
+    /// When the last frame was taken.
     [[nodiscard]] Clock::time_point taken_at() const { return taken_at_; }
     [[nodiscard]] uint64_t wake_ups() const { return idle_wait_ ? idle_wait_->wake_ups() : 0; }
     [[nodiscard]] nanoseconds cpu_time() {
