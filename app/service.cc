@@ -187,7 +187,7 @@ Result<void> Service::connect() {
         for (uint16_t pair = 0; pair < device->queues; ++pair)
             if (device->lcores[pair] != LCORE_ID_ANY)
                 device->device->set_lcore(pair, device->lcores[pair]);
-    link_monitor_.start(ports_);
+    port_monitor_.start(ports_);
     links_.poll();
     return {};
 }
@@ -368,7 +368,7 @@ bool Service::left_alone(const Endpoint& device) const {
 }
 
 Result<void> Service::close_ports() {
-    link_monitor_.stop();
+    port_monitor_.stop();
     close_all_ports();
     return {};
 }

@@ -36,7 +36,7 @@
 #include "app/datapath/bridge.h"
 #include "app/datapath/switch.h"
 #include "app/options/options.h"
-#include "app/ports/link_monitor.h"
+#include "app/ports/port_monitor.h"
 #include "app/ports/port.h"
 #include "app/report/telemetry.h"
 
@@ -118,7 +118,7 @@ class Service {
     std::vector<std::unique_ptr<Bridge>> bridges_;
     std::unique_ptr<Switch> switch_;
     LinkFollower links_;
-    LinkMonitor link_monitor_;
+    PortMonitor port_monitor_;
     std::unique_ptr<Telemetry> telemetry_;
     std::unique_ptr<BlockingThread> blocking_;
     std::vector<std::string> staying_;  ///< devices that stay on the vDPA bus after exit

@@ -12,7 +12,7 @@
 // only because it was set down. If the port is out of service, the device's link is always down.
 //
 // Threads: the main lcore, which calls `poll` about every 100 ms. It never calls a port itself:
-// see link_monitor.h.
+// see port_monitor.h.
 #pragma once
 
 #include <functional>

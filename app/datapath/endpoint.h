@@ -32,14 +32,14 @@ enum class RequestedLink : uint8_t {
     up,
 };
 
-/// A port's link, shared by the main lcore and LinkMonitor's thread (link_monitor.h).
+/// A port's link, shared by the main lcore and PortMonitor's thread (port_monitor.h).
 struct PortLink {
     /// Written by the main lcore.
     std::atomic<RequestedLink> requested = RequestedLink::none;
-    std::atomic<bool> up = true;  ///< as LinkMonitor last read it
+    std::atomic<bool> up = true;  ///< as PortMonitor last read it
     /// The request that had been carried out when `up` was read.
     std::atomic<RequestedLink> seen_after = RequestedLink::none;
-    RequestedLink set = RequestedLink::none;  ///< used by LinkMonitor's thread only
+    RequestedLink set = RequestedLink::none;  ///< used by PortMonitor's thread only
 
     /// Whether the link is up, read after the last request was carried out; nothing until then.
     [[nodiscard]] std::optional<bool> now() const {
@@ -49,7 +49,7 @@ struct PortLink {
     }
 };
 
-/// A port's own counters, as the thread of LinkMonitor read them last. Zeros if its PMD has none.
+/// A port's own counters, as the thread of PortMonitor read them last. Zeros if its PMD has none.
 struct PortTraffic {
     std::atomic<uint64_t> rx_frames = 0;
     std::atomic<uint64_t> rx_bytes = 0;

@@ -6,7 +6,7 @@
 // the pool. `plan_port` reads the port's capabilities and decides. `start_port` carries out the
 // plan, or as much of it as the port's driver accepts.
 //
-// Threads: the blocking thread; the two link functions on LinkMonitor's thread. Control, which is
+// Threads: the blocking thread; the two link functions on PortMonitor's thread. Control, which is
 // the main lcore, only calls `port_mtu` and `port_mac`: the other functions may wait for a lock
 // whose holder waits for our devices.
 #pragma once

@@ -16,7 +16,7 @@
 
 #include "app/control/link_policy.h"
 #include "app/datapath/switch.h"
-#include "app/ports/link_monitor.h"
+#include "app/ports/port_monitor.h"
 #include "app/ports/port.h"
 #include "app/ports/port_endpoint.h"
 #include "app/ports/probe.h"
@@ -309,7 +309,7 @@ TEST_F(PortStart, OnlyTheMonitorReadsThePortsCounters) {
     EXPECT_NE(port_line(*ports.front()).find("rx 0 frames"), std::string::npos);
     EXPECT_EQ(reluctant.stats_calls, 0U);
 
-    LinkMonitor monitor;
+    PortMonitor monitor;
     monitor.start(ports);
     while (ports.front()->traffic.rx_frames == 0)
         std::this_thread::yield();
@@ -328,7 +328,7 @@ TEST_F(PortStart, NobodyCallsTheDriverOfAPortOutOfService) {
         "net_reluctant0: link down, rx 0 frames 0 bytes, tx 0 frames 0 bytes 0 dropped 0 finished "
         "0 offloaded, out of service\n"
     );
-    LinkMonitor monitor;
+    PortMonitor monitor;
     monitor.start(ports);
     ports.front()->link.requested = RequestedLink::up;
     std::this_thread::sleep_for(std::chrono::milliseconds(250));

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see link_monitor.h. After a request was carried out, the link is read one round
+// How it works: see port_monitor.h. After a request was carried out, the link is read one round
 // later: a port that was just set up may not report it yet.
-#include "app/ports/link_monitor.h"
+#include "app/ports/port_monitor.h"
 
 #include <rte_ethdev.h>
 
@@ -45,7 +45,7 @@ void poll(Endpoint& port) {
 
 }  // namespace
 
-void LinkMonitor::start(std::span<const std::unique_ptr<Endpoint>> ports) {
+void PortMonitor::start(std::span<const std::unique_ptr<Endpoint>> ports) {
     if (ports.empty())
         return;
     thread_ = std::jthread([ports](const std::stop_token& stop) {
@@ -61,7 +61,7 @@ void LinkMonitor::start(std::span<const std::unique_ptr<Endpoint>> ports) {
     });
 }
 
-void LinkMonitor::stop() {
+void PortMonitor::stop() {
     thread_ = {};
 }
 

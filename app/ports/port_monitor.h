@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Reads and sets the links of DPDK ports, in a thread of its own.
+// Reads and sets the links of DPDK ports and reads their counters, in a thread of its own.
 //
-// Both may wait for the kernel's RTNL lock: net_tap, bonding and mlx5 use ioctl(2). The holder of
-// that lock may wait for one of our devices: virtio_net does so when it sets DRIVER_OK and for each
+// Each of these may wait for the kernel's RTNL lock: net_tap, bonding and mlx5 use ioctl(2). The
+// holder of that lock may wait for one of our devices: virtio_net does so when it sets DRIVER_OK and for each
 // control queue command. So the control thread, which answers, must never call a port. It leaves
-// requests here and reads the last result (Endpoint::link).
+// requests here and reads the last results (Endpoint::link, Endpoint::traffic).
 //
 // Threads: `start` on the main lcore, `stop` on the blocking thread. The thread of this object
-// calls ethdev's link functions only.
+// calls ethdev's functions for links and statistics only.
 #pragma once
 
 #include <memory>
@@ -19,7 +19,7 @@
 
 namespace vduse::app {
 
-class LinkMonitor {
+class PortMonitor {
   public:
     /// Polls `ports` from now on, about every 100 ms. They must exist until `stop`.
     void start(std::span<const std::unique_ptr<Endpoint>> ports);
