@@ -155,6 +155,7 @@ Result<std::unique_ptr<Device>> Control::add(const DeviceConfig& config) {
     if (!session)
         return session.error();
     if (auto added = loop_->add(**session); !added) {
+        (void)(*session)->stop();
         (void)(*session)->destroy(config.persist);  // leave nothing behind that was not there
         return added.error();
     }
@@ -329,13 +330,18 @@ Result<void> Control::release(std::span<Device* const> devices) {
 }
 
 Result<void> Device::destroy() {
-    control_.loop_->forget(*session_);
-    return session_->destroy(session_->parts().config.persist);
+    return end(session_->parts().config.persist);
 }
 
 Result<void> Device::remove() {
+    return end(false);
+}
+
+Result<void> Device::end(bool keep) {
+    if (auto stopped = session_->stop(); !stopped)
+        return stopped;  // it is served as before
     control_.loop_->forget(*session_);
-    return session_->destroy(false);
+    return session_->destroy(keep);
 }
 
 }  // namespace vduse

@@ -302,9 +302,15 @@ void Session::close_node() {
     parts_.node.reset();
 }
 
+Result<void> Session::stop() {
+    if (queues_.stop_all())
+        return {};
+    // A queue whose data thread is still inside starts later, in another turn of the loop.
+    reconcile();
+    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+}
+
 Result<void> Session::destroy(bool keep) {
-    if (!queues_.stop_all())
-        return Error{ETIMEDOUT, "a data thread does not leave a queue"};
     close_node();
     if (keep && !driver_.broken())
         return {};
@@ -341,11 +347,7 @@ Result<void> Session::prepare_to_release() {
     memo_.save();
     if (!memo_.good())
         return Error{ENOTSUP, "it has no journal from which another process could go on"};
-    if (queues_.stop_all())
-        return {};
-    // A queue whose data thread is still inside starts later, in another turn of the loop.
-    reconcile();
-    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    return stop();
 }
 
 void Session::release() {

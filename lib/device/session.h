@@ -90,10 +90,12 @@ class Session {
     /// Without `stats`.
     [[nodiscard]] std::optional<QueueInfo> queue_info(uint32_t index) const;
     [[nodiscard]] std::vector<ControlEvent> events() const { return events_.list(); }
-    /// `keep`: the kernel's device stays, unless it is broken.
+    /// Stops all queues. Code ETIMEDOUT: a data thread does not leave one, and the device stays in
+    /// service. After success, `reconcile` puts it back into service.
+    Result<void> stop();
+    /// After `stop`. `keep`: the kernel's device stays, unless it is broken.
     Result<void> destroy(bool keep);
-    /// Stops all queues, if another process can adopt the device from the journal. On an error the
-    /// device stays in service. After success, `reconcile` puts it back into service.
+    /// `stop`, if another process can adopt the device from the journal.
     Result<void> prepare_to_release();
     /// Closes the node. All queues must be stopped.
     void release();

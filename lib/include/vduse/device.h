@@ -161,7 +161,7 @@ class Device {
     /// Control thread: closes the node and destroys the kernel's device. With `persist`, the
     /// kernel's device stays unless it is broken. Code EBUSY: it is still on the vDPA bus, where it
     /// stays without a process that serves it. Code ETIMEDOUT: a data thread does not leave a
-    /// queue.
+    /// queue. The device stays in service then.
     Result<void> destroy();
 
     /// Control thread: the same, but `persist` does not keep the device.
@@ -173,6 +173,7 @@ class Device {
   private:
     friend class Control;
     Device(Control& control, std::unique_ptr<device::Session> session);
+    Result<void> end(bool keep);
     Control& control_;
     std::unique_ptr<device::Session> session_;
 };

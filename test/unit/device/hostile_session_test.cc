@@ -678,6 +678,7 @@ TEST_F(LastingSession, HandOverThatIsCalledOff) {
 TEST_F(LastingSession, TablesOfAnAdoptedDeviceMoveToTheirReader) {
     plain_start();
     vd0->on_bus = true;
+    ASSERT_TRUE(session->stop());
     ASSERT_TRUE(session->destroy(true));
     session.reset();
     make();

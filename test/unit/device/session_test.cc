@@ -21,6 +21,7 @@
 #include "device/state.h"
 #include "net/counters.h"
 #include "net/header.h"
+#include "support/fetch_ledger.h"
 #include "support/session_rig.h"
 #include "vduse/drop.h"
 #include "vduse/info.h"
@@ -194,6 +195,25 @@ TEST_F(SessionTest, TheControlQueueOfOnePairIsSetUpOnce) {
     vd0->set_features(kWithCvq);
     EXPECT_TRUE(vd0->set_status(0x0b));
     EXPECT_EQ(vd0->vqs[2].setups, 2U);
+}
+
+// A data thread that does not leave its burst keeps the device from being destroyed. The kernel's
+// requests must be answered all the same.
+TEST_F(SessionTest, ADeviceThatCannotBeDestroyedStaysInService) {
+    ASSERT_EQ(create(), "");
+    plain_start();
+    offer_from_guest(0);
+    FetchLedger ledger;
+    ledger.after(4, [&] {
+        const auto destroyed = device->destroy();
+        ASSERT_FALSE(destroyed);
+        EXPECT_EQ(destroyed.error().code, ETIMEDOUT);
+    });
+    EXPECT_EQ(take(0), 1U);
+    EXPECT_TRUE(vd0->get_vq_state(0)) << "the kernel is answered";
+    settle();
+    EXPECT_TRUE(traffic(0));
+    EXPECT_TRUE(device->destroy());
 }
 
 TEST_F(SessionTest, WrongConfigurations) {
