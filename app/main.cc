@@ -139,7 +139,7 @@ int run(std::span<char*> argv) {
     const auto begin = std::chrono::steady_clock::now();
     if (rte_eal_init(static_cast<int>(words.eal.size()), words.eal.data()) < 0) {
         const int reason = rte_errno;
-        print_error(std::string("the EAL does not start: ") + rte_strerror(reason));
+        print_error(std::string("EAL initialization failed: ") + rte_strerror(reason));
         return reason == EINVAL ? kBadInput : kFailure;  // EINVAL: almost always its options
     }
     start.eal_took = std::chrono::duration_cast<std::chrono::milliseconds>(

@@ -260,7 +260,7 @@ void Service::hand_over() {
     for (const auto& device : owned_)
         all.push_back(device.get());
     if (const auto gone = control_->release(all); !gone)
-        return print_note("does not hand over: " + gone.error().text());
+        return print_note("hand-over refused: " + gone.error().text());
     given_away_ = true;
     stop_ = true;
     print(last + "vduse-dp: handed over\n");
@@ -325,7 +325,7 @@ int Service::finish() {
     start_exit_watchdog();
     finishing_ = true;
     if (blocking_ != nullptr) {
-        exit_step("waiting for ports that are being made");
+        exit_step("waiting for port creation");
         blocking_->cancel();
         (void)wait_for_blocking();
     }
@@ -354,7 +354,7 @@ int Service::finish() {
     forget_signals();
     blocking_.reset();
     control_.reset();
-    exit_step("printing what nobody reads");
+    exit_step("flushing the output");
     (void)lines::flush(std::chrono::hours(1));  // the watchdog ends it before that
     return status_;
 }

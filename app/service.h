@@ -36,8 +36,8 @@
 #include "app/datapath/bridge.h"
 #include "app/datapath/switch.h"
 #include "app/options/options.h"
-#include "app/ports/port_monitor.h"
 #include "app/ports/port.h"
+#include "app/ports/port_monitor.h"
 #include "app/report/telemetry.h"
 
 struct rte_mempool;

@@ -15,7 +15,7 @@ namespace {
 
 constexpr unsigned kSeconds = 10;
 
-std::atomic<const char*> current_step = "the start of the exit";
+std::atomic<const char*> current_step = "start of exit";
 
 void print(const char* text) {
     if (::write(STDERR_FILENO, text, std::strlen(text)) < 0)
@@ -23,7 +23,7 @@ void print(const char* text) {
 }
 
 void give_up(int /*signal*/) {
-    print("vduse-dp: the exit takes longer than 10 s, giving up at: ");
+    print("vduse-dp: the exit takes longer than 10 s, aborted at step: ");
     print(current_step.load());
     print("\n");
     ::_exit(1);

@@ -78,14 +78,13 @@ Result<std::map<int, Other>> find_others(const Options& options, const OwnerOf& 
         const DeviceConfig& config = device.config;
         const auto owner = owner_of(config);
         if (!owner) {
-            print_note(config.name + ": nobody has it, there is nothing to take over");
+            print_note(config.name + ": no process has it: nothing to take over");
             continue;
         }
         if (!owner->supports_handover)
             return Error{
                 ENOTSUP,
-                config.name + ": " + named(owner->pid) +
-                    " has it, which is no vduse-dp that hands over"};
+                config.name + ": " + named(owner->pid) + " has it and does not support hand-over"};
         auto process = open_process(*owner, config, owner_of);
         if (!process)
             return process.error();
@@ -126,7 +125,7 @@ Result<std::vector<Predecessor>> take_over(const Options& options, const OwnerOf
             if (signalled())
                 return Error{ECANCELED, "interrupted"};
             if (Clock::now() > end)
-                return Error{ETIMEDOUT, named(pid) + " does not let go of the devices"};
+                return Error{ETIMEDOUT, named(pid) + " does not release the devices"};
             std::this_thread::sleep_for(kPollInterval);
         }
         print_note("took over from " + named(pid));

@@ -34,7 +34,7 @@ Result<std::vector<size_t>> assign_workers(
             return Error{
                 EINVAL,
                 "--group-lcore: lcore " + std::to_string(*jobs[i].lcore) +
-                    " is no worker lcore of the EAL options"};
+                    " is not a worker lcore of the EAL options"};
         assigned[i] = static_cast<size_t>(slot - slots.begin());
         ++load[assigned[i]];
     }

@@ -17,7 +17,7 @@ using parse::quoted;
 using parse::store_number;
 
 std::string unknown_endpoint(const Reader& reader, Text name) {
-    return quoted(name) + " is no --device or --port, valid names: " + joined(reader.names());
+    return quoted(name) + " is not a --device or --port, valid names: " + joined(reader.names());
 }
 
 /// "A:B". Names of PCI ports contain colons, so each colon may be the separator.
@@ -86,7 +86,7 @@ Complaint resolve_group_lcore(Reader& reader, Text text) {
     if (group.empty() || lcore.empty())
         return start + "must be NAME:GROUP=LCORE";
     if (!reader.known(name) || reader.endpoint(name).port)
-        return start + quoted(name) + " is no --device";
+        return start + quoted(name) + " is not a --device";
     DeviceOptions& device = reader.options.devices[reader.endpoint(name).index];
     const uint32_t groups =
         device.config.groups == Groups::per_pair ? device.config.queue_pairs : 1U;

@@ -110,7 +110,8 @@ Complaint read_device(Reader& reader, Text text) {
     const Text name = cut(text, ',');
     if (!valid_device_name(name))
         return "--device " + quoted(name) +
-               ": a name has 1 to 63 letters, digits, '_', '.' or '-', starts with none of '.-', "
+               ": a name has 1 to 63 letters, digits, '_', '.' or '-', does not start with '.' or "
+               "'-', "
                "and is not 'control'";
     if (reader.known(name))
         return "--device " + std::string(name) + ": this name is given twice";

@@ -47,11 +47,11 @@ Result<void> set_up_queues(const PortPlan& plan, rte_mempool* pool) {
         const int rx =
             rte_eth_rx_queue_setup(plan.port, queue, plan.rx_descriptors, socket, nullptr, pool);
         if (rx != 0)
-            return failed(plan, "set-up of an rx queue", rx);
+            return failed(plan, "rx queue setup", rx);
         const int tx =
             rte_eth_tx_queue_setup(plan.port, queue, plan.tx_descriptors, socket, nullptr);
         if (tx != 0)
-            return failed(plan, "set-up of a tx queue", tx);
+            return failed(plan, "tx queue setup", tx);
     }
     return {};
 }
@@ -114,7 +114,7 @@ struct Reduction {
 constexpr std::array<Reduction, 7> kReductions = {{
     {[](PortPlan& plan) { return std::exchange(plan.offloads, {}).any(); },
      [](const PortPlan& /*plan*/) {
-         return std::string("without offloads, so checksums and segments are made in software");
+         return std::string("without offloads, so checksums and segmentation are done in software");
      }},
     {[](PortPlan& plan) { return std::exchange(plan.rx_interrupts, false); },
      [](const PortPlan& /*plan*/) { return std::string("without rx interrupts"); }},

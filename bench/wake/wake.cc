@@ -227,7 +227,7 @@ void measure(const char* name, Bench& bench, rte_mempool* pool, bool sleeps, uin
 }
 
 int run(uint32_t frames) {
-    require(test::start_eal(), "the EAL does not start");
+    require(test::start_eal(), "EAL initialization failed");
     const test::MbufPool pool(512);
     require(pool.get() != nullptr, "no mbufs");
     Bench bench;

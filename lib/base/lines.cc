@@ -48,7 +48,7 @@ void work(Queue& q) {
         line.write(line.tag, line.text);
         if (dropped != 0)
             line.write(
-                line.tag, std::to_string(dropped) + " reports were dropped: nobody read them\n"
+                line.tag, std::to_string(dropped) + " lines were dropped because nobody read them\n"
             );
         lock.lock();
         q.waiting -= line.text.size();

@@ -146,7 +146,7 @@ Result<UniqueFd> open_netns(const std::string& netns) {
     if (!file)
         return with_rights(Error{errno, "network namespace " + path}, kNeedsFile);
     if (::ioctl(file.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
-        return Error{EINVAL, path + " is no network namespace"};
+        return Error{EINVAL, path + " is not a network namespace"};
     return file;
 }
 
@@ -177,10 +177,9 @@ Result<void> place_netdev(
         if (std::chrono::steady_clock::now() >= end)
             return Error{
                 ETIMEDOUT,
-                virtio.empty()
-                    ? device + ": no virtio device (is it bound to virtio_vdpa?)"
-                    : device + ": no netdev of " + virtio +
-                          " (is the kernel module virtio_net loaded, did somebody else move it?)"};
+                virtio.empty() ? device + ": no virtio device (is it bound to virtio_vdpa?)"
+                               : device + ": no netdev of " + virtio +
+                                     " (is the kernel module virtio_net loaded, was it moved?)"};
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
     }
 }

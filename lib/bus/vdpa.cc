@@ -51,7 +51,7 @@ Result<uint16_t> family_number(netlink::Socket& socket) {
     uint16_t number = 0;
     auto done = socket.transact(
         request,
-        "netlink family vdpa (not there unless the kernel module vdpa is loaded)",
+        "netlink family vdpa (is the kernel module vdpa loaded?)",
         [&](const nlmsghdr* header) {
             netlink::for_each_attribute(header, sizeof(genlmsghdr), [&](const nlattr* attribute) {
                 if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID &&
@@ -253,7 +253,7 @@ Result<void> vdpa_detach(const std::string& name) {
     return Error{
         EBUSY,
         "in use" + (holder.empty() ? "" : " by " + holder) +
-            ": stays on the vDPA bus; when its user has ended, type: vdpa dev del " + name};
+            ": stays on the vDPA bus; when that process has exited, type: vdpa dev del " + name};
 }
 
 bool vdpa_may_stay(const std::string& name) {

@@ -21,10 +21,11 @@ namespace {
 
 /// What the user can do about a device in use whose journal this program cannot use.
 std::string ways_out(const DeviceConfig& config) {
-    return "start the program that wrote it; or end what uses the device and 'vdpa dev del " +
+    return "start the program that wrote it; or stop the program that uses the device and 'vdpa "
+           "dev del " +
            config.name +
-           "'; or, when no process serves the device, remove that file: it is adopted without a "
-           "journal then";
+           "'; or, when no process serves the device, remove that file: the device is then adopted "
+           "without a journal";
 }
 
 Result<void> open_journal(Parts& parts) {
@@ -36,7 +37,7 @@ Result<void> open_journal(Parts& parts) {
         return journal.error();
     if (!journal) {
         log(Severity::info,
-            "%s: it will not survive a crash: %s",
+            "%s: the device will not survive a crash: %s",
             parts.name(),
             journal.error().text().c_str());
         return {};
@@ -89,8 +90,8 @@ Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
         log(Severity::warning,
             "%s: %s",
             parts.name(),
-            broken ? "the kernel gave it up when no process answered"
-                   : "its journal is not of the driver that is there");
+            broken ? "the kernel gave the device up because no process answered"
+                   : "its journal does not match the current driver");
         parts.node.reset();
         record.reset();
         return false;
@@ -101,7 +102,7 @@ Result<bool> adopt(Parts& parts, std::optional<Record>& record) {
         record->positions = {};
     }
     parts.inherited = std::move(record);
-    log(Severity::info, "%s: adopted the device that is there", parts.name());
+    log(Severity::info, "%s: adopted the existing device", parts.name());
     return true;
 }
 
@@ -191,8 +192,8 @@ bool adopt_without_journal(Parts& parts) {
         {}};
     parts.guessed = true;
     log(Severity::warning,
-        "%s: adopted the device that is there, without a journal: what its driver set by "
-        "the control queue is not known: all frames pass, finished, until it says so again",
+        "%s: adopted the existing device, without a journal: its control queue settings are "
+        "unknown: all frames pass, without offloads, until the driver sets them again",
         parts.name());
     return true;
 }

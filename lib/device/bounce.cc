@@ -69,7 +69,7 @@ std::string describe(
         "it would not work as a netdev of this host: " + std::to_string(shape.pairs) +
         " queue pairs with rings of " + std::to_string(queue_size) + " need " + mebibytes(need) +
         " MiB of the kernel's bounce memory in an address space, and there are " +
-        std::to_string(room >> 20) + " MiB; what would do: ";
+        std::to_string(room >> 20) + " MiB; possible fixes: ";
     if (need * shape.spaces <= kMostBounce) {
         if (config.bounce != 0)
             return text + "bounce=" + mebibytes(need * shape.spaces) + "M";
@@ -129,8 +129,8 @@ Result<BouncePlan> plan_bounce(
         least_need(config, shape.pairs, ring) <= room) {
         plan.note = "rings of " + std::to_string(ring) + " instead of " +
                     std::to_string(plan.queue_size) + ": the kernel's bounce memory of " +
-                    mebibytes(*there) + " MiB holds no more for " + std::to_string(shape.pairs) +
-                    " queue pairs";
+                    mebibytes(*there) + " MiB has no room for more for " +
+                    std::to_string(shape.pairs) + " queue pairs";
         plan.queue_size = ring;
         return plan;
     }

@@ -56,10 +56,10 @@ Result<void> create_in_kernel(Parts& parts) {
         return created;
     if (config.ctrl_vq == CtrlVq::on) {
         (void)parts.control_node->destroy(config.name);
-        return Error{ENOTSUP, std::string(kNoControlQueue) + ", and ctrl_vq=on asks for it"};
+        return Error{ENOTSUP, std::string(kNoControlQueue) + ", and ctrl_vq=on requires it"};
     }
     log(config.queue_pairs > 1 ? Severity::warning : Severity::info,
-        "%s: %s: going on without control queue, with one queue pair%s",
+        "%s: %s: continuing without a control queue and with one queue pair%s",
         parts.name(),
         kNoControlQueue,
         // Without control queue, virtio_net cannot switch its offloads off for XDP.

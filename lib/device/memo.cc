@@ -27,7 +27,7 @@ void Memo::save(const net::ControlState& control) {
     const bool saved = journal_->save(record);
     if (std::exchange(good_, saved) && !saved)
         log(Severity::warning,
-            "%s: the journal cannot be written, the next process cannot go on with the device: %s",
+            "%s: the journal cannot be written, the next process cannot adopt the device: %s",
             parts_.name(),
             std::strerror(errno));
 }

@@ -55,7 +55,7 @@ bool Queues::stop(std::span<const uint32_t> indices) {
     }
     if (sched::Gate::close(gates, timeout_))
         return true;
-    log(Severity::error, "%s: a data thread does not leave a queue that must stop", parts_.name());
+    log(Severity::error, "%s: a data thread did not leave a queue that must stop", parts_.name());
     return false;
 }
 
@@ -290,7 +290,7 @@ std::vector<uint32_t> Queues::look_again(uint32_t space, std::span<const uint32_
 void Queues::look_for_lost_memory() {
     for (const uint32_t space : spaces_.lost()) {
         log(Severity::error,
-            "%s: guest memory was cut off while it was mapped: the queues of space %u are not "
+            "%s: guest memory was truncated while it was mapped: the queues of space %u are not "
             "served until the driver resets the device",
             parts_.name(),
             space);
@@ -363,7 +363,7 @@ void Queues::quarantine(uint32_t index) {
             "%s: queue %u is not served until the driver resets the device: its avail ring %s",
             parts_.name(),
             index,
-            jump ? "is further ahead than it is long" : "names a descriptor that does not exist");
+            jump ? "index is further ahead than the ring size" : "has an invalid descriptor index");
     parts_.queues[index].quarantined = true;
     quarantined_ = true;
 }

@@ -38,7 +38,7 @@ const char* describe(Veto veto) {
         case Veto::not_offered:
             return "it contains features that were not offered";
         case Veto::incomplete:
-            return "it contains features without those that they need (virtio 1.3, 5.1.3.1)";
+            return "it contains features whose dependencies are missing (virtio 1.3, 5.1.3.1)";
         case Veto::no_version_1:
             return "VIRTIO_F_VERSION_1 is missing";
         case Veto::no_access_platform:
@@ -280,7 +280,8 @@ Result<void> Session::set_mac(const MacAddress& mac) {
     if ((parts_.shape.offered & virtio::kFeatureMac) == 0)
         return Error{ENOTSUP, parts_.config.name + ": the device was made without a MAC address"};
     if ((mac[0] & 1) != 0)
-        return Error{EINVAL, parts_.config.name + ": a multicast address is nobody's"};
+        return Error{
+            EINVAL, parts_.config.name + ": a multicast address cannot be a device's MAC address"};
     commands_.set_mac(mac);
     // QEMU never sets DRIVER. So any status bit means a driver, whose control state must not be
     // reset here.
@@ -307,7 +308,7 @@ Result<void> Session::stop() {
         return {};
     // A queue whose data thread is still inside starts later, in another turn of the loop.
     reconcile();
-    return Error{ETIMEDOUT, "a data thread does not leave a queue"};
+    return Error{ETIMEDOUT, "a data thread did not leave a queue in time"};
 }
 
 Result<void> Session::destroy(bool keep) {
@@ -346,7 +347,7 @@ std::optional<QueueInfo> Session::queue_info(uint32_t index) const {
 Result<void> Session::prepare_to_release() {
     memo_.save();
     if (!memo_.good())
-        return Error{ENOTSUP, "it has no journal from which another process could go on"};
+        return Error{ENOTSUP, "it has no journal, so no other process can adopt it"};
     return stop();
 }
 

@@ -56,11 +56,12 @@ Result<void> validate(const DeviceConfig& config) {
         !std::all_of(config.name.begin(), config.name.end(), legal))
         return invalid("device name '" + config.name + "': 1 to 63 letters, digits, '_', '-', '.'");
     if (config.name == "control")
-        return invalid("device name 'control': /dev/vduse/control is the kernel's own");
+        return invalid("device name 'control': /dev/vduse/control is reserved by the kernel");
     if (config.queue_pairs < 1 || config.queue_pairs > kMaxPairs)
         return invalid("queues: 1 to " + std::to_string(kMaxPairs) + " pairs");
     if (config.ctrl_vq == CtrlVq::off && config.queue_pairs != 1)
-        return invalid("queues: more than 1 pair needs the control queue, which ctrl_vq=off denies"
+        return invalid(
+            "queues: more than 1 pair needs the control queue, which ctrl_vq=off disables"
         );
     if (config.queue_size != 0 &&
         (config.queue_size < kMinQueueSize || config.queue_size > kMaxQueueSize ||

@@ -158,7 +158,7 @@ Result<Journal> Journal::open(
         const auto other = owner(folder, name);
         return Error{
             EBUSY,
-            "another process has it" +
+            "another process has it open" +
                 (other ? ": pid " + std::to_string(other->pid) : std::string())};
     }
     for (off_t byte = 0; byte < (supports_handover ? 2 : 1); ++byte) {

@@ -251,7 +251,7 @@ class LinuxKernel final : public Kernel {
             return failed("read " + bounce_path(name));
         uint64_t bytes = 0;
         if (std::from_chars(text.data(), text.data() + length, bytes).ec != std::errc())
-            return Error{EIO, bounce_path(name) + " holds no number"};
+            return Error{EIO, bounce_path(name) + " does not contain a number"};
         return bytes;
     }
 

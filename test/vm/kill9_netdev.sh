@@ -53,5 +53,5 @@ diff before after || fail "the netdevs have changed"
 dmesg --notime > kernel.log
 ! grep . kernel.log || fail "the kernel complains: $(head -1 kernel.log)"
 start_app -- "${devices[@]}"
-app_says "vd0: adopted the device that is there" || fail "it was not adopted"
+app_says "vd0: adopted the existing device" || fail "it was not adopted"
 stop_app

@@ -66,7 +66,7 @@ carries 128 512 queues=128
 
 step "a device that has too little on purpose is not silent"
 start_app -- --stats 1 --device vd0,attach=virtio,queue_size=1024,bounce=4M --device vd1,attach=virtio --patch vd0:vd1
-app_says 'vd0: it would not work as a netdev .* what would do: bounce=9M' || fail "no line at the start"
+app_says 'vd0: it would not work as a netdev .* possible fixes: bounce=9M' || fail "no line at the start"
 driver_to_netns vd1 other "$other_ip"
 driver_to_netns vd0
 ! in_netns ping -c 5 -i 0.3 -W 1 "$other_ip" > /dev/null || fail "4 MiB are enough now: this test shows nothing"

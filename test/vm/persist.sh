@@ -25,7 +25,7 @@ for round in 1 2 3; do
     [ -e /dev/vduse/vd0 ] || fail "the device went with the process"
     in_netns ip -br link show dev "$netdev" | grep -q LOWER_UP || fail "the netdev lost its carrier"
     start
-    app_says "vd0: adopted the device that is there" || fail "it was not adopted"
+    app_says "vd0: adopted the existing device" || fail "it was not adopted"
     all_answered "$tap_ip" in_netns
     [ "$(in_netns cat "/sys/class/net/$netdev/ifindex")" = "$index" ] || fail "it is another netdev"
     wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 2 and a["vlans"] == 2' # VLANs 0 and 5
@@ -63,7 +63,7 @@ cat /tmp/failed
 [ "$status" = 2 ] || fail "it ended with status $status"
 grep -q "^vduse-dp: --port net_tap7: no such DPDK port, existing ports: net_tap0$" /tmp/failed || fail "it does not say why"
 start
-app_says "vd0: adopted the device that is there" || fail "it was not adopted"
+app_says "vd0: adopted the existing device" || fail "it was not adopted"
 all_answered "$tap_ip" in_netns
 
 step "the driver still commands"
@@ -115,7 +115,7 @@ wait_for 30 gone "$app_pid"
 wait "$app_pid" || fail "it ended with status $?"
 [ -e /dev/vhost-vdpa-0 ] || fail "the device went with the process"
 start_app -- --device vd0,attach=vhost,persist=1
-app_says "vd0: adopted the device that is there" || fail "it was not adopted"
+app_says "vd0: adopted the existing device" || fail "it was not adopted"
 kill -TERM "$app_pid"
 wait_for 30 gone "$app_pid"
 vdpa dev del vd0

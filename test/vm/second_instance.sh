@@ -21,7 +21,7 @@ refused() {
     timeout 60 "$@" < /dev/null > /tmp/second.log 2>&1 || status=$?
     cp /tmp/second.log "second-$(basename "$1").log"
     [ "$status" = "$wanted" ] || fail "$1 ended with status $status: $(tail -3 /tmp/second.log)"
-    grep -q "vd0: .*another process has it: pid $app_pid\b" /tmp/second.log || fail "$1 says: $(tail -5 /tmp/second.log)"
+    grep -q "vd0: .*another process has it open: pid $app_pid\b" /tmp/second.log || fail "$1 says: $(tail -5 /tmp/second.log)"
 }
 
 step "a second vduse-dp"

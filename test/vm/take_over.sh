@@ -40,7 +40,7 @@ taken_over() {
     start_app -- --take-over "${devices[@]}"
     app_says "note: took over from pid $before" || fail "it does not say from whom"
     for name in vd0 vd1; do
-        app_says "$name: adopted the device that is there" || fail "$name was made anew"
+        app_says "$name: adopted the existing device" || fail "$name was made anew"
     done
     wait_for 30 gone "$before"
     wait "$before" || fail "the first one ended with status $?"

@@ -62,7 +62,7 @@ step "no hugepages"
 overcommit=$(cat /proc/sys/vm/nr_overcommit_hugepages)
 echo 0 > /proc/sys/vm/nr_overcommit_hugepages
 echo 0 > /proc/sys/vm/nr_hugepages
-ends 1 'vduse-dp: the EAL does not start' "${app[@]}" "${app_eal[@]}" -- --device vd0 --reflect vd0
+ends 1 'vduse-dp: EAL initialization failed' "${app[@]}" "${app_eal[@]}" -- --device vd0 --reflect vd0
 echo 8 > /proc/sys/vm/nr_overcommit_hugepages
 # The EAL starts with 8 MiB; the pool of mbufs wants more.
 ends 1 'pool of [0-9]+ mbufs' "${app[@]}" -l 0-1 --no-pci --in-memory --iova-mode=va -- \
@@ -101,7 +101,7 @@ mount -t tmpfs -o size=8k tmpfs /run/vduse-dp
 dd if=/dev/zero of=/run/vduse-dp/full bs=4k count=100 2> /dev/null || true
 ends 1 'journal: .*No space left' "${app[@]}" "${app_eal[@]}" -- --device vd0,persist=1 --reflect vd0
 start_app "${tap[@]}" -- "${patched[@]}"
-grep "it will not survive a crash" "$app_log" || fail "it does not say that it has no journal"
+grep "the device will not survive a crash" "$app_log" || fail "it does not say that it has no journal"
 tap_up
 ip netns del guest
 driver_to_netns vd0

@@ -58,6 +58,6 @@ grep -qE '^  space 0 +[1-9][0-9]* regions?: .* on node' top.txt || fail "no spac
 
 stop_app
 if /build/tools/vduse-dp-top -b -n 1 2> gone.txt ||
-    ! grep -q '^vduse-dp-top: vduse-dp does not run: ' gone.txt; then
+    ! grep -q '^vduse-dp-top: vduse-dp is not running: ' gone.txt; then
     fail "vduse-dp-top without vduse-dp: $(cat gone.txt)"
 fi

@@ -199,7 +199,7 @@ class Control {
     /// Afterwards nothing else may be called for these Devices. All or none: on an error all of
     /// them stay in service, and the text names the device that cannot be released. Code ENOTSUP:
     /// no other process could adopt it (neither `persist` nor `survive_crash`, or the journal
-    /// cannot be written). Code ETIMEDOUT: a data thread does not leave a queue.
+    /// cannot be written). Code ETIMEDOUT: a data thread did not leave a queue in time.
     Result<void> release(std::span<Device* const> devices);
 
     /// Control thread: one turn of the control loop. Does pending work and waits up to `timeout_ms`

@@ -213,7 +213,7 @@ TEST(Config, FilesThatCannotBeRead) {
     expect_refused("[device " + longest + "x]\n", {"line 1 is too long", "63 characters"});
     expect_refused("[device a]\n" + std::string(64, 'x') + "=1\n", {"line 2 is too long"});
     const std::string list(255, 'x');
-    expect_refused(kDevices + ("[bridge]\nmembers=" + list), {"'" + list + "' is no --device"});
+    expect_refused(kDevices + ("[bridge]\nmembers=" + list), {"'" + list + "' is not a --device"});
     expect_refused(
         kDevices + ("[bridge]\nmembers=" + list + "x"), {"line 5 is too long", "values 255"}
     );

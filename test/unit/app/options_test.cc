@@ -397,8 +397,8 @@ TEST(Options, LcoresOfGroupsThatAreNotThere) {
         "--group-lcore ";
     for (const char* form : {"vd0", "vd0:1", "vd0:1=", "vd0:=1", "vd0=1", ":"})
         expect_refused(start + form, {form, "must be NAME:GROUP=LCORE"});
-    expect_refused(start + "vd2:0=1", {"'vd2' is no --device"});
-    expect_refused(start + "p0:0=1", {"'p0' is no --device"});
+    expect_refused(start + "vd2:0=1", {"'vd2' is not a --device"});
+    expect_refused(start + "p0:0=1", {"'p0' is not a --device"});
     expect_refused(start + "vd0:4=1", {"the group must be 0 to 3", "vd0's data groups"});
     expect_refused(start + "vd1:1=1", {"the group must be 0 to 0"});
     expect_refused(start + "vd0:a=1", {"the group must be"});

@@ -42,7 +42,7 @@ TEST(Placement, AnLcoreThatIsNoWorker) {
     const std::array<Job, 2> jobs = {{{"a"}, {"b", -1, 1U}}};
     const auto places = assign_workers(jobs, kTwoNodes);
     ASSERT_FALSE(places);
-    EXPECT_NE(places.error().what.find("lcore 1 is no worker"), std::string::npos);
+    EXPECT_NE(places.error().what.find("lcore 1 is not a worker"), std::string::npos);
 }
 
 TEST(Placement, ForPeople) {

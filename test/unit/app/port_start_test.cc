@@ -16,9 +16,9 @@
 
 #include "app/control/link_policy.h"
 #include "app/datapath/switch.h"
-#include "app/ports/port_monitor.h"
 #include "app/ports/port.h"
 #include "app/ports/port_endpoint.h"
+#include "app/ports/port_monitor.h"
 #include "app/ports/probe.h"
 #include "app/report/stats_text.h"
 #include "support/eal.h"

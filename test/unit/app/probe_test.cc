@@ -88,7 +88,7 @@ TEST(Ports, ThatDoNotExist) {
     const auto misspelt = app::probe_ports({"net_nul0"}, {}, false);
     ASSERT_FALSE(misspelt);
     EXPECT_EQ(misspelt.error().code, EINVAL);
-    EXPECT_EQ(misspelt.error().what, "--vdev net_nul0: no driver has a device of such a name");
+    EXPECT_EQ(misspelt.error().what, "--vdev net_nul0: no driver for this device name");
     const auto missing = app::probe_ports({"net_null_c"}, {"net_null_d"}, true);
     ASSERT_FALSE(missing);
     EXPECT_EQ(missing.error().code, EINVAL);

@@ -95,7 +95,7 @@ TEST_F(Lines, BeyondTheMostAreCounted) {
     ASSERT_TRUE(lines::flush(1h));
     ASSERT_EQ(reader.read.size(), 5U);
     EXPECT_EQ(reader.read[1], big);
-    EXPECT_EQ(reader.read[2], "3 reports were dropped: nobody read them\n");
+    EXPECT_EQ(reader.read[2], "3 lines were dropped because nobody read them\n");
 }
 
 }  // namespace

@@ -357,10 +357,10 @@ class Batch(ProgramTest):
 
     def test_no_application(self):
         self.application.stop()
-        self.expect_failure("does not run.*No such file")
+        self.expect_failure("is not running.*No such file")
         self.application.path.parent.rmdir()
-        self.expect_failure("does not run.*/other/.*No such file", "-f", "other")
-        self.expect_failure("does not run.*too long", "-f", "x" * 200)
+        self.expect_failure("is not running.*/other/.*No such file", "-f", "other")
+        self.expect_failure("is not running.*too long", "-f", "x" * 200)
 
     def test_an_application_that_ends(self):
         process = subprocess.Popen(

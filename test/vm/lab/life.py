@@ -39,7 +39,7 @@ class Life:
         """It found so many devices, and had nothing to complain of."""
         lines = self.text().splitlines()
         expect("devices with which it goes on", sum(
-            "adopted the device that is there" in line for line in lines), devices)
+            "adopted the existing device" in line for line in lines), devices)
         odd = [line for line in lines if re.match("VDUSE:|vduse-dp:", line)
                and not re.search("ready|adopted|driver (ready|gone)", line)]
         expect("complaints", odd, [])

@@ -103,7 +103,7 @@ def making(calls):
         life = calls.life()
         if not life.comes_to_say("vduse-dp: ready"):
             # Who was killed is also who had the kernel wait for the device. For SET_VQ_READY it gives the device up.
-            if "the kernel gave it up" not in life.text():
+            if "the kernel gave the device up" not in life.text():
                 raise Failure(f"after a kill at {kind} {number}, vduse-dp ended: {life.text()}")
             subprocess.run(["vdpa", "dev", "del", "vd0"], check=True)
             calls.given_up += 1
