@@ -96,7 +96,7 @@ std::string bad_lcore(const Options& options) {
         for (const auto& [group, lcore] : device.group_lcores)
             if (rte_lcore_is_enabled(lcore) == 0 || lcore == rte_get_main_lcore())
                 return "--group-lcore " + device.config.name + ":" + std::to_string(group) + "=" +
-                       std::to_string(lcore) + ": no worker lcore of the EAL options";
+                       std::to_string(lcore) + ": not a worker lcore of the EAL options";
     return {};
 }
 

@@ -254,7 +254,7 @@ Result<File> load(Text content) {
         return system_error(name);
     File file(rte_cfgfile_load(name.c_str(), CFG_FLAG_EMPTY_VALUES));
     if (file == nullptr)
-        return Error{EINVAL, "it is not made of [sections] with lines key=value in them"};
+        return Error{EINVAL, "it is not an INI file: expected [sections] with key=value lines"};
     return file;
 }
 

@@ -127,7 +127,7 @@ Complaint read_device(Reader& reader, Text text) {
         device.config.mac = mac_from_name(device.config.name);
     if (device.config.ctrl_vq == CtrlVq::off && device.config.queue_pairs > 1)
         return "--device " + std::string(name) +
-               ": queues greater than 1 needs the control queue: ctrl_vq must be auto or on";
+               ": queues greater than 1 need the control queue: ctrl_vq must be auto or on";
     reader.options.devices.push_back(std::move(device));
     return {};
 }

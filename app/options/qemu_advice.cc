@@ -37,10 +37,12 @@ std::vector<std::string> qemu_limits(const Options& options) {
         if (config.queue_size == 0)
             continue;
         if (config.queue_size < kQemuLeastRing)
-            note(size, "QEMU's rings have 256 entries at least");
+            note(size, "QEMU's rings have at least 256 entries");
         else if (config.queue_size < kQemu10Ring)
             note(
-                size, "QEMU 10.0 wants rings of 1024 entries, others where rx_queue_size= says so"
+                size,
+                "QEMU 10.0 needs rings of 1024 entries, other versions if rx_queue_size= is set to "
+                "it"
             );
     }
     return lines;

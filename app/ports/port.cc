@@ -55,10 +55,9 @@ void plan_queues(PortPlan& plan, const rte_eth_dev_info& info, uint16_t wanted) 
     if (plan.queues < wanted)
         print_note(
             plan.name + ": gets " + std::to_string(plan.queues) + " of the " +
-            std::to_string(wanted) + " queues that are wanted, " +
-            (has <= safe
-                 ? "its driver has no more"
-                 : "as more end the process with the " + std::string(driver) + " of this DPDK")
+            std::to_string(wanted) + " requested queues, " +
+            (has <= safe ? "its driver supports no more"
+                         : "more would crash the " + std::string(driver) + " of this DPDK")
         );
 }
 
@@ -67,7 +66,7 @@ void plan_mtu(PortPlan& plan, const rte_eth_dev_info& info, uint16_t mtu) {
         return;
     if (mtu < info.min_mtu || mtu > largest_mtu(info)) {
         print_note(
-            plan.name + ": has no MTU of " + std::to_string(mtu) + ", at most " +
+            plan.name + ": MTU " + std::to_string(mtu) + " is not supported, at most " +
             std::to_string(largest_mtu(info)) + ": longer frames are lost"
         );
         return;

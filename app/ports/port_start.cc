@@ -127,9 +127,7 @@ constexpr std::array<Reduction, 7> kReductions = {{
          plan.queues = static_cast<uint16_t>(std::max(1, plan.queues / 2));
          return more;
      },
-     [](const PortPlan& plan) {
-         return "with no more queues than " + std::to_string(plan.queues);
-     }},
+     [](const PortPlan& plan) { return "with fewer queues: " + std::to_string(plan.queues); }},
     {take_descriptors,
      [](const PortPlan& plan) {
          return "with " + std::to_string(plan.rx_descriptors) + " rx and " +
@@ -169,7 +167,7 @@ bool start_with_less(
         if (!started)
             continue;
         for (const std::string& what : without)
-            notes.push_back(why.text() + "; it is there " + what);
+            notes.push_back(why.text() + "; started " + what);
         plan = less;
         return true;
     }

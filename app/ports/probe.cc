@@ -28,7 +28,7 @@ void be_where_the_affinity_says() {
 Error failed_probe(const std::string& arguments, int code) {
     if (code == -EFAULT)  // from rte_devargs_parse()
         return {EINVAL, "--vdev " + arguments + ": no driver for this device name"};
-    return {code < 0 ? -code : EIO, "--vdev " + arguments + ": not made"};
+    return {code < 0 ? -code : EIO, "--vdev " + arguments + ": cannot be created"};
 }
 
 }  // namespace
