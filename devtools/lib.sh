@@ -3,8 +3,8 @@
 # Shell library for devtools/ and test/vm/lab/. `source` it after `set -euo pipefail`.
 #
 # It defines the checkout (repo) and the only folder outside it that the scripts write to (cache),
-# prints progress, and installs missing Debian packages. It keeps results in the cache: an interrupted
-# build resumes where it stopped, and concurrent builds do not interfere.
+# prints progress, and installs missing Debian packages. It keeps results in the cache: an
+# interrupted build resumes where it stopped, and concurrent builds do not interfere.
 
 # A failure inside $(...) counts as a failure.
 shopt -s inherit_errexit
@@ -13,15 +13,15 @@ repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${VDUSE_DP_CACHE:-$HOME/.cache/vduse-dp}
 mkdir -p "$cache"
 
-# step TEXT: prints a progress line with the seconds since the first of our commands began. It goes to
-# stderr, because some functions print their result on stdout.
+# step TEXT: prints a progress line with the seconds since the first of our commands began. It goes
+# to stderr, because some functions print their result on stdout.
 export VDUSE_DP_BEGIN=${VDUSE_DP_BEGIN:-$EPOCHSECONDS}
 step() {
     printf '[%4d s] %s\n' $((EPOCHSECONDS - VDUSE_DP_BEGIN)) "$*" >&2
 }
 
-# with_progress TEXT HOW-FAR COMMAND...: runs COMMAND and prints its progress every ten seconds. HOW-FAR
-# is shell code that prints a percentage, or nothing if none is known yet.
+# with_progress TEXT HOW-FAR COMMAND...: runs COMMAND and prints its progress every ten seconds.
+# HOW-FAR is shell code that prints a percentage, or nothing if none is known yet.
 with_progress() {
     local text=$1 how_far=$2 shell=$BASHPID watcher
     shift 2
@@ -58,8 +58,8 @@ die() {
     exit 1
 }
 
-# record PART BEGIN [PASSED FAILED SKIPPED]: records for the final table of devtools/test that PART ran
-# from BEGIN (an earlier value of EPOCHREALTIME) until now.
+# record PART BEGIN [PASSED FAILED SKIPPED]: records for the final table of devtools/test that PART
+# ran from BEGIN (an earlier value of EPOCHREALTIME) until now.
 record() {
     [ -z "${VDUSE_DP_SPANS:-}" ] ||
         printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\n' "$1" "${VDUSE_DP_PART:-}" "$2" "$EPOCHREALTIME" "${3:-0}" "${4:-0}" "${5:-0}" \
@@ -93,8 +93,8 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=3 "$@" 3> "$cache/apt.status"
 }
 
-# apt_repositories FORMAT: prints a line for each Debian repository that this machine's apt knows. In a
-# fresh container apt has only their addresses, so it fetches the package lists first.
+# apt_repositories FORMAT: prints a line for each Debian repository that this machine's apt knows.
+# In a fresh container apt has only their addresses, so it fetches the package lists first.
 apt_repositories() {
     local targets=(apt-get indextargets --format "$1" 'Created-By: Packages' 'Origin: Debian')
     [ -n "$("${targets[@]}")" ] || locked apt apt-get update > "$cache/apt.log" 2>&1 || true
@@ -121,9 +121,9 @@ locked() {
 }
 
 # once NAME KEY COMMAND...: makes the folder $cache/NAME unless it exists and was made with the same
-# KEY. COMMAND gets a new, empty folder as its last argument; the folder is renamed to NAME only when
-# it is complete. COMMAND fails like a function under `set -e`: at its first failing line. If $how_far
-# is set, it is passed to with_progress.
+# KEY. COMMAND gets a new, empty folder as its last argument; the folder is renamed to NAME only
+# when it is complete. COMMAND fails like a function under `set -e`: at its first failing line. If
+# $how_far is set, it is passed to with_progress.
 once() {
     locked "$1" once_locked "$@"
 }
@@ -141,7 +141,8 @@ once_locked() {
     record "making $name" "$begin"
 }
 
-# logged NAME COMMAND...: writes the output to a log of the lab. On failure it prints the end of the log.
+# logged NAME COMMAND...: writes the output to a log of the lab. On failure it prints the end of the
+# log.
 logged() {
     local log=$cache/lab/$1.log
     shift
@@ -150,9 +151,9 @@ logged() {
     die "failed: $1 (log: $log)"
 }
 
-# in_root ROOT COMMAND...: chroots into one of the lab's roots, in a new mount namespace if the machine
-# allows that. A plain container and a chroot do not allow it. /proc is not mounted then; only the
-# kernel's objtool needs something from it: the address of its stack.
+# in_root ROOT COMMAND...: chroots into one of the lab's roots, in a new mount namespace if the
+# machine allows that. A plain container and a chroot do not allow it. /proc is not mounted then;
+# only the kernel's objtool needs something from it: the address of its stack.
 in_root() {
     local root=$1
     shift
@@ -173,8 +174,8 @@ beside() {
     "$@" &
 }
 
-# copy_checkout FOLDER: copies the files that meson needs. A file that has not changed keeps its mtime,
-# so little is recompiled, even if another clone is copied over an earlier one.
+# copy_checkout FOLDER: copies the files that meson needs. A file that has not changed keeps its
+# mtime, so little is recompiled, even if another clone is copied over an earlier one.
 copy_checkout() {
     mkdir -p "$1"
     locked "copy$1" python3 - "$repo" "$1" << 'EOF'
@@ -206,9 +207,9 @@ for name in wanted:
 EOF
 }
 
-# tree_of_checkout: prints the folder build/NUMBER of the cache, which holds this checkout's builds. If a
-# checkout no longer exists, its folder is reused for the next new checkout. A fresh clone, such as
-# CI's, then has little to compile.
+# tree_of_checkout: prints the folder build/NUMBER of the cache, which holds this checkout's builds.
+# If a checkout no longer exists, its folder is reused for the next new checkout. A fresh clone,
+# such as CI's, then has little to compile.
 tree_of_checkout() {
     local number=1 free='' owner
     while owner=$(cat "$cache/build/$number/checkout" 2> /dev/null); do
@@ -223,8 +224,8 @@ tree_of_checkout() {
 }
 mkdir -p "$cache/locks"
 tree=$({ flock 9 && tree_of_checkout; } 9> "$cache/locks/trees")
-# Builds read the sources from here. The relative path from a build folder to the sources is always the
-# same, so ccache recognizes a file that was compiled for another clone.
+# Builds read the sources from here. The relative path from a build folder to the sources is always
+# the same, so ccache recognizes a file that was compiled for another clone.
 sources=$tree/src
 
 # ccache is shared by all build folders and clones.
@@ -235,8 +236,8 @@ build_packages=(ccache python3 meson ninja-build pkg-config libdpdk-dev libnuma-
 test_packages=("${build_packages[@]}" libgtest-dev python3-scapy)
 clang_packages=(clang-14 libclang-rt-14-dev)
 
-# driver_sdk_option: prints the option that makes meson build the PMD net_vduse, if DPDK's driver headers
-# are available. Without them meson reports that it leaves the PMD out.
+# driver_sdk_option: prints the option that makes meson build the PMD net_vduse, if DPDK's driver
+# headers are available. Without them meson reports that it leaves the PMD out.
 driver_sdk_option() {
     echo "-Ddriver_sdk=$("$repo/devtools/driver-sdk" || true)"
 }
@@ -247,8 +248,8 @@ build_native() {
     CXX="ccache g++" build_tree native --buildtype=release "$(driver_sdk_option)"
 }
 
-# install_tree BUILD FOLDER: installs a build into FOLDER as a packager would and prints the folder of its
-# libraries.
+# install_tree BUILD FOLDER: installs a build into FOLDER as a packager would and prints the folder
+# of its libraries.
 install_tree() {
     local libs
     DESTDIR=$2 meson install -C "$1" --no-rebuild > "$2.log" || die "meson install failed: $2.log"
@@ -268,8 +269,8 @@ build_app() {
 # Reports need only line numbers.
 unoptimised=(--buildtype=debug -Db_lundef=false)
 
-# build_sanitized: compiles only the unit tests, with clang, AddressSanitizer, UndefinedBehaviorSanitizer
-# (a report ends the program), and gcov counters in lib/.
+# build_sanitized: compiles only the unit tests, with clang, AddressSanitizer,
+# UndefinedBehaviorSanitizer (a report ends the program), and gcov counters in lib/.
 build_sanitized() {
     apt_need "${clang_packages[@]}" "${test_packages[@]}"
     # ccache does not know that the ignore list is an input file, and does not know
@@ -299,8 +300,8 @@ tree_name() {
     echo "$1-$(basename "$tree")"
 }
 
-# build_tree NAME MESON-OPTION...: compiles the checkout, or only its target $only if that is set, and
-# prints the build folder.
+# build_tree NAME MESON-OPTION...: compiles the checkout, or only its target $only if that is set,
+# and prints the build folder.
 build_tree() {
     local name=$1 build
     build=$tree/$name
@@ -321,8 +322,8 @@ build_tree_locked() {
     local build=$1 log=$1.log begin=$EPOCHREALTIME
     shift
     copy_checkout "$sources"
-    # Set up the folder again if an earlier set-up was interrupted (there is no build.ninja) or the options
-    # changed. meson handles all other changes.
+    # Set up the folder again if an earlier set-up was interrupted (there is no build.ninja) or the
+    # options changed. meson handles all other changes.
     if [ ! -e "$build/build.ninja" ] || [ "$(cat "$build.options" 2> /dev/null)" != "$*" ]; then
         rm -rf "$build"
         echo "$*" > "$build.options"

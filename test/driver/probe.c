@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A DPDK program that is not part of vduse-dp. It asks EAL to probe devices one after another and prints each result:
- * `probe EAL-ARGUMENTS -- net_vduse0,queues=2 ...`. It is in C because most DPDK programs are. devtools/check-driver
- * builds it twice: with shared DPDK, and with DPDK and the PMD linked statically. */
+/* A DPDK program that is not part of vduse-dp. It asks EAL to probe devices one after another and
+ * prints each result: `probe EAL-ARGUMENTS -- net_vduse0,queues=2 ...`. It is in C because most DPDK
+ * programs are. devtools/check-driver builds it twice: with shared DPDK, and with DPDK and the PMD
+ * linked statically. */
 #include <rte_dev.h>
 #include <rte_eal.h>
 

@@ -2,15 +2,15 @@
 
 /* The gate (lib/sched/gate.h): control replaces a lookup table while data threads use it.
  *
- * The memory model is TSO, as on x86: a data thread's stores to `busy` wait in a store buffer and become
- * visible at any later time. membarrier(2) empties the buffers of all threads. Control's own stores are
- * sequentially consistent.
+ * The memory model is TSO, as on x86: a data thread's stores to `busy` wait in a store buffer and
+ * become visible at any later time. membarrier(2) empties the buffers of all threads. Control's own
+ * stores are sequentially consistent.
  *
  * Properties:
  *  - A table stays mapped and completely published while a data thread reads it.
- *  - Control answers every update, even if no data thread enters the gate again. The number of calls is
- *    limited: with endless calls it is a matter of chance, not of this protocol, that control sees the
- *    gate idle between two of them.
+ *  - Control answers every update, even if no data thread enters the gate again. The number of
+ *    calls is limited: with endless calls it is a matter of chance, not of this protocol, that
+ *    control sees the gate idle between two of them.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the old table is unmapped before the wait

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A queue across crashes and stops (lib/ring/split.h, lib/net/from_guest.h). Chains are completed in the order
- * of the avail ring, by the burst that took them, and the next process starts from the used index.
+/* A queue across crashes and stops (lib/ring/split.h, lib/net/from_guest.h). Chains are completed in
+ * the order of the avail ring, by the burst that took them, and the next process starts from the
+ * used index.
  *
- * The process may be killed between any two steps; then another one starts. Only this survives: the ring, the
- * journal (whether the queue runs), and the position that QEMU saved. On x86 stores become visible in their
- * order, also those of a killed process, so a step is a store. A request that was not answered is repeated.
+ * The process may be killed between any two steps; then another one starts. Only this survives: the
+ * ring, the journal (whether the queue runs), and the position that QEMU saved. On x86 stores
+ * become visible in their order, also those of a killed process, so a step is a store. A request
+ * that was not answered is repeated.
  *
  * Properties:
- *  - The driver sees used elements only of chains in flight, each once, and gets all of them back (else it
- *    waits forever: a deadlock).
+ *  - The driver sees used elements only of chains in flight, each once, and gets all of them back
+ *    (else it waits forever: a deadlock).
  *  - The device touches only buffers in flight.
  *  - The answer to a stop is the number of completed chains, and nothing is written after it.
  *  - No frame is delivered twice. A frame is lost only with the process that held it.

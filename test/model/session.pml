@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A session (lib/device/session.h): the kernel sends requests, one control thread answers them, and a data
- * thread serves a queue. The process may be killed at any step; then another one adopts the device
- * (lib/device/adopt.cc).
+/* A session (lib/device/session.h): the kernel sends requests, one control thread answers them, and
+ * a data thread serves a queue. The process may be killed at any step; then another one adopts the
+ * device (lib/device/adopt.cc).
  *
- * The kernel has two concurrent callers, so resets, suspends and updates of address spaces race with each
- * other. It repeats a request that was read but not answered. The queue belongs to a group, which is in one
- * of two spaces. The gate is modelled only by its effect; gate.pml models its protocol, and restart.pml
- * models the ring.
+ * The kernel has two concurrent callers, so resets, suspends and updates of address spaces race
+ * with each other. It repeats a request that was read but not answered. The queue belongs to a
+ * group, which is in one of two spaces. The gate is modelled only by its effect; gate.pml models
+ * its protocol, and restart.pml models the ring.
  *
  * Properties:
- *  - A data thread touches only memory that is mapped and was not given away by an answer. While no request
- *    is pending, that memory is the one in the group's space.
- *  - Nothing is written to a ring that is suspended or not ready, and positions equal the used index.
+ *  - A data thread touches only memory that is mapped and was not given away by an answer. While no
+ *    request is pending, that memory is the one in the group's space.
+ *  - Nothing is written to a ring that is suspended or not ready, and positions equal the used
+ *    index.
  *  - Each request is answered once, in order (else: a deadlock).
  *  - When no request is pending, session and kernel agree, and the queue runs exactly if it should.
- *  - If a data thread does not leave in time, the answer is FAILED. Even then the thread touches only
- *    mapped memory.
+ *  - If a data thread does not leave in time, the answer is FAILED. Even then the thread touches
+ *    only mapped memory.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the answer comes before the data thread has left

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the guest driver's kick.
+/* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the
+ * guest driver's kick.
  *
- * The memory model is TSO, as on x86: stores of the data thread and of the driver wait in store buffers and
- * become visible at any later time. A fence empties the buffer of the thread that executes it. Control's
- * stores are sequentially consistent. The kernel forwards kicks while the queue is ready and has an eventfd;
- * other kicks are lost. With the event index (chosen at the start) the driver kicks when it passes that
- * index; without it, when the flag allows.
+ * The memory model is TSO, as on x86: stores of the data thread and of the driver wait in store
+ * buffers and become visible at any later time. A fence empties the buffer of the thread that
+ * executes it. Control's stores are sequentially consistent. The kernel forwards kicks while the
+ * queue is ready and has an eventfd; other kicks are lost. With the event index (chosen at the
+ * start) the driver kicks when it passes that index; without it, when the flag allows.
  *
- * Property: no deadlock. The data thread ends when it has seen all chains. If it sleeps forever although a
- * chain is available, and driver and control have finished, the end state is invalid.
+ * Property: no deadlock. The data thread ends when it has seen all chains. If it sleeps forever
+ * although a chain is available, and driver and control have finished, the end state is invalid.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the avail index is not checked again after arming

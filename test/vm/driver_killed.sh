@@ -9,7 +9,8 @@ use_bus vhost
 start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0
 wait_for 20 test -e /dev/vhost-vdpa-0
 
-# Counts open descriptors, without sockets (telemetry's clients), and mappings of files (guest memory).
+# Counts open descriptors, without sockets (telemetry's clients), and mappings of files (guest
+# memory).
 holdings() {
     find "/proc/$app_pid/fd" -lname '*' ! -lname 'socket:*' | wc -l
     grep -cE '/memfd:|/dev/zero|vduse' "/proc/$app_pid/maps" || true

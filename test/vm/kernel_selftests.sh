@@ -8,10 +8,11 @@
 #
 #   nd0, 10.9.9.1 fd00:9::1 ── vd0 ── vduse-dp ── vd1 ── nd1, 10.9.9.3 fd00:9::3, netns remote
 #
-# The tests are those of the running kernel's source. They run in the Debian 13 root and are not adapted to
-# VDUSE. Each test prints how many cases passed and how many were skipped for a missing requirement. The
-# lines below state the expected numbers, so a newly skipped case fails the scenario. vd0 has
-# profile=full, vd1 has not. With `-e ONLY=PATTERN` only the tests whose path matches are run.
+# The tests are those of the running kernel's source. They run in the Debian 13 root and are not
+# adapted to VDUSE. Each test prints how many cases passed and how many were skipped for a missing
+# requirement. The lines below state the expected numbers, so a newly skipped case fails the
+# scenario. vd0 has profile=full, vd1 has not. With `-e ONLY=PATTERN` only the tests whose path
+# matches are run.
 
 tests=/kselftest/tools/testing/selftests
 v4=10.9.9.1 v6=fd00:9::1 remote_v4=10.9.9.3 remote_v6=fd00:9::3
@@ -21,8 +22,8 @@ tar -xf /lab/kselftest/files.tar --keep-directory-symlink --no-same-owner -C /de
 # The user that the tcpdump package would create: tcpdump switches to it.
 echo 'tcpdump:x:994:994::/nonexistent:/usr/sbin/nologin' >> /debian13/etc/passwd
 echo 'tcpdump:x:994:' >> /debian13/etc/group
-# Replaces github.com/troglobit/mtools, which Debian does not package: mreceive -g GROUP -I NETDEV joins a
-# group until it is killed, and msend sends a datagram to the group.
+# Replaces github.com/troglobit/mtools, which Debian does not package: mreceive -g GROUP -I NETDEV
+# joins a group until it is killed, and msend sends a datagram to the group.
 cat > /debian13/usr/local/bin/mreceive << 'END'
 #!/bin/sh
 case $2 in
@@ -77,8 +78,8 @@ wanted() {
 slow=''
 ! grep -q 'QEMU TCG' /proc/cpuinfo || slow=yes # tests forgive then what only takes too long
 
-# execute TEST COMMAND...: runs a test. Its output is in the file `tap` in /out. Afterwards the pair must
-# work, and the kernel must have logged no problem.
+# execute TEST COMMAND...: runs a test. Its output is in the file `tap` in /out. Afterwards the pair
+# must work, and the kernel must have logged no problem.
 execute() {
     local test=$1
     shift
@@ -114,8 +115,8 @@ passes() {
         fail "$test $*: $expected expected, got ${totals:-nothing}: $(grep -m 5 -E '^not ok|SKIP|Error' "$tap")"
 }
 
-# forwards TEST PASSES: runs a test in shell, which needs both netdevs in this namespace. It must print
-# PASSES results, all OK.
+# forwards TEST PASSES: runs a test in shell, which needs both netdevs in this namespace. It must
+# print PASSES results, all OK.
 forwards() {
     local test=$1 totals
     wanted "$test" || return 0
@@ -132,9 +133,9 @@ forwards() {
 restore_pair
 wait_for 20 healthy
 
-# This test does not count frames whose checksum is left to the receiver. So for the cases in which nd0
-# sends, nd1 must not get such frames: with an XDP program, virtio_net switches GUEST_CSUM off. The test
-# then verifies checksums that vduse-dp computed.
+# This test does not count frames whose checksum is left to the receiver. So for the cases in which
+# nd0 sends, nd1 must not get such frames: with an XDP program, virtio_net switches GUEST_CSUM off.
+# The test then verifies checksums that vduse-dp computed.
 csum=drivers/net/hw/csum.py
 if wanted "$csum"; then
     in_remote ip link set nd1 xdp obj "$tests/net/lib/xdp_dummy.bpf.o" sec xdp
@@ -159,14 +160,16 @@ if [ -n "${LONG:-}" ]; then
     passes drivers/net/ring_reconfig.py "$(totals '[23]' 0 '[01]')" # whether a backlog is to be seen depends on the machine
     # virtio_net cannot offload XDP programs to the NIC.
     passes drivers/net/ping.py "$(totals 5 1)" -T test_xdp_native_mb
-    # virtio_net drops a frame if more than 3.5 KiB of it are in a buffer that was in the ring before the XDP
-    # program was attached (mergeable_xdp_get_buf). The earlier cases leave such buffers in the ring. Small
-    # frames use them up; without these frames the driver counts seven rx_drops here.
+    # virtio_net drops a frame if more than 3.5 KiB of it are in a buffer that was in the ring
+    # before the XDP program was attached (mergeable_xdp_get_buf). The earlier cases leave such
+    # buffers in the ring. Small frames use them up; without these frames the driver counts seven
+    # rx_drops here.
     debian13 ping -f -q -c 1200 "$remote_v4"
     passes drivers/net/ping.py "$(totals 1)" -t test_xdp_native_mb
     modprobe pppoe # has its part of GRO
     passes drivers/net/gro.py "$(totals 111)" -t 'test.sw_*'
-    # With two queues the test changes their number while a program is attached, which virtio_net refuses.
+    # With two queues the test changes their number while a program is attached, which virtio_net
+    # refuses.
     debian13 ethtool -L nd0 combined 1
     limit=420 passes drivers/net/xdp.py "$(totals 27)"
 fi

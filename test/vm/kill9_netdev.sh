@@ -6,7 +6,8 @@
 #
 #   netns guest ── vd0 ── vduse-dp ── vd1 ── netns other
 #
-# Two netdevs and no tap: a tap of net_tap is removed with its process, and its queued frames are lost.
+# Two netdevs and no tap: a tap of net_tap is removed with its process, and its queued frames are
+# lost.
 
 quick_starts
 # shellcheck disable=SC2054  # commas of the options

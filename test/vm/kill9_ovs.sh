@@ -20,7 +20,8 @@ netdevs_up() {
         # shellcheck disable=SC2086  # two words
         set -- $place
         wait_for 30 ip netns exec "$1" test -e "/sys/class/net/$2"
-        # The default, fq_codel, would drop frames that waited long while no process served the device.
+        # The default, fq_codel, would drop frames that waited long while no process served the
+        # device.
         tc -n "$1" qdisc replace dev "$2" root pfifo limit 1000
         ip -n "$1" link set "$2" up
         wait_for 20 ip netns exec "$1" grep -q 1 "/sys/class/net/$2/carrier"
@@ -76,7 +77,8 @@ kill -KILL "$(cat /run/openvswitch/ovs-vswitchd.pid)"
 systemctl restart openvswitch-switch > /tmp/ovs-restart.log 2>&1
 END
 chmod +x /tmp/ovs-again
-# The ports come back one after the other. Frames of the first port are lost until the second one exists.
+# The ports come back one after the other. Frames of the first port are lost until the second one
+# exists.
 in_python netdev.kill9_ports 2 $((2 * 128)) 64 guest0@guest other0@other -- /tmp/ovs-again
 shows vd0 mac_in_use '^"02:00:00:00:00:10"'
 unnoticed

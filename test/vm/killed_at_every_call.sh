@@ -4,7 +4,8 @@
 # time: 600
 # long: 2000
 #
-# Normally at every twenty-fifth call of a kind. With --long at every call, which takes a quarter of an hour.
+# Normally at every twenty-fifth call of a kind. With --long at every call, which takes a quarter of
+# an hour.
 
 quick_starts
 use_bus virtio

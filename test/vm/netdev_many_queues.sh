@@ -20,7 +20,8 @@ bytes_of_iperf3() {
 print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "$1"
 }
 
-# carries PAIRS RING OPTIONS [MTU]: tests that a netdev with these options works and has rings of that size.
+# carries PAIRS RING OPTIONS [MTU]: tests that a netdev with these options works and has rings of
+# that size.
 carries() {
     local pairs=$1 ring=$2 options=$3 mtu=${4:-1500} few=1 bytes
     step "$options"

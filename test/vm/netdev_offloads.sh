@@ -36,8 +36,8 @@ more() {
 
 dd if=/dev/urandom of=/tmp/file bs=1M count=1 status=none
 sum=$(sha256sum < /tmp/file | cut -d' ' -f1)
-# A server that answers each megabyte with its checksum. Starting a program for each megabyte would take
-# longer than the transfer.
+# A server that answers each megabyte with its checksum. Starting a program for each megabyte would
+# take longer than the transfer.
 cat > /tmp/summer.py << 'END'
 import hashlib, socket
 server = socket.create_server(("::", 5000), family=socket.AF_INET6, dualstack_ipv6=True)

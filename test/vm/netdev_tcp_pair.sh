@@ -6,9 +6,9 @@
 #
 #   netns guest, 10.9.9.1 ── vd0 ── vduse-dp, or Debian 13's testpmd with net_vhost ── vd1 ── netns other, 10.9.9.3
 #
-# The scenario asserts only that bytes flow, not a speed: on a shared machine only the ratio of two runs next
-# to each other is meaningful. The table has medians, their spread and the ratio; tcp-pair.json has all
-# rates.
+# The scenario asserts only that bytes flow, not a speed: on a shared machine only the ratio of two
+# runs next to each other is meaningful. The table has medians, their spread and the ratio;
+# tcp-pair.json has all rates.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh

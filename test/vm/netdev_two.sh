@@ -45,8 +45,8 @@ step "8972 bytes in one piece"
 in_netns ping -M "do" -s 8972 -c 5 -i 0.2 -W 5 -q "$other_ip" | grep -q ' 5 received' ||
     fail "long pings were lost"
 
-# Frames to 01:80:C2:00:00:XX. "send DEVICE" sends five frames to each address. "hear DEVICE" prints how many
-# frames were received for each XX, once the five to the last address were received.
+# Frames to 01:80:C2:00:00:XX. "send DEVICE" sends five frames to each address. "hear DEVICE" prints
+# how many frames were received for each XX, once the five to the last address were received.
 cat > /tmp/reserved.py << 'END'
 import collections, socket, sys, time
 ENDS, LAST = (0x00, 0x01, 0x02, 0x03, 0x0E), 0x20

@@ -27,7 +27,8 @@ pings() { # WHEN
     all_answered "$tap_ip" in_other
     all_answered "$driver_ip"
 }
-# A port is down while it changes. OVS's main thread must then see that it is up, and revalidate its flows.
+# A port is down while it changes. OVS's main thread must then see that it is up, and revalidate its
+# flows.
 changed() {
     wait_for 20 in_netns ping -c 1 -W 1 "$other_ip"
     wait_for 20 ping -c 1 -W 1 "$driver_ip"

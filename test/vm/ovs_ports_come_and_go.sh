@@ -58,8 +58,8 @@ for round in $(seq "$(times 5 20)"); do
         ovs del-port br0 vd1 -- del-port br0 vd2
         ;;
     namespaces-first)
-        # The ping processes keep the namespaces until they exit. Then the netdevs return to the host's
-        # namespace.
+        # The ping processes keep the namespaces until they exit. Then the netdevs return to the
+        # host's namespace.
         ip netns del n1
         ip netns del n2
         pkill -x ping || true

@@ -41,7 +41,8 @@ remove_ports() {
     wait_for 20 test ! -e /dev/vduse/vd1
 }
 
-# copy_files: copies a file both ways between the tap and a netdev, and both ways between the netdevs.
+# copy_files: copies a file both ways between the tap and a netdev, and both ways between the
+# netdevs.
 copy_files() {
     copy_file '' in_netns "$driver_ip"
     copy_file in_netns '' "$tap_ip"

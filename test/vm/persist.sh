@@ -31,7 +31,8 @@ for round in 1 2 3; do
     wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 2 and a["vlans"] == 2' # VLANs 0 and 5
 done
 
-# Linux holds RTNL until a control queue command is answered. Creating or closing a tap needs RTNL too.
+# Linux holds RTNL until a control queue command is answered. Creating or closing a tap needs RTNL
+# too.
 step "a command while nobody is there"
 kill -KILL "$app_pid"
 wait "$app_pid" || true
@@ -72,8 +73,8 @@ in_netns ethtool -L "$netdev" combined 1
 wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 1'
 all_answered "$tap_ip" in_netns
 
-# If the netdev stayed without a process that serves it, the next change of it or its namespace would hold
-# RTNL forever.
+# If the netdev stayed without a process that serves it, the next change of it or its namespace
+# would hold RTNL forever.
 step "an orderly end takes a netdev away, while commands come, and with persist=1, too"
 commands() {
     local pairs=1

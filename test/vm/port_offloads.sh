@@ -6,8 +6,8 @@
 modprobe -a vhost_net
 use_bus virtio
 app_eal+=(--iova-mode=va)
-# in_order=0 is needed: otherwise DPDK 22.11 misreads the buffers that Linux 7.3 returns, and large frames
-# arrive truncated.
+# in_order=0 is needed: otherwise DPDK 22.11 misreads the buffers that Linux 7.3 returns, and large
+# frames arrive truncated.
 start_app --vdev=net_virtio_user0,path=/dev/vhost-net,iface=dtap0,queue_size=1024,in_order=0 -- \
     --device vd0,attach=virtio --port net_virtio_user0 --patch vd0:net_virtio_user0
 tap_up

@@ -3,8 +3,8 @@
 # Linux guests, one after the other on one device: QEMU 11.1 with two pairs and with the default mq=off; --long: also 10.0
 # time: 1200
 #
-# The first guest tests traffic, offloads, another MAC, ethtool -L, reboot and poweroff. The others must find
-# the device in its initial state.
+# The first guest tests traffic, offloads, another MAC, ethtool -L, reboot and poweroff. The others
+# must find the device in its initial state.
 
 use_bus vhost
 start_app --vdev=net_tap0,iface=dtap0 -- \
@@ -30,8 +30,8 @@ pings_and_files() {
     same_file /tmp/file /tmp/back
 }
 
-# The guest uses all offloads by default and may switch them off. The tap sends no large frames, but the
-# guest's command to switch them off must come through QEMU's shadow control queue.
+# The guest uses all offloads by default and may switch them off. The tap sends no large frames, but
+# the guest's command to switch them off must come through QEMU's shadow control queue.
 offloads() {
     step "the guest leaves us sums and segments, and then does not"
     telemetry /vduse/info,vd0 '{"CSUM", "GUEST_CSUM", "HOST_TSO4", "GUEST_TSO4", "CTRL_GUEST_OFFLOADS"} <= set(a["feature_names"])'

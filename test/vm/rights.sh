@@ -6,8 +6,8 @@
 modprobe vhost_vdpa
 chmod 666 /dev/vduse/control
 
-# refused WORDS... -- PATTERN: runs vduse-dp as a user whose only rights are those that the setpriv options
-# WORDS give.
+# refused WORDS... -- PATTERN: runs vduse-dp as a user whose only rights are those that the setpriv
+# options WORDS give.
 refused() {
     local words=() status=0
     while [ "$1" != -- ]; do

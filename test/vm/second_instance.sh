@@ -14,7 +14,8 @@ driver_to_netns vd0
 in_netns ping -i 0.02 -q "$tap_ip" > flood.txt &
 flood=$!
 
-# refused STATUS COMMAND...: COMMAND must exit by itself with that status, and name the owner of vd0.
+# refused STATUS COMMAND...: COMMAND must exit by itself with that status, and name the owner of
+# vd0.
 refused() {
     local wanted=$1 status=0
     shift

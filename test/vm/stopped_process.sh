@@ -3,7 +3,8 @@
 # vduse-dp is stopped (SIGSTOP) while the kernel waits for it: below the kernel's timeout, and above it, which breaks the device
 # time: 300
 #
-# The kernel's default timeout is 30 s. Here it is set to 6 s, so 4 s correspond to 20 s, and 8 s to 40 s.
+# The kernel's default timeout is 30 s. Here it is set to 6 s, so 4 s correspond to 20 s, and 8 s to
+# 40 s.
 #
 #   vd0 ── reflected           netns guest, 10.9.9.1 ── vd1 ── dtap0, 10.9.9.2
 

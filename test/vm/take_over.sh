@@ -13,8 +13,8 @@ answered_again() {
     [ "$(grep -c icmp_seq /tmp/pings)" -gt $((answers + 100)) ]
 }
 
-# longest_pause COMMAND...: runs COMMAND under pings every 5 ms. `pause` is the longest time without an
-# answer, in ms.
+# longest_pause COMMAND...: runs COMMAND under pings every 5 ms. `pause` is the longest time without
+# an answer, in ms.
 longest_pause() {
     local pinger answers=0
     # Not in_netns: the job would be a shell around ping.

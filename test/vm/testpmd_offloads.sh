@@ -91,7 +91,8 @@ answers device "show port xstats 0" '!_errors: [1-9]'
 answers device "show port xstats 1" '!_errors: [1-9]'
 close_ports
 
-# testpmd prints the length and the number of mbufs of each received frame. An mbuf of its pool holds 2 KiB.
+# testpmd prints the length and the number of mbufs of each received frame. An mbuf of its pool
+# holds 2 KiB.
 step "csum with ext-buffer=1,tso=1: a large frame comes in one buffer"
 open_ports ,ext-buffer=1,tso=1
 use_csum

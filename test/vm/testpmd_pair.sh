@@ -7,9 +7,9 @@
 #                                      ├─ vd0 ─ /dev/vhost-vdpa-0 ─ testpmd 22.11, net_virtio_user
 #   Debian 13's 24.11, net_vhost ──────┘
 #
-# The scenario asserts only that frames flow, not a speed: on a shared machine only the ratio of two runs next
-# to each other is meaningful. `devtools/bench testpmd` runs five rounds, also with frames of 1518 bytes,
-# and prints the table.
+# The scenario asserts only that frames flow, not a speed: on a shared machine only the ratio of two
+# runs next to each other is meaningful. `devtools/bench testpmd` runs five rounds, also with frames
+# of 1518 bytes, and prints the table.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh

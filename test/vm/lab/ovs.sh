@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Open vSwitch with DPDK in scenarios, set up as doc/guide-ovs.md describes: Debian 12's 3.1, or Debian 13's
-# 3.5 after use_debian13. Sourced after scenario.sh and testpmd.sh.
+# Open vSwitch with DPDK in scenarios, set up as doc/guide-ovs.md describes: Debian 12's 3.1, or
+# Debian 13's 3.5 after use_debian13. Sourced after scenario.sh and testpmd.sh.
 
 ovs_log=$host_root/var/log/openvswitch/ovs-vswitchd.log
 logs+=("$ovs_log")
@@ -25,7 +25,8 @@ ovs() {
     "${host[@]}" ovs-vsctl --timeout=60 "$@"
 }
 
-# shows INTERFACE COLUMN[:KEY] PATTERN: fails unless the value in OVS's database matches within 20 seconds.
+# shows INTERFACE COLUMN[:KEY] PATTERN: fails unless the value in OVS's database matches within 20
+# seconds.
 shows() {
     wait_for 20 ovs_matches "$@"
 }
@@ -34,8 +35,8 @@ ovs_matches() {
     ovs --if-exists get interface "$1" "$2" | grep -qE -- "$3"
 }
 
-# driver_is_content: fails if DPDK (and so the PMD) has logged a warning or error in OVS's log since the
-# last mark_ovs.
+# driver_is_content: fails if DPDK (and so the PMD) has logged a warning or error in OVS's log since
+# the last mark_ovs.
 mark_ovs() {
     ovs_mark=$(wc -l < "$ovs_log")
 }

@@ -48,7 +48,8 @@ wait_for() {
     done
 }
 
-# guide_block GUIDE NAME: prints the block of doc/guide-GUIDE.md that follows the line <!-- run: NAME -->.
+# guide_block GUIDE NAME: prints the block of doc/guide-GUIDE.md that follows the line <!-- run:
+# NAME -->.
 guide_block() {
     awk -v mark="<!-- run: $2 -->" '$0 == mark { found = 1; next }
         found && /^```/ { if (inside) exit; inside = 1; next }
@@ -62,8 +63,8 @@ in_guide() {
     (cd /tmp && "${host[@]}" bash -e /tmp/block)
 }
 
-# The guides' blocks run in the VM's main root. After use_debian13 they run in the Debian 13 root, and
-# /build must be compiled for it. Network namespaces are shared between both roots.
+# The guides' blocks run in the VM's main root. After use_debian13 they run in the Debian 13 root,
+# and /build must be compiled for it. Network namespaces are shared between both roots.
 host=() host_root='' dpdk_abi=23.0
 use_debian13() {
     compgen -G '/build/drivers/net/vduse/librte_net_vduse.so.*' > /dev/null ||
@@ -87,8 +88,9 @@ start_app() {
     kill -0 "$app_pid" 2> /dev/null || fail "vduse-dp ended while starting"
 }
 
-# drivers ROOT [DRIVER...]: makes EAL load only these of the root's PMDs, and those that every program
-# needs. Without names, EAL loads all. In an emulated VM, loading all hundred takes seconds at each start.
+# drivers ROOT [DRIVER...]: makes EAL load only these of the root's PMDs, and those that every
+# program needs. Without names, EAL loads all. In an emulated VM, loading all hundred takes seconds
+# at each start.
 drivers() {
     local all few=/run/drivers$1 name
     all=$(echo "${1%/}"/usr/lib/*/dpdk/pmds-*)
@@ -104,8 +106,8 @@ drivers() {
 drivers / net_tap net_virtio
 drivers /debian13 net_tap
 
-# quick_starts [DRIVER...]: for scenarios that start a program many times. EAL loads only these PMDs and
-# clears little memory.
+# quick_starts [DRIVER...]: for scenarios that start a program many times. EAL loads only these PMDs
+# and clears little memory.
 quick_starts() {
     drivers / "${@:-bus_vdev}"
     app_eal=(-l 0-1 --no-pci --in-memory --iova-mode=va -m 16)
@@ -148,8 +150,8 @@ holds() {
     python3 -B /src/test/vm/lab/ask.py "$@"
 }
 
-# telemetry COMMAND EXPRESSION: like holds, but fails the scenario if the expression is false. The answers
-# are collected in /out/answers.json.
+# telemetry COMMAND EXPRESSION: like holds, but fails the scenario if the expression is false. The
+# answers are collected in /out/answers.json.
 telemetry() {
     local answer
     answer=$(holds "$@") || fail "$1: not $2: $answer"
@@ -161,15 +163,16 @@ told() {
     python3 -B /src/test/vm/lab/ask.py -v "$@"
 }
 
-# in_python MODULE [arguments]: runs a program of test/vm, which prints the reason if it fails. The program
-# and its children do not use the CPU on which the application polls, unless python_cpus is 0,1.
+# in_python MODULE [arguments]: runs a program of test/vm, which prints the reason if it fails. The
+# program and its children do not use the CPU on which the application polls, unless python_cpus is
+# 0,1.
 python_cpus=0
 in_python() {
     PYTHONPATH=/src/test/vm taskset -c "$python_cpus" python3 -B -m "$@" || exit
 }
 
-# no_complaints [PATTERN]: fails if library or application have logged anything except that drivers come
-# and go or are idle for ten seconds, and lines that match PATTERN.
+# no_complaints [PATTERN]: fails if library or application have logged anything except that drivers
+# come and go or are idle for ten seconds, and lines that match PATTERN.
 no_complaints() {
     local lines
     lines=$(grep -E '^(VDUSE|vduse-dp):' "$app_log" |
@@ -194,9 +197,9 @@ netdev_of() {
     [ -e "$path" ] && basename "$path"
 }
 
-# driver_to_netns NAME [NETNS IP]: moves that netdev into a namespace (default `guest`), sets its address
-# and sets it up. Its name is then in `netdev`. The tap stays outside: net_tap looks for it in its own
-# namespace.
+# driver_to_netns NAME [NETNS IP]: moves that netdev into a namespace (default `guest`), sets its
+# address and sets it up. Its name is then in `netdev`. The tap stays outside: net_tap looks for it
+# in its own namespace.
 driver_to_netns() {
     local netns=${2:-guest}
     wait_for 20 netdev_of "$1"
@@ -208,8 +211,8 @@ driver_to_netns() {
     ip -n "$netns" link set "$netdev" up
 }
 
-# xdp_on NETNS NETDEV: attaches an XDP program that passes every frame. It uses nsenter because pinned
-# programs are not visible in `ip netns exec`.
+# xdp_on NETNS NETDEV: attaches an XDP program that passes every frame. It uses nsenter because
+# pinned programs are not visible in `ip netns exec`.
 xdp_on() {
     mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
     [ -e /sys/fs/bpf/pass ] || in_python netdev.xdp_pass /sys/fs/bpf/pass
@@ -223,9 +226,9 @@ in_other() {
     ip netns exec other "$@"
 }
 
-# all_answered IP [COMMAND...]: 20 pings, sent with COMMAND (such as in_netns), must all be answered. ping
-# waits only two round trips for its last answer, which may be too short on a busy machine, so it sends
-# two more.
+# all_answered IP [COMMAND...]: 20 pings, sent with COMMAND (such as in_netns), must all be
+# answered. ping waits only two round trips for its last answer, which may be too short on a busy
+# machine, so it sends two more.
 all_answered() {
     local ip=$1
     shift
@@ -238,14 +241,14 @@ tap_up() {
     ip link set dtap0 up
 }
 
-# listening PORT [COMMAND]: succeeds if a socket listens on PORT, here or in COMMAND's namespace (such as
-# in_netns).
+# listening PORT [COMMAND]: succeeds if a socket listens on PORT, here or in COMMAND's namespace
+# (such as in_netns).
 listening() {
     ${2:+"$2"} ss -Hltn "sport = :$1" | grep -q .
 }
 
-# serve_file PORT FILE and take_file PORT FILE [COMMAND]: send FILE to the first client of the port, or
-# store what the client sends. They return when the port is open. The server's pid is server_pid.
+# serve_file PORT FILE and take_file PORT FILE [COMMAND]: send FILE to the first client of the port,
+# or store what the client sends. They return when the port is open. The server's pid is server_pid.
 serve_file() {
     tcp_server "$1" 'with open(path, "rb") as file: peer.sendfile(file)' "$2"
 }
@@ -255,8 +258,8 @@ take_file() {
     while data := peer.recv(65536): file.write(data)' "$2" "${3:-}"
 }
 
-# file_both_ways MEGABYTES: sends a file from the tap into the namespace `guest` and back. It stays as
-# /tmp/file.
+# file_both_ways MEGABYTES: sends a file from the tap into the namespace `guest` and back. It stays
+# as /tmp/file.
 file_both_ways() {
     dd if=/dev/urandom of=/tmp/file bs=1M count="$1" status=none
     serve_file 5000 /tmp/file
@@ -277,8 +280,8 @@ $2" "$1" "$3" &
     wait_for 20 listening "$1" "${4:-}"
 }
 
-# copy_file SENDER RECEIVER IP: sends /tmp/file by TCP to port 5000 of IP, where it must arrive unchanged.
-# SENDER and RECEIVER are commands like in_netns, or empty for the tap's side.
+# copy_file SENDER RECEIVER IP: sends /tmp/file by TCP to port 5000 of IP, where it must arrive
+# unchanged. SENDER and RECEIVER are commands like in_netns, or empty for the tap's side.
 copy_file() {
     step "TCP from ${1:-the tap} to ${2:-the tap}"
     rm -f /tmp/there
@@ -304,16 +307,17 @@ guest_log=/out/guest.log
 guest_vhost=/dev/vhost-vdpa-0
 guest_files=/tmp/guest # .in and .out are its shell's, .qmp is QMP's
 
-# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: starts a guest on guest_vhost. It resumes from
-# the state that was saved when the lab was built, and finds this device now. Returns when the guest's
-# driver has found it. guest_pid is QEMU's.
+# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: starts a guest on guest_vhost. It
+# resumes from the state that was saved when the lab was built, and finds this device now. Returns
+# when the guest's driver has found it. guest_pid is QEMU's.
 start_guest() {
     start_guest_qemu "$@" -global migration.mapped-ram=on -incoming file:/lab/booted/state
     guest '#' # the serial port may lose what comes before its state
     guest 'echo 1 > /sys/bus/pci/rescan'
 }
 
-# Like start_guest, but returns at once, and the caller's options say which state the guest resumes from.
+# Like start_guest, but returns at once, and the caller's options say which state the guest resumes
+# from.
 start_guest_qemu() {
     local netdev=vhost-vdpa,id=n0,vhostdev=$guest_vhost${1:+,$1}
     local device=virtio-net-pci,netdev=n0,romfile=${2:+,$2}
@@ -330,8 +334,8 @@ start_guest_qemu() {
     exec {guest_in}<> "$guest_files.in" {guest_out}<> "$guest_files.out"
 }
 
-# Reads the next line of the guest's shell into `line`. Fails after a second; it keeps a partial line for
-# the next call.
+# Reads the next line of the guest's shell into `line`. Fails after a second; it keeps a partial
+# line for the next call.
 guest_part=''
 guest_line() {
     local status=0
@@ -351,8 +355,8 @@ guest_ready() {
     done
 }
 
-# guest COMMAND: runs a line of shell in the guest, prints its output and returns its status. Background
-# commands must not hold the serial port open: `command > /tmp/file 2>&1 &`.
+# guest COMMAND: runs a line of shell in the guest, prints its output and returns its status.
+# Background commands must not hold the serial port open: `command > /tmp/file 2>&1 &`.
 guest() {
     local line end=$((SECONDS + ${guest_limit:-120}))
     echo "$1" >&"$guest_in"
@@ -368,7 +372,8 @@ guest() {
     fail "the guest does not answer to: $1"
 }
 
-# For a guest that is stuck: prints its CPU's registers three times, and its device's state and counters.
+# For a guest that is stuck: prints its CPU's registers three times, and its device's state and
+# counters.
 guest_is_where() {
     for _ in 1 2 3; do
         in_python qtest.qmp "$guest_files.qmp" human-monitor-command command-line='info registers' | grep -E 'RIP|RSP' || true

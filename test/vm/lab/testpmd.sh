@@ -1,7 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# testpmd in scenarios: as the driver of a device (net_virtio_user), and as a device (net_vduse, net_vhost).
-# As a device, it is controlled by typing commands one by one. Sourced after scenario.sh.
+# testpmd in scenarios: as the driver of a device (net_virtio_user), and as a device (net_vduse,
+# net_vhost). As a device, it is controlled by typing commands one by one. Sourced after
+# scenario.sh.
 
 testpmd_log=/out/testpmd.log
 declare -A testpmd_pids=()
@@ -20,9 +21,9 @@ for root in / /debian13; do
             sed -n 's|.*/librte_\(\w*\)[.]so.*|\1|p' | sort -u)
 done
 
-# start_testpmd MBUFS [EAL options]: starts a testpmd that sends a burst through /dev/vhost-vdpa-0 and
-# keeps forwarding what comes back. Returns when it forwards. Its pid is testpmd_pid. The memory that it
-# maps grows with MBUFS.
+# start_testpmd MBUFS [EAL options]: starts a testpmd that sends a burst through /dev/vhost-vdpa-0
+# and keeps forwarding what comes back. Returns when it forwards. Its pid is testpmd_pid. The memory
+# that it maps grows with MBUFS.
 start_testpmd() {
     local mbufs=$1
     shift
@@ -54,8 +55,8 @@ stop_testpmd() {
 
 # ---- Interactive testpmd
 
-# open_testpmd NAME COMMAND: starts COMMAND, a line of shell that runs testpmd -i, and returns when it
-# prompts. Its output is in /tmp/testpmd-NAME.log, and is copied to /out at the end.
+# open_testpmd NAME COMMAND: starts COMMAND, a line of shell that runs testpmd -i, and returns when
+# it prompts. Its output is in /tmp/testpmd-NAME.log, and is copied to /out at the end.
 open_testpmd() {
     local name=$1
     rm -f "/tmp/testpmd-$name.in"
@@ -67,8 +68,8 @@ open_testpmd() {
     prompted "$name" 0
 }
 
-# prompted NAME BYTES: waits for a prompt after the first BYTES of the log. The text up to the prompt is in
-# `answer`.
+# prompted NAME BYTES: waits for a prompt after the first BYTES of the log. The text up to the
+# prompt is in `answer`.
 prompted() {
     local name=$1 end=$((SECONDS + 60))
     until answer=$(tail -c "+$(($2 + 1))" "/tmp/testpmd-$name.log" | tr -d '\0\r') &&
@@ -88,8 +89,8 @@ ask() {
     prompted "$1" "$before"
 }
 
-# answers NAME COMMAND PATTERN...: fails unless every pattern matches a line of the answer. A pattern that
-# begins with ! must match no line.
+# answers NAME COMMAND PATTERN...: fails unless every pattern matches a line of the answer. A
+# pattern that begins with ! must match no line.
 answers() {
     local name=$1 command=$2 pattern
     shift 2
