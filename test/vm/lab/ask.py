@@ -14,7 +14,7 @@ SOCKET = "/var/run/dpdk/{}/dpdk_telemetry.v2"
 
 
 def connect(prefix):
-    """Returns a connection and the greeting. `prefix`: the value of the EAL option --file-prefix."""
+    """Returns a connection and the greeting. `prefix`: the value of EAL's --file-prefix."""
     telemetry = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     telemetry.settimeout(20)
     telemetry.connect(SOCKET.format(prefix))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sends frames from a netdev and waits until each comes back from another address, once and unchanged.
+"""Sends frames from a netdev; each must come back from another address, once and unchanged.
 
 usage: bounced.py NETDEV SOURCE FRAMES     SOURCE is the address that the frames come back from
 """

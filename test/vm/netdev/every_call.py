@@ -2,8 +2,8 @@
 """Kills vduse-dp at each of its system calls in turn; the next process must serve the device.
 
 Only calls on /dev/vduse and on the journal are tried. There are three courses, each tried call by
-call: a start that creates the device and attaches it to the bus, a start that adopts the device, and
-a driver that is unbound and bound again.
+call: a start that creates the device and attaches it to the bus, a start that adopts the device,
+and a driver that is unbound and bound again.
 
 usage: every_call.py STRIDE LOG VDUSE-DP...     kills at every STRIDE-th call of each kind;
                                                 vduse-dp reflects vd0
@@ -63,7 +63,7 @@ def traffic():
 
 
 def traced(kind, number):
-    """Returns a command prefix that kills vduse-dp at call `number` of `kind`, counted per thread."""
+    """Returns a prefix that kills vduse-dp at call `number` of `kind`, counted per thread."""
     inject = f"inject={kind}:signal=SIGKILL:when={number}"
     paths = [word for path in PATHS for word in ("-P", path)]
     # -D: the process started here is vduse-dp, and strace its grandchild.
@@ -82,7 +82,10 @@ class Calls:
         return Life([*prefix, *self.command], self._log)
 
     def lives(self, course, kinds):
-        """Yields (kind, number) with growing numbers, for each kind until the process outlives it."""
+        """Yields (kind, number), for each kind with growing numbers until the process outlives it.
+
+        The process outlives a kind when it makes fewer than `number` calls of it.
+        """
         for kind in kinds:
             number, self._outlived = 1, False
             while not self._outlived:
@@ -126,7 +129,7 @@ def making(calls):
 
 
 def adopting(calls):
-    """The device exists. Each process adopts what the one before left, and is killed a call later."""
+    """The device exists. Each process adopts what the one before left, until its own kill."""
     life = calls.life()
     life.ready()
     link_up()

@@ -2,8 +2,8 @@
 """Kills vduse-dp with SIGKILL repeatedly under full traffic between two netdevs.
 
 The next process must adopt the devices. Most kills come at random times while frames flow, one in
-five while vduse-dp is starting. vduse-dp holds at most one burst, of one direction: that many frames
-may be lost with it. No frame arrives twice or late: a chain is returned before its frame is
+five while vduse-dp is starting. vduse-dp holds at most one burst, of one direction: that many
+frames may be lost with it. No frame arrives twice or late: a chain is returned before its frame is
 forwarded, and a chain that was not returned is still in the ring.
 
 usage: kill9.py KILLS LOG NETDEV@NAMESPACE NETDEV@NAMESPACE -- VDUSE-DP...

@@ -3,8 +3,8 @@
 
 usage: kill9_ports.py KILLS MAY_LOSE WINDOW NETDEV@NAMESPACE NETDEV@NAMESPACE -- COMMAND...
 
-COMMAND kills the program and starts it again. For each kill MAY_LOSE frames may be lost, and none may
-arrive twice or late. WINDOW frames are under way each way.
+COMMAND kills the program and starts it again. For each kill MAY_LOSE frames may be lost, and none
+may arrive twice or late. WINDOW frames are under way each way.
 """
 
 import subprocess

@@ -101,6 +101,6 @@ class Probe:
 
     @staticmethod
     def wait_for(what, condition):
-        """Waits until `condition` holds for the device's telemetry: Linux sets modes with a delay."""
+        """Waits until `condition` holds for the info: Linux sets receive modes with a delay."""
         until(what, lambda: condition(ask("/vduse/info,vd0")), 20,
               lambda: ask("/vduse/info,vd0"))

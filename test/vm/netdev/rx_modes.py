@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each receive mode and table of the driver changes which frames pass; each is set and reset alone."""
+"""Sets and resets each receive mode and table of the driver, and checks which frames pass."""
 
 import sys
 

@@ -20,7 +20,7 @@ FOLDER, MAC = "/tmp/qtest", bytes.fromhex("020000000010")
 
 
 def one_life(command, number):
-    """Starts QEMU, sends a command and frames on both pairs, and kills QEMU with frames under way."""
+    """Starts QEMU, sends a command and frames on both pairs, and kills QEMU under traffic."""
     begin = time.monotonic()
     qemu = Qemu(command, FOLDER, "/dev/vhost-vdpa-0", MAC.hex(":"))
     try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Migrates a machine there and back between two devices, under frames on both pairs.
 
-One vduse-dp or two must be running, as `--reflect NAME --device NAME,queues=2,attach=vhost` for each
-DEVICE. PREFIX is the value of its EAL option --file-prefix.
+One vduse-dp or two must be running, as `--reflect NAME --device NAME,queues=2,attach=vhost` for
+each DEVICE. PREFIX is the value of its EAL option --file-prefix.
 
 usage: python3 -m qtest.migrate [options] DEVICE[:PREFIX] DEVICE[:PREFIX], see --help
 """
@@ -56,7 +56,7 @@ class Journey:
         self.check_state()
 
     def _counted(self):
-        """Returns (frames from the driver, frames to it, dropped frames), summed over all devices."""
+        """Returns (frames from the driver, frames to it, dropped frames), summed over devices."""
         stats = [place.device.stats() for place in self._places]
         to_guest = [s["to_guest"] for s in stats]
         return (sum(s["from_guest"]["frames"] for s in stats),
@@ -64,7 +64,7 @@ class Journey:
                 sum(s["dropped"] + s["not_taken"] for s in to_guest))
 
     def check_frames(self):
-        """Checks that each frame was taken once, and that it came back or was counted as dropped."""
+        """Checks that each frame was taken once, and came back or was counted as dropped."""
         traffic, sent = self.machine.traffic, sum(self.machine.traffic.sent.values())
         seen = [now - before for now, before in zip(self._counted(), self._before)]
         expect("frames from the driver, to it, and dropped", seen,

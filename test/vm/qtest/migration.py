@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Migrates a machine from one QEMU and device to another, under frames.
 
-A low bandwidth keeps a migration from completing while the shadowed queues are tested. QEMU's minimum
-is 32 KiB in a tenth of a second, so BALLAST must not be zeros.
+A low bandwidth keeps a migration from completing while the shadowed queues are tested. QEMU's
+minimum is 32 KiB in a tenth of a second, so BALLAST must not be zeros.
 
-Frames are under way all the time. The driver may act after its machine has stopped; this is undone at
-the destination (VirtioNet.move). It works only if the machine has no processor of QEMU's own, not
-even a halted one. With one, a migration releases QEMU's lock again after its last check for dirty
-pages. Data written to a clean page then is not sent, but the avail index, in a dirty page, is.
+Frames are under way all the time. The driver may act after its machine has stopped; this is undone
+at the destination (VirtioNet.move). It works only if the machine has no processor of QEMU's own,
+not even a halted one. With one, a migration releases QEMU's lock again after its last check for
+dirty pages. Data written to a clean page then is not sent, but the avail index, in a dirty page,
+is.
 """
 
 import os
@@ -133,7 +134,7 @@ class Machine:
         return until(what, turn_and_look, 30, self.place.device.info)
 
     def arrive(self, target):
-        """Continues at the destination. Every data queue must keep its position. Returns the source."""
+        """Continues at the destination, with all positions kept. Returns the source."""
         left, self.place = self.place, target
         positions = self.net.positions()
         target.qemu.qmp.wait_event("RESUME")
@@ -164,7 +165,7 @@ class Pause:
                 f"destination {share(self.target)}")
 
     def check_mappings(self, times):
-        """QEMU unmaps its rings one by one then. Checks that guest memory is not mapped again for it.
+        """Checks that guest memory is not mapped again while QEMU unmaps its rings one by one.
 
         `times`: the times of all large mappings that the source's vduse-dp has made.
         """

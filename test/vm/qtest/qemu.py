@@ -3,8 +3,8 @@
 
 The processor runs a small custom BIOS that only halts; the test drives the machine over its -qtest
 socket. QEMU's vhost_vdpa_* traces show its requests to the kernel, one line each: a name, then
-"field: value" pairs. The content of every address space follows from dma_map and dma_unmap. The kernel
-passes only shared file mappings on to VDUSE; /proc/PID/maps shows which memory is one.
+"field: value" pairs. The content of every address space follows from dma_map and dma_unmap. The
+kernel passes only shared file mappings on to VDUSE; /proc/PID/maps shows which memory is one.
 """
 
 import os
@@ -27,7 +27,7 @@ _PERM = {1: "r-", 2: "-w", 3: "rw"}
 
 
 def write_halting_bios(path):
-    """64 KiB with this code at the reset vector, 16 bytes before the end: cli; hlt; jmp to the hlt."""
+    """Returns 64 KiB with, at the reset vector 16 bytes before the end: cli; hlt; jmp to hlt."""
     image = bytearray(b"\x90" * 0x10000)
     image[0xFFF0:0xFFF4] = b"\xfa\xf4\xeb\xfd"
     with open(path, "wb") as file:

@@ -34,7 +34,7 @@ class Qmp:
             self.events.append(message["event"])
 
     def migration_ended(self):
-        """Returns the result of query-migrate once the migration has ended in any way, else None."""
+        """Returns the result of query-migrate once the migration has ended, else None."""
         answer = self.command("query-migrate")
         return answer if answer.get("status") in ("completed", "failed", "cancelled") else None
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Access to a QEMU machine's memory, ports and PCI devices over the -qtest socket.
 
-The socket replaces the CPU: QEMU executes a line such as "writeb 0xfe000014 0xf" as that access, and
-answers with "OK" and a value. It answers when the access is complete, including all actions of the
-device's handler.
+The socket replaces the CPU: QEMU executes a line such as "writeb 0xfe000014 0xf" as that access,
+and answers with "OK" and a value. It answers when the access is complete, including all actions of
+the device's handler.
 """
 
 from .wait import Failure, connect

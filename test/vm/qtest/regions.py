@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Regions of an address space: (first IOVA, last IOVA, permissions such as "rw" or "r-").
 
-The kernel reports one region for each mapping of QEMU's memory. QEMU traces one for each of its memory
-sections. So the borders on either side are meaningless: `merge` removes them before the comparison.
+The kernel reports one region for each mapping of QEMU's memory. QEMU traces one for each of its
+memory sections. So the borders on either side are meaningless: `merge` removes them before the
+comparison.
 """
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QEMU stops and continues a machine, under frames in both directions.
 
-vduse-dp must be running, as `--device vd0,queues=2,attach=vhost` bridged with a tap. The tap's other
-end sends to the driver all the time, whether the machine is stopped or not.
+vduse-dp must be running, as `--device vd0,queues=2,attach=vhost` bridged with a tap. The tap's
+other end sends to the driver all the time, whether the machine is stopped or not.
 
 usage: python3 -m qtest.suspend TAP TIMES QEMU...
 """
@@ -94,9 +94,9 @@ class Bench:
         return stats
 
     def check_positions(self, traces):
-        """Checks that QEMU, guest memory and the device's counters agree on the data queues' positions.
+        """Returns the data queues' positions.
 
-        Returns the positions.
+        QEMU, guest memory and the device's counters must agree on them.
         """
         reported = {e.fields["index"]: e.fields["num"] for e in traces
                     if e.name == "get_vring_base" and e.fields["index"] in DATA_QUEUES}

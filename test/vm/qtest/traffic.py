@@ -29,8 +29,9 @@ def reflected(sent):
 class Traffic:
     """Frames in flight on the pairs of a VirtioNet; `sent` counts them for each pair.
 
-    `collect` requires all of them back. `turn` and `settle` are for a device that may be stopped: then
-    frames that it has taken find no driver. `lost` counts these. No frame may come back late or twice.
+    `collect` requires all of them back. `turn` and `settle` are for a device that may be stopped:
+    then frames that it has taken find no driver. `lost` counts these. No frame may come back late
+    or twice.
     """
 
     def __init__(self, net):
@@ -52,7 +53,8 @@ class Traffic:
     def collect(self, may_lose=0):
         """Receives all frames that must come back, in order, and no others before them.
 
-        Up to `may_lose` frames may be missing before one that arrives. Returns how many were missing.
+        Up to `may_lose` frames may be missing before one that arrives. Returns how many were
+        missing.
         """
         lost = 0
         for pair, frames in self._expected.items():
@@ -77,7 +79,7 @@ class Traffic:
         self.collect()
 
     def check_blocked(self, source, vlan=None, passes=None):
-        """Sends frames that the device's filter must drop, then one from `passes` that must arrive."""
+        """Sends frames that the filter must drop, then one from `passes` that must arrive."""
         self.send(0, source, 2, vlan, returns=False)
         self.send(0, passes, 1)
         self.collect()

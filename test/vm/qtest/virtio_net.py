@@ -83,7 +83,7 @@ class Queue:
         return self._qtest.get(self.base + USED + 2, 2)
 
     def take_used(self):
-        """Returns the oldest request that the device has used, as (slot, written bytes), or None."""
+        """Returns the oldest request that the device has used: (slot, written bytes) or None."""
         if self.device_used() == self._used:
             return None
         entry = self.base + USED + 4 + 8 * (self._used % self.size)
@@ -162,8 +162,8 @@ class VirtioNet:
     def start(self, mask=F_ALL, without_control_queue=False):
         """Resets the device, accepts `mask` of the offered features, sets the queues up, DRIVER_OK.
 
-        QEMU starts the vhost device before the last write returns. With `without_control_queue`, the
-        control queue is not set up although its feature may be negotiated.
+        QEMU starts the vhost device before the last write returns. With `without_control_queue`,
+        the control queue is not set up although its feature may be negotiated.
         """
         self.reset()
         self._set_status(ACKNOWLEDGE)

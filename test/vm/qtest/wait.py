@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Waiting for conditions, and connecting to sockets that appear a little later.
 
-These tests do not sleep for a fixed time. They poll a condition until it holds or the time is up. Then
-the last value is part of the error.
+These tests do not sleep for a fixed time. They poll a condition until it holds or the time is up.
+Then the last value is part of the error.
 """
 
 import socket
@@ -16,7 +16,7 @@ class Failure(Exception):
 
 
 def run_program(main):
-    """Runs `main` and ends the program; after a Failure, with status 1 and a line with the reason."""
+    """Runs `main` and ends the program; a Failure is printed, and the status is 1 then."""
     try:
         main()
     except Failure as failure:

@@ -3,12 +3,12 @@
 
 No byte of memory may be touched once the device has answered that it is unmapped.
 
-The device reflects. Batches of frames use memory that stays mapped. In the middle of each batch, one
-frame is sent from, and one received into, a page that was mapped for it. Then the page is unmapped
-while other frames are under way, and its memory is filled with a pattern. The pattern must still be
-there when the page is used again. The window has few addresses, so each address maps other pages all
-the time. In every fourth round the page is unmapped while its buffers are still available to the
-device, which may have used them before, or not at all.
+The device reflects. Batches of frames use memory that stays mapped. In the middle of each batch,
+one frame is sent from, and one received into, a page that was mapped for it. Then the page is
+unmapped while other frames are under way, and its memory is filled with a pattern. The pattern must
+still be there when the page is used again. The window has few addresses, so each address maps other
+pages all the time. In every fourth round the page is unmapped while its buffers are still available
+to the device, which may have used them before, or not at all.
 """
 
 import statistics
@@ -32,7 +32,7 @@ STEADY = 0xFFFFFFFF  # the number of all frames that stay in fixed memory
 
 
 def header_and(data):
-    """Returns a buffer's content after reception: the virtio-net header says that it is one buffer."""
+    """Returns the content of a received buffer; its virtio-net header has num_buffers 1."""
     return (bytes(HEADER - 2) + b"\1\0" + data).ljust(ROOM, b"\0")
 
 

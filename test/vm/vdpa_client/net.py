@@ -56,7 +56,7 @@ class Net:
             self.pairs, = struct.unpack("=H", self.vhost.config(8, 2))
 
     def start_negotiation(self):
-        """Resets the device and sets features. Set up spaces and queues next, then call `driver_ok`."""
+        """Resets the device and sets features. Next set up spaces and queues; then `driver_ok`."""
         self.vhost.set_status(0)
         until("status 0", lambda: self.vhost.status() == 0)
         self.vhost.set_status(ACKNOWLEDGE | DRIVER)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Each queue pair in its own address space: the same addresses map different memory for each.
 
-The device reflects, and has two pairs. Pair 0 stays in space 0. Pair 1 starts in space 1. Its space is
-emptied while pair 0 is busy. Then its group is moved to space 2, for which the kernel requires a reset
-(EBUSY while the device runs). The memory that pair 1 used before is still mapped in space 1, at the
-same addresses that pair 1 uses now. It holds a pattern that must not change.
+The device reflects, and has two pairs. Pair 0 stays in space 0. Pair 1 starts in space 1. Its space
+is emptied while pair 0 is busy. Then its group is moved to space 2, for which the kernel requires a
+reset (EBUSY while the device runs). The memory that pair 1 used before is still mapped in space 1,
+at the same addresses that pair 1 uses now. It holds a pattern that must not change.
 """
 
 import errno

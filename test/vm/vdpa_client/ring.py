@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A split ring with fixed entries: entry N of the avail ring is always descriptor N.
 
-The device completes chains in order. So used entries can be made available again by moving one index,
-and a driver in Python is fast enough to keep the device busy.
+The device completes chains in order. So used entries can be made available again by moving one
+index, and a driver in Python is fast enough to keep the device busy.
 """
 
 import struct
