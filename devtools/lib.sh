@@ -2,31 +2,31 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # Shell library for devtools/ and test/vm/lab/. `source` it after `set -euo pipefail`.
 #
-# It names the checkout (repo) and the one folder outside it that we write to (cache), prints
-# progress, installs missing Debian packages, and keeps results in the cache so that a build that
-# was interrupted goes on where it stopped and two builds at once do not meet.
+# It defines the checkout (repo) and the only folder outside it that the scripts write to (cache),
+# prints progress, and installs missing Debian packages. It keeps results in the cache: an
+# interrupted build resumes where it stopped, and concurrent builds do not interfere.
 
-# A failure inside $(...) is one.
+# A failure inside $(...) counts as a failure.
 shopt -s inherit_errexit
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${VDUSE_DP_CACHE:-$HOME/.cache/vduse-dp}
 mkdir -p "$cache"
 
-# step TEXT: one line of progress with the seconds since the first of our commands began. On stderr, as some
-# functions print their result on stdout.
+# step TEXT: prints a progress line with the seconds since the first of our commands began. It goes
+# to stderr, because some functions print their result on stdout.
 export VDUSE_DP_BEGIN=${VDUSE_DP_BEGIN:-$EPOCHSECONDS}
 step() {
     printf '[%4d s] %s\n' $((EPOCHSECONDS - VDUSE_DP_BEGIN)) "$*" >&2
 }
 
-# with_progress TEXT HOW-FAR COMMAND...: runs COMMAND, and says every ten seconds how far it is: HOW-FAR is shell that
-# prints a percentage, or nothing yet.
+# with_progress TEXT HOW-FAR COMMAND...: runs COMMAND and prints its progress every ten seconds.
+# HOW-FAR is shell code that prints a percentage, or nothing if none is known yet.
 with_progress() {
     local text=$1 how_far=$2 shell=$BASHPID watcher
     shift 2
     step "$text"
-    # It holds no pipe that a reader waits for the end of, and goes when the shell does.
+    # The watcher keeps no pipe open that a reader reads to its end. It exits when the shell exits.
     (while sleep 10 2> /dev/null && kill -0 "$shell" 2> /dev/null; do
         percent=$(eval "$how_far" 2> /dev/null) || true
         [ -z "$percent" ] || step "$text: $percent %"
@@ -38,7 +38,7 @@ with_progress() {
     return "$1"
 }
 
-# For HOW-FAR. percent DONE ALL: as nobody knows ALL before, it may be a guess.
+# For HOW-FAR. percent DONE ALL: ALL may be a guess.
 percent() {
     echo $(($1 >= $2 ? 99 : 100 * $1 / $2))
 }
@@ -58,15 +58,15 @@ die() {
     exit 1
 }
 
-# record PART BEGIN [PASSED FAILED SKIPPED]: notes, for the table that devtools/test ends with, that PART took from then,
-# which is what EPOCHREALTIME was, until now.
+# record PART BEGIN [PASSED FAILED SKIPPED]: records for the final table of devtools/test that PART
+# ran from BEGIN (an earlier value of EPOCHREALTIME) until now.
 record() {
     [ -z "${VDUSE_DP_SPANS:-}" ] ||
         printf '%s\t%s\t%s\t%s\t%d\t%d\t%d\n' "$1" "${VDUSE_DP_PART:-}" "$2" "$EPOCHREALTIME" "${3:-0}" "${4:-0}" "${5:-0}" \
             >> "$VDUSE_DP_SPANS"
 }
 
-# apt_need PACKAGE...: installs what is missing, and says what that is.
+# apt_need PACKAGE...: installs the missing packages and names them.
 apt_need() {
     local package missing=()
     for package in "$@"; do
@@ -75,7 +75,7 @@ apt_need() {
     done
     [ ${#missing[@]} -gt 0 ] || return 0
     [ "$(id -u)" = 0 ] || die "packages are missing, as root: apt-get install ${missing[*]}"
-    # One at a time: apt-get waits for another one that installs, not for one that updates.
+    # One at a time: apt-get waits for another `apt-get install`, but not for an `apt-get update`.
     locked apt with_progress "installing ${missing[*]}" "percent_of_apt '$cache/apt.status'" apt_get "${missing[@]}" || exit
 }
 
@@ -93,15 +93,15 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 -o APT::Status-Fd=3 "$@" 3> "$cache/apt.status"
 }
 
-# apt_repositories FORMAT: a line for each of Debian's that this machine's apt knows. In a fresh container it has their
-# addresses, and learns their names first.
+# apt_repositories FORMAT: prints a line for each Debian repository that this machine's apt knows.
+# In a fresh container apt has only their addresses, so it fetches the package lists first.
 apt_repositories() {
     local targets=(apt-get indextargets --format "$1" 'Created-By: Packages' 'Origin: Debian')
     [ -n "$("${targets[@]}")" ] || locked apt apt-get update > "$cache/apt.log" 2>&1 || true
     "${targets[@]}" | sort -u | grep . || die "apt knows no Debian repository on this machine (log: $cache/apt.log)"
 }
 
-# apt_of FOLDER: options for apt programs that keep all they know in FOLDER.
+# apt_of FOLDER: prints options that make apt programs keep their whole state in FOLDER.
 apt_of() {
     echo -o "Dir::Etc::SourceList=$1/sources.list" -o Dir::Etc::SourceParts=/dev/null \
         -o "Dir::State::Lists=$1/lists" -o Dir::State::Status=/dev/null -o "Dir::Cache=$1/cache" \
@@ -109,7 +109,7 @@ apt_of() {
 }
 
 # locked NAME COMMAND...: runs COMMAND while no other `locked NAME` runs on this cache. COMMAND runs
-# in a subshell; programs that it leaves in the background must close descriptor 9.
+# in a subshell. Programs that it leaves in the background must close descriptor 9.
 locked() {
     local name=$1
     shift
@@ -120,10 +120,10 @@ locked() {
     ) 9> "$cache/locks/${name//\//-}"
 }
 
-# once NAME KEY COMMAND...: makes the folder $cache/NAME by running COMMAND with a new, empty folder
-# as its last argument, unless the folder is there and was made for the same KEY. The folder gets
-# its name when it is complete, never before. The command fails as a function under `set -e` does:
-# at its first failing line. $how_far, where set, is for with_progress.
+# once NAME KEY COMMAND...: makes the folder $cache/NAME unless it exists and was made with the same
+# KEY. COMMAND gets a new, empty folder as its last argument; the folder is renamed to NAME only
+# when it is complete. COMMAND fails like a function under `set -e`: at its first failing line. If
+# $how_far is set, it is passed to with_progress.
 once() {
     locked "$1" once_locked "$@"
 }
@@ -141,7 +141,8 @@ once_locked() {
     record "making $name" "$begin"
 }
 
-# logged NAME COMMAND...: output goes to a log of the lab, of which a failure shows the end.
+# logged NAME COMMAND...: writes the output to a log of the lab. On failure it prints the end of the
+# log.
 logged() {
     local log=$cache/lab/$1.log
     shift
@@ -150,9 +151,9 @@ logged() {
     die "failed: $1 (log: $log)"
 }
 
-# in_root ROOT COMMAND...: chroot into one of the lab's roots, in a mount namespace of its own when
-# the machine allows that. A plain container and a chroot do not; of /proc, only the kernel's objtool
-# misses something there: where its stack is.
+# in_root ROOT COMMAND...: chroots into one of the lab's roots, in a new mount namespace if the
+# machine allows that. A plain container and a chroot do not allow it. /proc is not mounted then;
+# only the kernel's objtool needs something from it: the address of its stack.
 in_root() {
     local root=$1
     shift
@@ -167,14 +168,14 @@ in_root() {
     fi
 }
 
-# beside COMMAND...: runs it in the background, two at a time; `wait` waits for the last ones.
+# beside COMMAND...: runs COMMAND in the background, two at a time. `wait` waits for the last ones.
 beside() {
     [ "$(jobs -rp | wc -l)" -lt 2 ] || wait -n || true
     "$@" &
 }
 
-# copy_checkout FOLDER: what meson needs of the checkout. A file that is there and the same keeps its time, so that little
-# is compiled again, even where another clone is copied over the one before.
+# copy_checkout FOLDER: copies the files that meson needs. A file that has not changed keeps its
+# mtime, so little is recompiled, even if another clone is copied over an earlier one.
 copy_checkout() {
     mkdir -p "$1"
     locked "copy$1" python3 - "$repo" "$1" << 'EOF'
@@ -206,8 +207,9 @@ for name in wanted:
 EOF
 }
 
-# tree_of_checkout: prints build/NUMBER of the cache, where this checkout's builds are. One whose checkout is gone goes to
-# the next checkout without one: what a fresh clone compiles, as CI's, is little where an earlier one was compiled.
+# tree_of_checkout: prints the folder build/NUMBER of the cache, which holds this checkout's builds.
+# If a checkout no longer exists, its folder is reused for the next new checkout. A fresh clone,
+# such as CI's, then has little to compile.
 tree_of_checkout() {
     local number=1 free='' owner
     while owner=$(cat "$cache/build/$number/checkout" 2> /dev/null); do
@@ -222,80 +224,84 @@ tree_of_checkout() {
 }
 mkdir -p "$cache/locks"
 tree=$({ flock 9 && tree_of_checkout; } 9> "$cache/locks/trees")
-# Where builds have the sources from: with the same way from each build folder to them, the compilers' cache knows a file
-# again whose clone was elsewhere.
+# Builds read the sources from here. The relative path from a build folder to the sources is always
+# the same, so ccache recognizes a file that was compiled for another clone.
 sources=$tree/src
 
-# What was compiled once is taken from there, whichever build folder or clone it is for.
+# ccache is shared by all build folders and clones.
 export CCACHE_DIR=$cache/ccache CCACHE_BASEDIR=$tree CCACHE_NOHASHDIR=1 CCACHE_MAXSIZE=2G
 
-# What every build takes, and what it takes besides with clang.
+# Packages that every build needs, that builds with tests need, and that builds with clang need.
 build_packages=(ccache python3 meson ninja-build pkg-config libdpdk-dev libnuma-dev libmnl-dev)
 test_packages=("${build_packages[@]}" libgtest-dev python3-scapy)
 clang_packages=(clang-14 libclang-rt-14-dev)
 
-# driver_sdk_option: what makes meson build the driver net_vduse too, where DPDK's driver headers can be had. Without
-# them the driver is left out, and meson says so.
+# driver_sdk_option: prints the option that makes meson build the PMD net_vduse, if DPDK's driver
+# headers are available. Without them meson reports that it leaves the PMD out.
 driver_sdk_option() {
     echo "-Ddriver_sdk=$("$repo/devtools/driver-sdk" || true)"
 }
 
-# build_native: compiles the checkout with g++, as a user would, and prints the build folder.
+# build_native: compiles the checkout with g++ as a user would and prints the build folder.
 build_native() {
     apt_need g++ "${test_packages[@]}" libbenchmark-dev
     CXX="ccache g++" build_tree native --buildtype=release "$(driver_sdk_option)"
 }
 
-# install_tree BUILD FOLDER: installs a build into the folder as a packager would, and prints where its libraries are.
+# install_tree BUILD FOLDER: installs a build into FOLDER as a packager would and prints the folder
+# of its libraries.
 install_tree() {
     local libs
     DESTDIR=$2 meson install -C "$1" --no-rebuild > "$2.log" || die "meson install failed: $2.log"
     libs=$(dirname "$(find "$2" -name libvduse.a)")
-    # They name the place where all would be without DESTDIR.
+    # The .pc files contain the prefix without DESTDIR.
     sed -i "s|^prefix=|prefix=$2|" "$libs"/pkgconfig/*.pc
     echo "$libs"
 }
 
-# build_app: the program alone.
+# build_app: compiles without tests and benchmarks.
 build_app() {
     apt_need g++ "${build_packages[@]}"
     CXX="ccache g++" build_tree app --buildtype=release -Dtests=false -Dbench=disabled
 }
 
-# What is only run and never measured compiles in half the time unoptimised, and reports need no more than line numbers.
+# For builds that are run but never measured: they compile in half the time without optimisation.
+# Reports need only line numbers.
 unoptimised=(--buildtype=debug -Db_lundef=false)
 
-# build_sanitized: the unit tests alone, with clang, AddressSanitizer and UndefinedBehaviorSanitizer, whose reports
-# end the program, and with counters for gcov in lib/.
+# build_sanitized: compiles only the unit tests, with clang, AddressSanitizer,
+# UndefinedBehaviorSanitizer (a report ends the program), and gcov counters in lib/.
 build_sanitized() {
     apt_need "${clang_packages[@]}" "${test_packages[@]}"
-    # Of these, ccache does not know that the list of what to ignore is a file, and knows -fprofile-filter-files not at all.
+    # ccache does not know that the ignore list is an input file, and does not know
+    # -fprofile-filter-files at all.
     CXX="ccache clang++-14" CCACHE_EXTRAFILES=$sources/test/support/sanitize-ours \
         only=${only:-unit-tests} build_tree sanitized "${unoptimised[@]}" -Db_sanitize=address,undefined \
         -Dcpp_link_args=--coverage -Dcpp_args="--coverage -Xclang -fprofile-filter-files=/lib/ -gline-tables-only \
         -fno-sanitize-recover=all -fsanitize-ignorelist=$sources/test/support/sanitize-ours" "$(driver_sdk_option)"
 }
 
-# build_thread_sanitized: the unit tests alone, with clang and ThreadSanitizer.
+# build_thread_sanitized: compiles only the unit tests, with clang and ThreadSanitizer.
 build_thread_sanitized() {
     apt_need "${clang_packages[@]}" "${test_packages[@]}"
     CXX="ccache clang++-14" only=unit-tests build_tree thread "${unoptimised[@]}" -Db_sanitize=thread \
         -Dcpp_args=-gline-tables-only "$(driver_sdk_option)"
 }
 
-# build_fuzz: the fuzz targets of test/fuzz, and the library as libFuzzer wants it.
+# build_fuzz: compiles the fuzz targets of test/fuzz, and the library instrumented for libFuzzer.
 build_fuzz() {
     apt_need "${clang_packages[@]}" "${test_packages[@]}"
     CXX="ccache clang++-14" build_tree fuzz --buildtype=debugoptimized -Db_lundef=false \
         -Db_sanitize=address,undefined -Dfuzz=true
 }
 
-# tree_name NAME: a name that no other checkout has.
+# tree_name NAME: prints a name that is unique to this checkout.
 tree_name() {
     echo "$1-$(basename "$tree")"
 }
 
-# build_tree NAME MESON-OPTION...: compiles the checkout, or the target $only of it, and prints the build folder.
+# build_tree NAME MESON-OPTION...: compiles the checkout, or only its target $only if that is set,
+# and prints the build folder.
 build_tree() {
     local name=$1 build
     build=$tree/$name
@@ -316,8 +322,8 @@ build_tree_locked() {
     local build=$1 log=$1.log begin=$EPOCHREALTIME
     shift
     copy_checkout "$sources"
-    # A set-up that was interrupted leaves no build.ninja, and other options ask for another; meson itself takes up
-    # the rest.
+    # Set up the folder again if an earlier set-up was interrupted (there is no build.ninja) or the
+    # options changed. meson handles all other changes.
     if [ ! -e "$build/build.ninja" ] || [ "$(cat "$build.options" 2> /dev/null)" != "$*" ]; then
         rm -rf "$build"
         echo "$*" > "$build.options"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A program with a DPDK of its own: tells EAL to probe devices one after another and prints what came of each.
- * `probe EAL-ARGUMENTS -- net_vduse0,queues=2 ...`. devtools/check-driver builds it in C, as most such programs are,
- * once with shared DPDK and once with all of DPDK and the driver inside. */
+/* A DPDK program that is not part of vduse-dp. It asks EAL to probe devices one after another and
+ * prints each result: `probe EAL-ARGUMENTS -- net_vduse0,queues=2 ...`. It is in C because most DPDK
+ * programs are. devtools/check-driver builds it twice: with shared DPDK, and with DPDK and the PMD
+ * linked statically. */
 #include <rte_dev.h>
 #include <rte_eal.h>
 

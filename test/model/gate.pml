@@ -2,21 +2,23 @@
 
 /* The gate (lib/sched/gate.h): control replaces a lookup table while data threads use it.
  *
- * Memory is TSO, as on x86: a data thread's stores of `busy` wait in a store buffer, which memory sees
- * later, at any time. membarrier(2) empties the buffers of all threads. Control's own stores are
- * sequentially consistent.
+ * The memory model is TSO, as on x86: a data thread's stores to `busy` wait in a store buffer and
+ * become visible at any later time. membarrier(2) empties the buffers of all threads. Control's own
+ * stores are sequentially consistent.
  *
- * Properties: a table is mapped and published whole while a data thread reads it; control answers
- * every update, whether or not data threads come again. (How often they come has a limit: that control
- * sees the gate idle between two of endlessly many calls is a matter of chance, not of this protocol.)
+ * Properties:
+ *  - A table stays mapped and completely published while a data thread reads it.
+ *  - Control answers every update, even if no data thread enters the gate again. The number of
+ *    calls is limited: with endless calls it is a matter of chance, not of this protocol, that
+ *    control sees the gate idle between two of them.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the old table is unmapped before the wait
- *   2  a data thread reads the table's address before it raises busy
+ *   2  a data thread reads the table's address before it sets busy
  *   3  the gates are opened before the new table is published
  *   4  no membarrier
  *   5  the membarrier comes before the gates are closed
- *   6  control waits for the first data thread only
+ *   6  control waits only for the first data thread
  */
 #ifndef FAULT
 #define FAULT 0
@@ -66,7 +68,7 @@ proctype data(byte id) {
         :: else
         fi;
         store_buffer[id] ! 0
-    :: true -> break /* a stranger's thread may never come again */
+    :: true -> break /* a thread of the application may never call again */
     od
 }
 
@@ -115,7 +117,7 @@ proctype control() {
 #if FAULT == 3
         open = true;
 #endif
-        table = NONE; /* while it is replaced it is neither */
+        table = NONE; /* during the replacement neither table is published */
         mapped[old] = false;
         mapped[1 - old] = true;
         table = 1 - old;

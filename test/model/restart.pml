@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A queue over crashes and stops (lib/ring/split.h, lib/net/from_guest.h): chains are completed in the order
- * in which they came, by the burst that took them, and the next process starts from the used index.
+/* A queue across crashes and stops (lib/ring/split.h, lib/net/from_guest.h). Chains are completed in
+ * the order of the avail ring, by the burst that took them, and the next process starts from the
+ * used index.
  *
- * The device is killed between any two steps, and another one comes: of the first one there is left what is in
- * the ring, in the journal (whether the queue runs) and in QEMU (the position that it saved). Stores are seen
- * in their order, on x86, and those of a killed process all the same, so a step is a store. A request that was
- * not answered is asked again.
+ * The process may be killed between any two steps; then another one starts. Only this survives: the
+ * ring, the journal (whether the queue runs), and the position that QEMU saved. On x86 stores
+ * become visible in their order, also those of a killed process, so a step is a store. A request
+ * that was not answered is repeated.
  *
- * Properties: the driver sees an element only of a chain in flight, each once, and all come back (else it
- * waits for ever: a deadlock); the device touches only buffers in flight; the answer to a stop says how many
- * chains were completed, and nothing is written behind it; no frame is delivered twice, and one is lost only
- * with the process that had it.
+ * Properties:
+ *  - The driver sees used elements only of chains in flight, each once, and gets all of them back
+ *    (else it waits forever: a deadlock).
+ *  - The device touches only buffers in flight.
+ *  - The answer to a stop is the number of completed chains, and nothing is written after it.
+ *  - No frame is delivered twice. A frame is lost only with the process that held it.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the position is in a journal, written before the used index
@@ -19,13 +22,13 @@
  *   3  the used index is written before the elements
  *   4  the next process starts from the avail index
  *   5  the second chain of a burst is completed before the first
- *   6  the next process starts from where QEMU had it start
+ *   6  the next process starts from the position that QEMU set
  *   7  a stop is answered in the middle of a burst
  *   8  the next process counts the used index from 0
  *   9  a burst delivers before it publishes
  *   10  a stop is answered with the avail index
  *   11  the next process runs a queue that was stopped
- *   12  the next process runs a queue that the kernel does not call ready yet
+ *   12  the next process runs a queue that the kernel does not report ready yet
  */
 #ifndef FAULT
 #define FAULT 0
@@ -45,7 +48,7 @@ byte avail[SIZE], avail_index = 0;
 byte used[SIZE], used_index = 0;
 byte buffer[SIZE]; /* the number of the frame in it */
 
-/* The driver's own */
+/* The driver's private state */
 bool in_flight[SIZE];
 byte back = 0;
 
@@ -53,12 +56,12 @@ byte back = 0;
 byte request = NOTHING;
 byte saved = 0;
 bool stopped = false; /* the stop was answered */
-bool ready = true;    /* as the kernel says: from the answer to a start on */
+bool ready = true;    /* the kernel's state: true once a start is answered */
 bool runs = true;     /* in the journal */
-byte position = 0;    /* in faulty journals */
+byte position = 0;    /* in the journals of faults 1 and 2 */
 
 bool delivered[CHAINS];
-byte pending = 0; /* frames that were published and not delivered yet */
+byte pending = 0; /* frames that are published but not delivered yet */
 byte lost = 0;
 byte deaths = 0;
 bool kill = false;
@@ -92,7 +95,7 @@ proctype driver() {
         }
     od;
     pending == 0;
-    atomic { /* each is one of the two */
+    atomic { /* each frame is delivered or lost */
         do
         :: id < CHAINS -> lost = lost + delivered[id]; id++
         :: else -> break
@@ -124,7 +127,7 @@ inline deliver() {
 }
 
 inline burst() {
-    /* how many, at most what is there */
+    /* the burst takes one or two chains, at most those available */
     count = 1;
     if
     :: avail_index - next_avail > 1 -> count = 2

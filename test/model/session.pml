@@ -1,51 +1,57 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* A session (lib/device/session.h): the kernel asks, one control thread answers, a data thread serves a queue,
- * and the process is killed at any step, after which another one adopts the device (lib/device/adopt.cc).
+/* A session (lib/device/session.h): the kernel sends requests, one control thread answers them, and
+ * a data thread serves a queue. The process may be killed at any step; then another one adopts the
+ * device (lib/device/adopt.cc).
  *
- * The kernel has two callers at once, so that resets, suspends and updates of address spaces race with each other.
- * It asks again what was read and not answered. The queue belongs to a group, which is in one of two spaces. Of
- * the gate there is only its meaning here, gate.pml has the rest, and restart.pml has the ring's.
+ * The kernel has two concurrent callers, so resets, suspends and updates of address spaces race
+ * with each other. It repeats a request that was read but not answered. The queue belongs to a
+ * group, which is in one of two spaces. The gate is modelled only by its effect; gate.pml models
+ * its protocol, and restart.pml models the ring.
  *
- * Properties: a data thread touches only memory that is mapped, was not given away by an answer, and is what the
- * group's space has while nothing is being asked; nothing is written to a ring that is suspended or not ready, and
- * positions and used index are the same; each request is answered once, in order (else: a deadlock); when nobody
- * asks any more, session and kernel agree, and the queue runs exactly if it should. A data thread that does not
- * leave in time costs a FAILED answer; of memory it may still touch only what is mapped.
+ * Properties:
+ *  - A data thread touches only memory that is mapped and was not given away by an answer. While no
+ *    request is pending, that memory is the one in the group's space.
+ *  - Nothing is written to a ring that is suspended or not ready, and positions equal the used
+ *    index.
+ *  - Each request is answered once, in order (else: a deadlock).
+ *  - When no request is pending, session and kernel agree, and the queue runs exactly if it should.
+ *  - If a data thread does not leave in time, the answer is FAILED. Even then the thread touches
+ *    only mapped memory.
  *
  * Faults (-DFAULT=n), each of which must be found:
  *   1  the answer comes before the data thread has left
- *   2  memory is unmapped while a data thread is inside that did not leave in time
+ *   2  memory is unmapped although a data thread did not leave in time and is still inside
  *   3  the journal is written after the answer
  *   4  a reset forgets that the device is suspended
  *   5  a queue runs while the ring is not mapped
- *   6  the next process starts from the position that the driver's side gave
- *   7  a suspend is not written down
+ *   6  the next process starts from the position that the driver's side set
+ *   7  a suspend is not written to the journal
  *   8  a group moves under a running queue
- *   9  the next process takes a request as answered that the last one read
- *   10  a reset is answered before what was asked before it
+ *   9  the next process treats a request that the last one had read as answered
+ *   10  a reset is answered before earlier requests
  *   11  the answer is OK although the data thread is inside
  *   12  a position is answered while the queue runs
- *   13  a queue that became ready before DRIVER_OK is not started by it
- *   14  the spaces are not mapped by the next process
- *   15  a queue is started before the kernel calls it ready
- *   16  what could not be done is remembered as done
+ *   13  DRIVER_OK does not start a queue that became ready before it
+ *   14  the next process does not map the spaces
+ *   15  a queue is started before the kernel reports it ready
+ *   16  a request that failed is recorded as done
  */
 #ifndef FAULT
 #define FAULT 0
 #endif
 #define CYCLES 2  /* of the driver's side: from reset to reset */
-#define CHANGES 1 /* of memory and spaces beside */
+#define CHANGES 1 /* of memory and spaces, by the other caller */
 #define BURSTS 2
 #define DEATHS 1
 #define NONE 3 /* no memory */
 
 mtype = { NOTHING, RESET, DRIVER_OK, READY, UPDATE, MOVE, SUSPEND, POSITION };
 
-/* The kernel and who is behind it. Callers: 0 is the driver's side, 1 changes memory. */
-chan waiting = [2] of { mtype, byte, byte }; /* what, of which space, who asks */
+/* The kernel and its callers. Caller 0 is the driver's side, caller 1 changes memory. */
+chan waiting = [2] of { mtype, byte, byte }; /* request, space, caller */
 chan order = [2] of { byte };
-mtype reading = NOTHING; /* read, and not answered yet */
+mtype reading = NOTHING; /* the request that was read and is not answered yet */
 byte reading_what, reading_who;
 bool asked[2], accepted[2];
 byte given_up[2] = NONE; /* the memory that an answer to this caller gives away */
@@ -54,7 +60,7 @@ bool gone[4]; /* NONE included */
 bool k_driver_ok = false, k_ready = false, k_suspended = false;
 bit k_asid = 0;
 byte base = 0, used = 0;
-bool in_time = true; /* no data thread was ever too late */
+bool in_time = true; /* no data thread has ever been too late */
 
 /* The process: control */
 bool driver_ok = false, ready = false, suspended = false;
@@ -65,8 +71,8 @@ byte lingering = NONE;
 bool mapped[4];
 byte position = 0;
 byte ring = NONE; /* the memory that the queue started with */
-bool again = false; /* what should run could not be started */
-bool late; /* of the last stop */
+bool again = false; /* the queue should run but could not be started */
+bool late; /* the last stop timed out */
 
 /* The gate, the data thread */
 bool open = false, busy = false;
@@ -80,7 +86,7 @@ bool kill_control = false, kill_data = false;
 
 #define should_run(s) (driver_ok && ready && !suspended && view[s] != NONE)
 
-/* -- the data thread */
+/* ---- data thread */
 
 inline touch() {
     assert(mapped[memory]);
@@ -107,7 +113,7 @@ end_again:
     od
 }
 
-/* -- control */
+/* ---- control */
 
 inline stop() {
     open = false;
@@ -171,7 +177,7 @@ inline act() {
     fi
 }
 
-/* Whether the queue may not go on as it is. */
+/* The queue runs and must stop for this request. */
 #define must_stop \
     (running && (reading == RESET || reading == SUSPEND || (reading == UPDATE && reading_what == asid) || \
         (FAULT != 8 && reading == MOVE && reading_what != asid) || (FAULT != 12 && reading == POSITION)))
@@ -218,7 +224,7 @@ inline answer() {
             assert(!in_time || (started -> position : (adopted -> used : base)) == used)
         :: else
         fi;
-        /* unless it was mapped again meanwhile */
+        /* unless the memory was mapped again meanwhile */
         gone[given_up[reading_who]] = given_up[reading_who] != space[0] && given_up[reading_who] != space[1];
         asked[reading_who] = false;
         reading = NOTHING;
@@ -340,14 +346,14 @@ end:
     od
 }
 
-/* When nobody asks. */
+/* Holds when no request is pending. */
 inline agree() {
     assert(asked[0] || asked[1] ||
            (driver_ok == k_driver_ok && ready == k_ready && suspended == k_suspended && asid == k_asid &&
             view[0] == space[0] && view[1] == space[1] && (running || again || !should_run(asid))))
 }
 
-/* Nothing of the process is left, and both of its threads begin anew. */
+/* The process's state is lost, and both threads start from the beginning. */
 inline die() {
     d_step {
         deaths++;
@@ -378,14 +384,14 @@ end:
     od
 }
 
-/* -- those who ask */
+/* ---- callers */
 
 inline ask(what, which, who) {
     atomic { asked[who] = true; waiting ! what, which, who; order ! who };
     !asked[who]
 }
 
-/* Space `s` has memory `m` now, and what it had goes with the answer. */
+/* Space `s` now has memory `m`. The answer gives its earlier memory away. */
 inline map_memory(s, m, who) {
     atomic {
         given_up[who] = space[s];
@@ -404,7 +410,7 @@ proctype driver_side() {
     :: cycle < CYCLES ->
         cycle++;
         ask(RESET, 0, 0);
-        atomic { /* a new ring, or the old one from where it was */
+        atomic { /* a new ring, or the old one from its last position */
             if
             :: used = 0
             :: true

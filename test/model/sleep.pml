@@ -1,27 +1,28 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the driver's kick.
+/* Sleeping (lib/include/vduse/device.h: arm_from_guest): a data thread without work waits for the
+ * guest driver's kick.
  *
- * Memory is TSO, as on x86: stores of the data thread and of the driver wait in store buffers, which memory
- * sees later, at any time; a fence empties the buffer of whoever executes it. Control's stores are
- * sequentially consistent. The kernel passes kicks on while the queue is ready and has an eventfd; others
- * are lost. With the event index (chosen at the start) the driver kicks when it passes that index, without
- * it when the flag allows.
+ * The memory model is TSO, as on x86: stores of the data thread and of the driver wait in store
+ * buffers and become visible at any later time. A fence empties the buffer of the thread that
+ * executes it. Control's stores are sequentially consistent. The kernel forwards kicks while the
+ * queue is ready and has an eventfd; other kicks are lost. With the event index (chosen at the
+ * start) the driver kicks when it passes that index; without it, when the flag allows.
  *
- * Property: no deadlock. The data thread ends when it has seen all chains, so one that sleeps for ever while
- * a chain is there, and the driver and control have done all that they do, is an invalid end state.
+ * Property: no deadlock. The data thread ends when it has seen all chains. If it sleeps forever
+ * although a chain is available, and driver and control have finished, the end state is invalid.
  *
  * Faults (-DFAULT=n), each of which must be found:
- *   1  nothing is looked at again after arming
- *   2  the last look comes before arming
- *   3  no fence between arming and the last look
- *   4  the eventfd is read between the last look and the sleep
+ *   1  the avail index is not checked again after arming
+ *   2  the last check comes before arming
+ *   3  no fence between arming and the last check
+ *   4  the eventfd is read between the last check and the sleep
  *   5  a queue is started without a wake-up
- *   6  control wakes before it opens the gate
- *   7  control refuses kicks after it has woken
+ *   6  control wakes the data thread before it opens the gate
+ *   7  control suppresses kicks after it has woken the data thread
  *   8  the eventfd is not given to the kernel again after a reset
  *   9  the data thread arms without entering the gate
- *   10  the driver has no fence between the chain and its look at what the device wishes
+ *   10  the driver has no fence between adding the chain and reading the device's kick suppression
  */
 #ifndef FAULT
 #define FAULT 0
@@ -38,13 +39,13 @@ chan data_buffer = [4] of { byte, byte };
 chan driver_buffer = [2] of { byte, byte };
 bool event_index;
 bool open = false;
-bool ready = false;  /* the kernel passes kicks on */
-bool given = false;  /* ... and knows the eventfd */
-bool stopped = true; /* nobody may write into the ring's memory */
+bool ready = false;  /* the kernel forwards kicks */
+bool given = false;  /* ... and has the eventfd */
+bool stopped = true; /* the ring's memory must not be written */
 bool readable = false;
 byte taken = 0;
 
-/* What a thread reads of its own stores is not modelled: none reads back what it wrote. */
+/* Reading one's own buffered stores is not modelled: no thread reads back what it wrote. */
 proctype flush(chan buffer) {
     byte where, value;
 end:
@@ -139,7 +140,7 @@ proctype data() {
             if
             :: work
             :: else ->
-                readable; /* sleeps until it is */
+                readable; /* sleeps until the eventfd is readable */
                 readable = false;
                 enter();
                 if
@@ -217,7 +218,7 @@ inline refuse_kicks() {
 
 proctype control() {
     byte where, value, starts = 0;
-    ready = true; /* and what the driver did before is lost */
+    ready = true; /* the driver's earlier kicks are lost */
     start();
     do
     :: starts <= RESTARTS ->
@@ -226,7 +227,7 @@ proctype control() {
         memory[BUSY] == 0;
         stopped = true;
         if
-        :: ready = false; /* a reset: kicks until the next start go to nobody */
+        :: ready = false; /* a reset: kicks until the next start are lost */
            given = false;
            ready = true
         :: true /* a change of memory, or a stop */
@@ -240,7 +241,7 @@ init {
     atomic {
         if
         :: event_index = true; memory[WISH] = 255
-        :: memory[WISH] = 1 /* what a driver leaves there */
+        :: memory[WISH] = 1 /* the driver's initial value */
         fi;
         run flush(data_buffer);
         run flush(driver_buffer);

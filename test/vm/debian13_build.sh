@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The program as Debian 13 builds it (DPDK 24.11): our ABI against the header of Linux 7.3, netdev_ping
+# vduse-dp compiled on Debian 13 (DPDK 24.11): the ABI matches the header of Linux 7.3, netdev_ping passes
 # needs: build=debian13
 # time: 500
 

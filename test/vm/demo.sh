@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What devtools/demo shows: the kernel's netdev and a guest in QEMU exchange TCP through two devices
+# The scenario of devtools/demo: the kernel's netdev and a guest in QEMU exchange TCP through two devices
 # time: 900
 # needs: build=app
 #
@@ -28,8 +28,8 @@ pings=$(in_netns ping -c 10 -i 0.2 -W 5 -q "$guest_ip" | tee /dev/stderr | grep 
     fail "no pings"
 [ "$pings" = '10 received' ] || fail "pings were lost: $pings"
 
-# The frames and bytes of a device in one direction; of the frames, those whose checksum was left to whom they are for,
-# and large ones in place of many.
+# Prints a device's counters for one direction: frames, bytes, frames whose checksum is left to the
+# receiver, and large frames that replace many small ones.
 count() { # DEVICE DIRECTION
     told "/vduse/stats,$1" "'{frames} {bytes} {csum} {large}'.format(**a['$2'])"
 }

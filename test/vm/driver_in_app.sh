@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# vduse-dp with a device of its own and a net_vduse port side by side: two netdevs ping each other
+# vduse-dp with a --device and a net_vduse port in one process: two netdevs ping each other
 # time: 300
 #
 #   netns guest, 10.9.9.1 ── vd0, --device ── patch ── net_vduse0, --port ── vd1 ── netns other, 10.9.9.2

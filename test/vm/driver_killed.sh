@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# QEMU and testpmd die of SIGKILL under traffic, again and again: the next driver finds a good device, nothing leaks
+# QEMU and testpmd are killed under traffic repeatedly: the next driver finds a working device, nothing leaks
 # time: 600
 
 # shellcheck source=test/vm/lab/testpmd.sh
@@ -9,7 +9,8 @@ use_bus vhost
 start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0
 wait_for 20 test -e /dev/vhost-vdpa-0
 
-# Descriptors, and mappings of files, which is what guest memory is; but not the clients of telemetry.
+# Counts open descriptors, without sockets (telemetry's clients), and mappings of files (guest
+# memory).
 holdings() {
     find "/proc/$app_pid/fd" -lname '*' ! -lname 'socket:*' | wc -l
     grep -cE '/memfd:|/dev/zero|vduse' "/proc/$app_pid/maps" || true

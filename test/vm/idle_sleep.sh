@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# With --idle-us a worker takes no CPU while nothing comes, and loses no frame: netdev and tap, both ways
+# With --idle-us an idle worker uses no CPU and loses no frame: netdev and tap, both ways
 # time: 300
 
 use_bus virtio
@@ -14,7 +14,7 @@ worker=$(grep -l 'worker.*1$' /proc/"$app_pid"/task/*/comm | head -1)
 [ -n "$worker" ] || fail "no thread is lcore 1: $(cat /proc/"$app_pid"/task/*/comm)"
 stat=$(dirname "$worker")/stat
 
-# What the worker has taken, in hundredths of a second.
+# Prints the worker's CPU time, in hundredths of a second.
 cpu_time() {
     awk '{print $14 + $15}' "$stat"
 }
@@ -30,7 +30,7 @@ expect_idle() {
     [ $((after - before)) -lt $((2 * $1)) ] || fail "an idle worker took $(((after - before) / $1)) %"
 }
 
-# Neighbours' addresses and the like.
+# The first ping resolves the neighbours' addresses.
 in_netns ping -c 1 -W 10 -q "$tap_ip" | grep -q ' 1 received' || fail "no ping at all"
 expect_idle 5
 

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# 1,000 changes of an address space under traffic: nothing is written to memory that was taken away
+# 1,000 changes of an address space under traffic: nothing is written to memory that was unmapped
 # time: 400
 
 use_bus vhost

@@ -8,21 +8,22 @@
 #
 #   nd0, 10.9.9.1 fd00:9::1 ── vd0 ── vduse-dp ── vd1 ── nd1, 10.9.9.3 fd00:9::3, netns remote
 #
-# They are those of the source of the kernel that runs here, in the Debian 13 root, and know nothing of us. Each says how
-# many of its cases pass, and how many it skips for want of something; a line below says how many of each there must be, so
-# that a case which is skipped from now on is no success. vd0 has profile=full, vd1 has not. With `-e ONLY=PATTERN` it runs
-# those tests alone whose path matches.
+# The tests are those of the running kernel's source. They run in the Debian 13 root and are not
+# adapted to VDUSE. Each test prints how many cases passed and how many were skipped for a missing
+# requirement. The lines below state the expected numbers, so a newly skipped case fails the
+# scenario. vd0 has profile=full, vd1 has not. With `-e ONLY=PATTERN` only the tests whose path
+# matches are run.
 
 tests=/kselftest/tools/testing/selftests
 v4=10.9.9.1 v6=fd00:9::1 remote_v4=10.9.9.3 remote_v6=fd00:9::3
 
 step "unpacking"
 tar -xf /lab/kselftest/files.tar --keep-directory-symlink --no-same-owner -C /debian13
-# As the package's own script would have it: tcpdump becomes that user.
+# The user that the tcpdump package would create: tcpdump switches to it.
 echo 'tcpdump:x:994:994::/nonexistent:/usr/sbin/nologin' >> /debian13/etc/passwd
 echo 'tcpdump:x:994:' >> /debian13/etc/group
-# In the place of github.com/troglobit/mtools, which Debian has no package of: mreceive -g GROUP -I NETDEV joins a group
-# until it is killed, msend sends it a datagram.
+# Replaces github.com/troglobit/mtools, which Debian does not package: mreceive -g GROUP -I NETDEV
+# joins a group until it is killed, and msend sends a datagram to the group.
 cat > /debian13/usr/local/bin/mreceive << 'END'
 #!/bin/sh
 case $2 in
@@ -52,7 +53,7 @@ debian13 ip link set "$(netdev_of vd1)" name nd1
 debian13 ip netns add remote
 in_remote ip link set lo up
 
-# As each test wants to find them.
+# Restores the state that each test expects.
 restore_pair() {
     debian13 ip link set nd1 netns remote 2> /dev/null || true
     debian13 ip link set nd0 xdp off
@@ -77,7 +78,8 @@ wanted() {
 slow=''
 ! grep -q 'QEMU TCG' /proc/cpuinfo || slow=yes # tests forgive then what only takes too long
 
-# execute TEST COMMAND...: its output is in `tap`, a file in /out. The pair is sound afterwards, and the kernel quiet.
+# execute TEST COMMAND...: runs a test. Its output is in the file `tap` in /out. Afterwards the pair
+# must work, and the kernel must have logged no problem.
 execute() {
     local test=$1
     shift
@@ -96,12 +98,12 @@ execute() {
     wait_for 10 healthy
 }
 
-# totals PASS [SKIP [XFAIL]]: as the tests in Python say it.
+# totals PASS [SKIP [XFAIL]]: prints the totals in the format of the tests in Python.
 totals() {
     echo "pass:$1 fail:0 xfail:${3:-0} xpass:0 skip:${2:-0} error:0"
 }
 
-# passes TEST EXPECTED [ARGUMENT...]: a test in Python. EXPECTED is a pattern for its last line.
+# passes TEST EXPECTED [ARGUMENT...]: runs a test in Python. EXPECTED is a pattern for its totals.
 passes() {
     local test=$1 expected=$2 totals
     shift 2
@@ -113,7 +115,8 @@ passes() {
         fail "$test $*: $expected expected, got ${totals:-nothing}: $(grep -m 5 -E '^not ok|SKIP|Error' "$tap")"
 }
 
-# forwards TEST PASSES: a test in shell, which wants both netdevs here. All of its so many lines say OK.
+# forwards TEST PASSES: runs a test in shell, which needs both netdevs in this namespace. It must
+# print PASSES results, all OK.
 forwards() {
     local test=$1 totals
     wanted "$test" || return 0
@@ -130,8 +133,9 @@ forwards() {
 restore_pair
 wait_for 20 healthy
 
-# It counts no frame whose checksum is left to the receiver. So for the cases in which nd0 sends, nd1 takes none: virtio_net
-# switches GUEST_CSUM off for a program. What it verifies are our sums then.
+# This test does not count frames whose checksum is left to the receiver. So for the cases in which
+# nd0 sends, nd1 must not get such frames: with an XDP program, virtio_net switches GUEST_CSUM off.
+# The test then verifies checksums that vduse-dp computed.
 csum=drivers/net/hw/csum.py
 if wanted "$csum"; then
     in_remote ip link set nd1 xdp obj "$tests/net/lib/xdp_dummy.bpf.o" sec xdp
@@ -143,7 +147,7 @@ if wanted "$csum"; then
     in_remote ip link set nd1 xdp off
 fi
 
-# It asks the device how many frames of the wire were TSO's.
+# This test asks the device how many frames on the wire came from TSO.
 passes drivers/net/hw/tso.py "$(totals 2)" -t ipv4 -t ipv6
 passes drivers/net/napi_id.py "$(totals 1)"
 passes drivers/net/queues.py "$(totals 4)"
@@ -154,16 +158,18 @@ subset=standalone forwards net/forwarding/local_termination.sh 24
 if [ -n "${LONG:-}" ]; then
     subset=test_vlan forwards net/forwarding/local_termination.sh 24
     passes drivers/net/ring_reconfig.py "$(totals '[23]' 0 '[01]')" # whether a backlog is to be seen depends on the machine
-    # No virtio_net runs programs in the NIC.
+    # virtio_net cannot offload XDP programs to the NIC.
     passes drivers/net/ping.py "$(totals 5 1)" -T test_xdp_native_mb
-    # virtio_net drops a frame of which more than 3.5 KiB are in a buffer that was in the ring before a program came
-    # (mergeable_xdp_get_buf), which the cases before leave there. Small frames take these out; without, the driver counts
-    # seven rx_drops here.
+    # virtio_net drops a frame if more than 3.5 KiB of it are in a buffer that was in the ring
+    # before the XDP program was attached (mergeable_xdp_get_buf). The earlier cases leave such
+    # buffers in the ring. Small frames use them up; without these frames the driver counts seven
+    # rx_drops here.
     debian13 ping -f -q -c 1200 "$remote_v4"
     passes drivers/net/ping.py "$(totals 1)" -t test_xdp_native_mb
     modprobe pppoe # has its part of GRO
     passes drivers/net/gro.py "$(totals 111)" -t 'test.sw_*'
-    # With two queues it changes their number while there is a program, which virtio_net refuses.
+    # With two queues the test changes their number while a program is attached, which virtio_net
+    # refuses.
     debian13 ethtool -L nd0 combined 1
     limit=420 passes drivers/net/xdp.py "$(totals 27)"
 fi

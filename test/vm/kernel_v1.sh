@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Debian forky's own kernel (7.2): API version 1 without QUEUE_READY and SUSPEND does it too
+# Debian forky's own kernel (7.2): API version 1 without QUEUE_READY and SUSPEND carries a netdev and a QEMU
 # needs: kernel=forky
 # needs: module=stock
 # time: 500

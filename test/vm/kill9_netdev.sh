@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# kill -9 of vduse-dp between two netdevs under full traffic, many times: a pause, and a burst lost at most
+# kill -9 of vduse-dp between two netdevs under full traffic, many times: a pause, and at most a burst is lost
 # time: 500
 # long: 4000
 #
 #   netns guest ── vd0 ── vduse-dp ── vd1 ── netns other
 #
-# Two netdevs and no tap, as a tap of net_tap goes with its process, and takes what it holds along.
+# Two netdevs and no tap: a tap of net_tap is removed with its process, and its queued frames are
+# lost.
 
 quick_starts
 # shellcheck disable=SC2054  # commas of the options
@@ -20,7 +21,7 @@ to_netns() { # NAME NAMESPACE
     link=$(netdev_of "$1")
     ip netns add "$2"
     ip link set "$link" netns "$2" name "$1"
-    # fq_codel, the default, would drop what waited for long while nobody took it.
+    # The default, fq_codel, would drop frames that waited long while no process served the device.
     tc -n "$2" qdisc replace dev "$1" root pfifo limit 1000
     ip -n "$2" link set "$1" up
 }

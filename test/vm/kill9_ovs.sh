@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# kill -9 of testpmd and of ovs-vswitchd under full traffic between two netdevs: a pause, and few frames lost
+# kill -9 of testpmd and of ovs-vswitchd under full traffic between two netdevs: a pause, and few frames are lost
 # time: 700
 #
 #   netns guest ── vd0 ── testpmd or br0 ── vd1 ── netns other
@@ -20,7 +20,8 @@ netdevs_up() {
         # shellcheck disable=SC2086  # two words
         set -- $place
         wait_for 30 ip netns exec "$1" test -e "/sys/class/net/$2"
-        # fq_codel, the default, would drop what waited for long while nobody took it.
+        # The default, fq_codel, would drop frames that waited long while no process served the
+        # device.
         tc -n "$1" qdisc replace dev "$2" root pfifo limit 1000
         ip -n "$1" link set "$2" up
         wait_for 20 ip netns exec "$1" grep -q 1 "/sys/class/net/$2/carrier"
@@ -31,7 +32,7 @@ unnoticed() {
     indices > after
     diff before after || fail "the netdevs have changed"
     dmesg --notime > kernel.log
-    # That a queue waited for more than 5 s is what it says, and no complaint of ours.
+    # The kernel also reports queues that waited for more than 5 s. That is expected here.
     ! grep -E 'is not a head|BUG:|Oops|Call Trace|hung' kernel.log || fail "the kernel complains"
     dmesg --clear
 }
@@ -55,7 +56,7 @@ chmod +x /tmp/testpmd-again
 logs+=(/tmp/testpmd.log)
 /tmp/testpmd-again
 netdevs_up
-# One core forwards, with a burst in its hands.
+# One core forwards, and holds one burst.
 in_python netdev.kill9_ports "$(times 3 6)" 32 256 guest0@guest other0@other -- /tmp/testpmd-again
 unnoticed
 ! grep -E 'VDUSE.*(rror|cannot)|Fail' /tmp/testpmd.log || fail "testpmd complains"
@@ -80,7 +81,8 @@ while [ -e "/proc/$pid" ]; do sleep 0.05; done
 systemctl restart openvswitch-switch > /tmp/ovs-restart.log 2>&1
 END
 chmod +x /tmp/ovs-again
-# Its ports come back one after the other: what the first brings before the second is there goes nowhere.
+# The ports come back one after the other. Frames of the first port are lost until the second one
+# exists.
 in_python netdev.kill9_ports 2 $((2 * 128)) 64 guest0@guest other0@other -- /tmp/ovs-again
 shows vd0 mac_in_use '^"02:00:00:00:00:10"'
 unnoticed

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# kill -9 of vduse-dp behind QEMU, also with a command, a stop, a reset and QEMU's end waiting: state and positions stay
+# kill -9 of vduse-dp behind QEMU, also while a command, a stop, a reset or QEMU's exit waits: state and positions are kept
 # time: 500
 
 quick_starts

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# vduse-dp dies at one system call after the other on /dev/vduse and its journal: while starting, going on, answering
+# vduse-dp is killed at each system call on /dev/vduse and its journal: while creating, adopting, answering
 # time: 600
 # long: 2000
 #
-# At each twenty-fifth call of a kind in the suite, at each one in devtools/test --long: a quarter of an hour.
+# Normally at every twenty-fifth call of a kind. With --long at every call, which takes a quarter of
+# an hour.
 
 quick_starts
 use_bus virtio

@@ -6,11 +6,11 @@
 
 use_bus virtio
 
-# Frames of the netdev so far: received, sent.
+# Prints the netdev's counters: frames received, frames sent.
 frames() {
     in_netns cat "/sys/class/net/$netdev/statistics"/{rx,tx}_packets | xargs
 }
-# Each came back.
+# Succeeds if each frame came back.
 all_back() {
     local received sent
     read -r received sent < <(frames)

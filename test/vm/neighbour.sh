@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Two devices on one worker: what a hostile driver on the one leaves to the other is bounded
+# Two devices on one worker: a hostile driver of one device slows the other only within limits
 # time: 400
 
 use_bus vhost

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Netdevs with many queue pairs, a group for each of them, and long rings: pings, TCP on all pairs, pairs up and down
+# Netdevs with many queue pairs, a group for each pair, and long rings: pings, TCP on all pairs, more and fewer pairs
 # time: 700
 #
 #   netns guest, 10.9.9.1 ── vd0 ── vd1 ── netns other, 10.9.9.3
@@ -20,7 +20,8 @@ bytes_of_iperf3() {
 print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "$1"
 }
 
-# carries PAIRS RING OPTIONS [MTU]: a netdev with such options works, and has rings of that size.
+# carries PAIRS RING OPTIONS [MTU]: tests that a netdev with these options works and has rings of
+# that size.
 carries() {
     local pairs=$1 ring=$2 options=$3 mtu=${4:-1500} few=1 bytes
     step "$options"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Two netdevs of the kernel leave sums and segments to each other: all of it, each part off and on, and with XDP
+# Checksum offload and TSO between two netdevs of the kernel: all on, each one off and on, and with XDP
 # time: 900
 # needs: build=app
 # needs: ipv6
@@ -26,7 +26,7 @@ count() {
     told "/vduse/stats,$1" "a['$2']['$3']"
 }
 
-# more DEVICE DIRECTION NAME COMMAND...: how many more there are after COMMAND.
+# more DEVICE DIRECTION NAME COMMAND...: by how much COMMAND increases the counter.
 more() {
     local what=("${@:1:3}") before
     before=$(count "${what[@]}")
@@ -36,7 +36,8 @@ more() {
 
 dd if=/dev/urandom of=/tmp/file bs=1M count=1 status=none
 sum=$(sha256sum < /tmp/file | cut -d' ' -f1)
-# Answers each megabyte that it gets with its sum: to start a program for each takes longer than the megabyte.
+# A server that answers each megabyte with its checksum. Starting a program for each megabyte would
+# take longer than the transfer.
 cat > /tmp/summer.py << 'END'
 import hashlib, socket
 server = socket.create_server(("::", 5000), family=socket.AF_INET6, dualstack_ipv6=True)
@@ -55,7 +56,7 @@ for netns in guest other; do
     listens() { ip netns exec "$netns" ss -Hltn 'sport = :5000' | grep -q .; }
     wait_for 30 listens
 done
-# copy SENDER IP: the file, from one netns to the other.
+# copy SENDER IP: sends the file from one netns to the other.
 copy() {
     local there
     there=$("$1" timeout 60 bash -c "exec 3<> /dev/tcp/$2/5000 && cat /tmp/file >&3 && head -1 <&3") || fail "no TCP to $2"
@@ -84,7 +85,7 @@ for mtu in 1500 9000; do
 done
 [ "$(count vd1 to_guest large)" = "$(count vd0 from_guest large)" ] || fail "fewer large frames arrived"
 
-# Datagrams with sums: the receiver's kernel counts those that are wrong.
+# Datagrams with checksums: the receiver's kernel counts wrong ones.
 step "UDP, IPv4 and IPv6, each way"
 in_other iperf3 --server --daemon
 in_netns iperf3 --server --daemon
@@ -103,7 +104,7 @@ print(int(counts["InCsumErrors"]) + int(v6["Udp6InCsumErrors"]))')
     [ "$errors" = 0 ] || fail "$errors datagrams came with a wrong sum in $netns"
 done
 
-# Each of them off and on at the sender, where what comes must be right, whatever is left to whom.
+# Each offload off and on. The received data must be right in all combinations.
 set_mtu 1500
 for tso in on off; do
     for gso in on off; do
@@ -144,7 +145,7 @@ more vd0 from_guest large to_other 10.9.5.3
 [ "$more" -gt 10 ] || fail "$more large frames came from vd0"
 from_other 10.9.5.1
 
-# A program that passes everything: virtio_net has the device stop leaving it sums and segments.
+# An XDP program that passes every frame: virtio_net switches the device's receive offloads off.
 step "XDP comes and goes under traffic"
 in_netns iperf3 --client "$other_ip" --time 900 > /tmp/traffic.txt &
 traffic=$!

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The kernel's netdev on a device of ours reaches a tap: pings, speed, and the tap's link state
+# The kernel's netdev on a device and a tap: pings, speed, and the tap's link state
 # time: 500
 
 use_bus virtio

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# TCP between the kernel's netdev on a device of ours and a tap: rates and files, both ways
+# TCP between the kernel's netdev on a device and a tap: rates and files, both ways
 # time: 700
 
 use_bus virtio

@@ -1,13 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# TCP between two netdevs of the kernel, through vduse-dp and through the incumbent (net_vhost on VDUSE) in turns
+# TCP between two netdevs of the kernel, in turns through vduse-dp and through net_vhost on VDUSE
 # time: 900
 # needs: build=app
 #
 #   netns guest, 10.9.9.1 ── vd0 ── vduse-dp, or Debian 13's testpmd with net_vhost ── vd1 ── netns other, 10.9.9.3
 #
-# Nothing is asserted about speed but that bytes flow: on a machine that others use too, only the ratio of two that ran
-# next to each other means something. Medians, their spread and the ratio are in the table, all rates in tcp-pair.json.
+# The scenario asserts only that bytes flow, not a speed: on a shared machine only the ratio of two
+# runs next to each other is meaningful. The table has medians, their spread and the ratio;
+# tcp-pair.json has all rates.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh

@@ -45,8 +45,8 @@ step "8972 bytes in one piece"
 in_netns ping -M "do" -s 8972 -c 5 -i 0.2 -W 5 -q "$other_ip" | grep -q ' 5 received' ||
     fail "long pings were lost"
 
-# Frames to 01:80:C2:00:00:XX: "send DEVICE" sends five to each of these, "hear DEVICE" prints how many came for each XX
-# when it has heard the five to the last one.
+# Frames to 01:80:C2:00:00:XX. "send DEVICE" sends five frames to each address. "hear DEVICE" prints
+# how many frames were received for each XX, once the five to the last address were received.
 cat > /tmp/reserved.py << 'END'
 import collections, socket, sys, time
 ENDS, LAST = (0x00, 0x01, 0x02, 0x03, 0x0E), 0x20
@@ -85,7 +85,7 @@ done
 [ $(($(bridge_count link_local) - before)) = 20 ] || fail "they are not counted"
 in_other ip link set "$other" promisc off
 
-# Counts TCP frames that the tap receives until it is told to end.
+# Counts the TCP frames that the tap receives, until it is terminated.
 cat > /tmp/listen.py << 'END'
 import signal, socket, sys
 frames = 0
@@ -129,7 +129,7 @@ print(json.load(sys.stdin)["end"]["sum_received"]["bytes"])' < "iperf3-$mtu$reve
     heard=$(cat /tmp/heard)
     [ "$heard" = 0 ] || fail "the tap received $heard TCP frames of others"
     more=$(($(bridge_count flooded) - flooded))
-    # ARP and IPv6 may have said something meanwhile.
+    # ARP and IPv6 may have sent frames meanwhile.
     [ "$more" -lt 50 ] || fail "$more frames were flooded after everything was learned"
 done
 

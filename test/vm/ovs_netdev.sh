@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Two netdevs and a tap on a bridge of Open vSwitch 3.1: pings, TCP, ports that come, go and change
+# Two netdevs and a tap on a bridge of Open vSwitch 3.1: pings, TCP, ports that are added, removed and changed
 # time: 700
 #
 #   netns guest, 10.9.9.1 ── vd0 ─┐
@@ -27,7 +27,8 @@ pings() { # WHEN
     all_answered "$tap_ip" in_other
     all_answered "$driver_ip"
 }
-# A port that changes is down meanwhile, and OVS's main thread has to see that it is up again, and revalidate its flows.
+# A port is down while it changes. OVS's main thread must then see that it is up, and revalidate its
+# flows.
 changed() {
     wait_for 20 in_netns ping -c 1 -W 1 "$other_ip"
     wait_for 20 ping -c 1 -W 1 "$driver_ip"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Ports of Open vSwitch with netdevs come and go under traffic, with and without persist=1, while their namespaces go
+# Open vSwitch ports with netdevs are added and removed under traffic and with their namespaces, with and without persist=1
 # time: 600
 #
 #   netns n1 ── vd1 ─┬─ br0 ── dtap0
@@ -18,7 +18,7 @@ ovs add-port br0 dtap0 -- set interface dtap0 type=tap
 tap_up
 mark_ovs
 
-# Whoever cannot have RTNL waits here.
+# `ip link` hangs if another process holds RTNL.
 link_answers() {
     timeout 20 ip link set lo up || fail "$1: 'ip link' does not answer"
     timeout 20 ip -br link > /dev/null || fail "$1: 'ip link' does not answer"
@@ -58,7 +58,8 @@ for round in $(seq "$(times 5 20)"); do
         ovs del-port br0 vd1 -- del-port br0 vd2
         ;;
     namespaces-first)
-        # Pings hold them until they end; the netdevs come back to where the host's others are.
+        # The ping processes keep the namespaces until they exit. Then the netdevs return to the
+        # host's namespace.
         ip netns del n1
         ip netns del n2
         pkill -x ping || true

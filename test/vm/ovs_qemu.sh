@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A Linux guest in QEMU, a port of Open vSwitch 3.1 with two queue pairs, and a tap: pings, TCP, other numbers of pairs
+# A Linux guest in QEMU, a port of Open vSwitch 3.1 with two queue pairs, and a tap: pings, TCP, changed numbers of pairs
 # time: 600
 
 # shellcheck source=test/vm/lab/testpmd.sh
@@ -15,7 +15,7 @@ wait_for 20 test -e /dev/vhost-vdpa-0
 shows vd0 error '^\[\]'
 shows vd0 link_state '^down'
 
-# Of the options in the guide, what is not the same for every guest here.
+# Prints the options in the guide that differ from those of other guests here.
 of_guide() {
     guide_block ovs qemu | grep -oP "$1,\\K\\S+" || fail "the guide's options for QEMU have no $1"
 }

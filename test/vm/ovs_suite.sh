@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Open vSwitch's own system tests (3.1) with net_vduse ports: MTU, VLAN, bond, tunnel, fragments; --long runs 64, and 13 with TSO
+# Open vSwitch 3.1's own system tests with net_vduse ports: MTU, VLAN, bond, tunnel, fragments; --long: 64, and 13 with TSO
 # needs: lab=ovs-suite
 # needs: ipv6
 # time: 300
@@ -16,12 +16,14 @@ echo 512 > /proc/sys/vm/nr_hugepages
 modprobe -a vduse virtio_vdpa virtio_net
 dmesg --clear
 
-# lab/ovs_suite.at is what the suite is made of; `devtools/vm -e CASES='26 27' ovs_suite` runs these. Of the cases that are not
-# among the many, 75, 150 and 164 want a netdev of the kernel at Open vSwitch's end of a port (tc, tcpdump), 66 fails with its own
-# veth ports, too, where the VM is emulated, and the others have not been tried.
+# The suite is made from lab/ovs_suite.at. `devtools/vm -e CASES='26 27' ovs_suite` runs only these
+# cases. Cases that are not in `many`: 75, 150 and 164 need a kernel netdev at Open vSwitch's end of
+# a port (tc, tcpdump); 66 also fails with Open vSwitch's own veth ports if the VM is emulated; the
+# others have not been tried.
 #
-# cases NAME NUMBER...: those of the suite, of which each must say ok: one that fails, is skipped or is no case any more
-# fails the scenario. VDUSE_KEYS, OVS_CONFIG and OVS_MEMORY are for lab/ovs_suite.at. Autotest runs them in rising order.
+# cases NAME NUMBER...: runs these cases. Each must print ok: a case that fails, is skipped or does
+# not exist fails the scenario. VDUSE_KEYS, OVS_CONFIG and OVS_MEMORY are for lab/ovs_suite.at.
+# Autotest runs the cases in ascending order.
 cases() {
     local name=$1 number bad=''
     shift
@@ -39,15 +41,17 @@ cases() {
 }
 
 export VDUSE_KEYS='' OVS_CONFIG='' OVS_MEMORY=64
-# Of one port: a larger MTU. Of traffic: ping, IPv6 with VLAN, an LACP bond, VXLAN over IPv6, truncated frames, fragments.
+# Case with a single port: a larger MTU. Cases with traffic: ping, IPv6 with VLAN, an LACP bond,
+# VXLAN over IPv6, truncated frames, fragments.
 few="14 26 31 35 38 64 102"
 many="2 6 10 14 15 18 19 26 27 28 30 31 33 34 35 36 37 38 39 40 41 45 46 47 48 50 55 56 57 58 59 62 64 65 69 73 78 79 81 82
     83 88 93 97 99 101 102 103 104 108 109 111 113 124 129 133 135 140 142 143 145 147 160 162"
 # shellcheck disable=SC2086,SC2046  # words
 cases plain ${CASES:-$(times "$few" "$many")}
 
-# What Open vSwitch's own system-tso-testsuite does not skip for TSO: pings, HTTP, an LACP bond, conntrack with HTTP and NAT.
-# The cases of single ports would fail for a warning that tells of SCTP.
+# Cases that Open vSwitch's own system-tso-testsuite does not skip for TSO: pings, HTTP, an LACP
+# bond, and conntrack with HTTP and NAT. The cases with a single port would fail because of a
+# warning about SCTP.
 if [ -n "${LONG:-}" ]; then
     VDUSE_KEYS=,tso=1,ext-buffer=1,legacy-ol-flags=1 OVS_CONFIG=other_config:userspace-tso-enable=true OVS_MEMORY=256
     # shellcheck disable=SC2086  # words

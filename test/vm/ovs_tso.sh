@@ -18,7 +18,7 @@ xstat() {
     port_xstat "$(ovs get interface "$1" status:port_no | tr -d '"')" "$2"
 }
 
-# counted VD NAME: prints it, of which there must be some.
+# counted VD NAME: prints the counter; fails unless it is greater than 10.
 counted() {
     local count
     count=$(xstat "$1" "$2")
@@ -26,7 +26,7 @@ counted() {
     [ "$count" -gt 10 ] || fail "$1 has $2: $count"
 }
 
-# add_ports BLOCK: the guide's ports, and their addresses.
+# add_ports BLOCK: adds the guide's ports and sets their addresses.
 add_ports() {
     in_guide ovs "$1"
     wait_for 20 in_netns test -e /sys/class/net/guest0
@@ -41,7 +41,8 @@ remove_ports() {
     wait_for 20 test ! -e /dev/vduse/vd1
 }
 
-# copy_files: among all three.
+# copy_files: copies a file both ways between the tap and a netdev, and both ways between the
+# netdevs.
 copy_files() {
     copy_file '' in_netns "$driver_ip"
     copy_file in_netns '' "$tap_ip"
@@ -81,7 +82,7 @@ for vd in vd0 vd1; do
 done
 driver_is_content
 
-# The tap is made anew, too: it outlives OVS and, with 3.1, keeps what OVS told the kernel that it can finish for it.
+# The tap is recreated too: it outlives OVS and, with 3.1, keeps the offloads that OVS set on it.
 step "the same without userspace TSO"
 remove_ports
 ovs set Open_vSwitch . other_config:userspace-tso-enable=false

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A group for each queue pair: pair 1 in other address spaces than pair 0, nothing written through an old map
+# A group for each queue pair: pair 1 in other address spaces than pair 0, nothing is written through an old mapping
 # time: 300
 
 use_bus vhost

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# vduse-dp is killed and starts again under a netdev, which does not notice; what an orderly end leaves
+# vduse-dp is killed and restarted under a netdev, which does not notice; what remains after an orderly exit
 # time: 400
 
 use_bus virtio
@@ -31,7 +31,8 @@ for round in 1 2 3; do
     wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 2 and a["vlans"] == 2' # VLANs 0 and 5
 done
 
-# Linux keeps RTNL, the lock that a tap needs to be made or closed, until a command of the control queue is answered.
+# Linux holds RTNL until a control queue command is answered. Creating or closing a tap needs RTNL
+# too.
 step "a command while nobody is there"
 kill -KILL "$app_pid"
 wait "$app_pid" || true
@@ -72,7 +73,8 @@ in_netns ethtool -L "$netdev" combined 1
 wait_for 10 holds /vduse/info,vd0 'a["active_pairs"] == 1'
 all_answered "$tap_ip" in_netns
 
-# With nobody to serve it, the next one to change it or its namespace would have RTNL for ever.
+# If the netdev stayed without a process that serves it, the next change of it or its namespace
+# would hold RTNL forever.
 step "an orderly end takes a netdev away, while commands come, and with persist=1, too"
 commands() {
     local pairs=1

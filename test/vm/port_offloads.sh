@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A port whose driver does checksums and segments: a tap of the kernel's by net_virtio_user and vhost_net, both ways
+# A port with checksum offload and TSO: a kernel tap through net_virtio_user and vhost_net, both ways
 # time: 400
 
 modprobe -a vhost_net
 use_bus virtio
 app_eal+=(--iova-mode=va)
-# Without in_order=0 DPDK 22.11 misreads how Linux 7.3 gives buffers back: large frames come cut short.
+# in_order=0 is needed: otherwise DPDK 22.11 misreads the buffers that Linux 7.3 returns, and large
+# frames arrive truncated.
 start_app --vdev=net_virtio_user0,path=/dev/vhost-net,iface=dtap0,queue_size=1024,in_order=0 -- \
     --device vd0,attach=virtio --port net_virtio_user0 --patch vd0:net_virtio_user0
 tap_up

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Linux guests, one after the other on one device: QEMU 11.1 with two pairs and with its default mq=off; --long: 10.0, too
+# Linux guests, one after the other on one device: QEMU 11.1 with two pairs and with the default mq=off; --long: also 10.0
 # time: 1200
 #
-# The first guest does everything that a guest does: traffic, offloads, another MAC, ethtool -L, reboot,
-# poweroff. The others find the device as good as new.
+# The first guest tests traffic, offloads, another MAC, ethtool -L, reboot and poweroff. The others
+# must find the device in its initial state.
 
 use_bus vhost
 start_app --vdev=net_tap0,iface=dtap0 -- \
@@ -30,8 +30,8 @@ pings_and_files() {
     same_file /tmp/file /tmp/back
 }
 
-# What a guest does by default, and what it may switch off. Its tap sends no large frames, but the command that the guest
-# will have none has to come through QEMU's shadow.
+# The guest uses all offloads by default and may switch them off. The tap sends no large frames, but
+# the guest's command to switch them off must come through QEMU's shadow control queue.
 offloads() {
     step "the guest leaves us sums and segments, and then does not"
     telemetry /vduse/info,vd0 '{"CSUM", "GUEST_CSUM", "HOST_TSO4", "GUEST_TSO4", "CTRL_GUEST_OFFLOADS"} <= set(a["feature_names"])'
@@ -93,7 +93,7 @@ another() {
     guest_poweroff
 }
 another '' '' debian13 qemu-system-x86_64
-# Where it is emulated in the emulated VM, a guest of QEMU 10.0 takes a minute more to find a device on its PCI bus.
+# In nested emulation, a guest of QEMU 10.0 takes a minute more to find a device on its PCI bus.
 if [ -n "${LONG:-}" ]; then
     another '' '' qemu-system-x86_64
     another queues=2 mq=on qemu-system-x86_64

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A Linux guest migrates to another device and back while it is pinged and receives by TCP
+# A Linux guest migrates to another device and back under pings and while it receives over TCP
 # time: 900
 
 use_bus vhost
@@ -32,7 +32,7 @@ same_state() { # DEVICE
 vlans=$(told /vduse/info,vd0 'a["vlans"]') multicast=$(told /vduse/info,vd0 'a["multicast"]')
 [ "$vlans" -gt 0 ] || fail "no VLAN was set"
 same_state vd0
-# What it is sent at a pace that lasts, and what it should have then.
+# Sends to the guest slowly, so that the transfer lasts, and stores what the guest should receive.
 tcp_server 5000 'import os, time
 with open(path, "wb") as sent:
     while not os.path.exists("/tmp/enough"):
@@ -60,7 +60,7 @@ migrate_to() { # DEVICE FROM
     wait_for 60 gone "$old_pid"
     exec {old_in}>&- {old_out}>&-
     same_state "$1"
-    # QEMU has all of the guest's code to translate again, and frames pile up meanwhile.
+    # QEMU must translate all of the guest's code again, and frames queue up meanwhile.
     wait_for 120 ping -c 5 -i 0.2 -w 2 -q "$driver_ip"
     wait_for 60 loses_nothing
     telemetry "/vduse/info,$2" 'a["status"] == "0x0"'

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# QEMU without a guest migrates between two devices, of one vduse-dp and of two, and to devices that refuse
+# QEMU without a guest migrates between devices of one vduse-dp and of two, and to devices that cannot take it
 # time: 900
 
 use_bus vhost

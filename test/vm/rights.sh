@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# vduse-dp without the rights of root says which one is missing, for each that it needs, and leaves nothing behind
+# vduse-dp without root's rights names each right that it needs and lacks, and leaves nothing behind
 # time: 120
 
 modprobe vhost_vdpa
 chmod 666 /dev/vduse/control
 
-# refused WORDS... -- PATTERN: as a user without rights of his own but those that setpriv's WORDS give.
+# refused WORDS... -- PATTERN: runs vduse-dp as a user whose only rights are those that the setpriv
+# options WORDS give.
 refused() {
     local words=() status=0
     while [ "$1" != -- ]; do

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# Promiscuous and allmulti mode, unicast and multicast tables, another address: what arrives with each
+# Promiscuous and allmulti mode, unicast and multicast tables, a changed address: which frames arrive with each
 # time: 300
 
 use_bus virtio

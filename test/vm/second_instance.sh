@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A second vduse-dp, and a testpmd, that want a device which somebody serves are refused by the pid of who does, harmlessly
+# A second vduse-dp and a testpmd cannot take a device that is in use: they name the owner's pid and do no harm
 # time: 300
 
 # shellcheck source=test/vm/lab/testpmd.sh
@@ -14,7 +14,8 @@ driver_to_netns vd0
 in_netns ping -i 0.02 -q "$tap_ip" > flood.txt &
 flood=$!
 
-# refused STATUS COMMAND...: it ends by itself, with that status, and says who has vd0.
+# refused STATUS COMMAND...: COMMAND must exit by itself with that status, and name the owner of
+# vd0.
 refused() {
     local wanted=$1 status=0
     shift

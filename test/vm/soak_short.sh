@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# 500 devices are created, attached, opened, detached and destroyed in one process: nothing stays behind
+# 500 devices are created, attached, opened, detached and destroyed in one process: nothing is left behind
 # time: 500
 
 use_bus vhost

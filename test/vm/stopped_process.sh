@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# vduse-dp stops while the kernel waits for it: for less than the kernel's patience, and for more, which is the device's end
+# vduse-dp is stopped (SIGSTOP) while the kernel waits for it: below the kernel's timeout, and above it, which breaks the device
 # time: 300
 #
-# The kernel waits 30 s. Here it is told to wait 6, so 4 s stand for 20, and 8 for 40.
+# The kernel's default timeout is 30 s. Here it is set to 6 s, so 4 s correspond to 20 s, and 8 s to
+# 40 s.
 #
 #   vd0 ── reflected           netns guest, 10.9.9.1 ── vd1 ── dtap0, 10.9.9.2
 
@@ -68,7 +69,7 @@ grep "out of service" "$app_log"
 pings "while vd0 is broken"
 
 step "which costs no CPU"
-# The main lcore's thread; the other one polls for vd1.
+# Prints the CPU ticks of the main lcore's thread. The other lcore polls for vd1.
 main_ticks() {
     awk '{ print $14 + $15 }' "/proc/$app_pid/task/$app_pid/stat"
 }

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# A second vduse-dp takes two devices over from the first under traffic; the pause beside that of a crash
+# A second vduse-dp takes over two devices from the first under traffic; the pause compared with that of a crash
 # time: 500
 #
 #   netns guest, 10.9.9.1 ── vd0 ── patch ── vd1 ── netns other, 10.9.9.3
@@ -13,7 +13,8 @@ answered_again() {
     [ "$(grep -c icmp_seq /tmp/pings)" -gt $((answers + 100)) ]
 }
 
-# longest_pause COMMAND...: runs it under pings of 5 ms; `pause` is the longest time without an answer, in ms.
+# longest_pause COMMAND...: runs COMMAND under pings every 5 ms. `pause` is the longest time without
+# an answer, in ms.
 longest_pause() {
     local pinger answers=0
     # Not in_netns: the job would be a shell around ping.

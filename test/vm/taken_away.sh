@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What vduse-dp stands on is taken away: vdpa dev del, modules, hugepages, descriptors, locked memory, room for the journal
+# vduse-dp loses or lacks a resource: vdpa dev del, modules, hugepages, descriptors, locked memory, room for the journal
 # time: 200
 
 quick_starts net_tap
@@ -48,7 +48,7 @@ pings "after vdpa dev del and vdpa dev add"
 vdpa dev del vd0
 stop_app
 
-# ends STATUS PATTERN COMMAND...: it ends with that status, and a line of it matches.
+# ends STATUS PATTERN COMMAND...: COMMAND must exit with that status, and print a line that matches.
 ends() {
     local wanted=$1 pattern=$2 status=0
     shift 2
@@ -64,7 +64,7 @@ echo 0 > /proc/sys/vm/nr_overcommit_hugepages
 echo 0 > /proc/sys/vm/nr_hugepages
 ends 1 'vduse-dp: EAL initialization failed' "${app[@]}" "${app_eal[@]}" -- --device vd0 --reflect vd0
 echo 8 > /proc/sys/vm/nr_overcommit_hugepages
-# The EAL starts with 8 MiB; the pool of mbufs wants more.
+# 8 hugepages are enough for EAL to start, but not for the pool of mbufs.
 ends 1 'pool of [0-9]+ mbufs' "${app[@]}" -l 0-1 --no-pci --in-memory --iova-mode=va -- \
     --device vd0,mtu=9000 --device vd1,mtu=9000 --patch vd0:vd1
 echo "$overcommit" > /proc/sys/vm/nr_overcommit_hugepages

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What DPDK's telemetry socket tells of a device, asked while traffic flows
+# DPDK's telemetry reports a device's state and counters while traffic flows
 # time: 400
 
 use_bus virtio

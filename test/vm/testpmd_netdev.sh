@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# testpmd's port is a netdev's device: echo and mac modes, each command asked, hotplug, stop and start under traffic
+# testpmd's net_vduse port with a kernel netdev: echo and mac modes, every command, hotplug, stop and start under traffic
 # time: 600
 
 # shellcheck source=test/vm/lab/testpmd.sh
@@ -51,7 +51,7 @@ answers device "set link-up port 0" '!fail'
 pings "after link-up"
 answers device "show port info 0" '^Link status: up'
 
-# Its mbufs have room for 2048 bytes, of which an Ethernet header and two VLAN tags take 22.
+# testpmd's mbufs have room for 2048 bytes. An Ethernet header and two VLAN tags take 22 of them.
 answers device "port config mtu 0 9000" 'at MTU 9000 frames have up to 9022 bytes, and mbufs .* room for 2048' 'diag=-22'
 answers device "port config mtu 0 2027" 'diag=-22'
 answers device "show port info 0" '^MTU: 1500'
@@ -84,7 +84,7 @@ answers device "show port 0 tx_offload capabilities" 'Per Port +:.*VLAN_INSERT.*
 answers device "show port 0 rx_offload configuration" 'Rx Offloading Configuration'
 answers device "show port 0 tx_offload configuration" 'Tx Offloading Configuration'
 answers device "show port 0 flow_ctrl" 'Failed to get .* err = -95'
-# There is no RSS: what is asked of it is an error that says so, not silence.
+# RSS is not supported: commands for it must report an error.
 answers device "show port 0 rss-hash" 'valid hash key size'
 answers device "set promisc 0 off" '!rror'
 answers device "set allmulti 0 on" '!rror'

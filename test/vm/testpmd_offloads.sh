@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# testpmd forwards TCP between two netdevs: io, which knows of no offloads, and csum, which asks for sums and segments
+# testpmd forwards TCP between two netdevs: io mode without offloads, and csum mode with checksum offload and TSO
 # time: 500
 #
 #   netns guest, 10.9.9.1 ── vd0 ── testpmd ── vd1 ── netns other, 10.9.9.3
@@ -14,9 +14,9 @@ install_driver
 in_guide testpmd kernel
 ip netns add other
 
-# open_ports KEYS...: testpmd between the netdevs, with these keys for both ports.
+# open_ports KEYS...: starts testpmd between the netdevs, with these keys for both ports.
 open_ports() {
-    # The csum engine sends what comes to the peer of the port.
+    # The csum engine sets the destination address to that of the port's peer.
     open_testpmd device "${host[*]} dpdk-testpmd -l 0-1 --no-pci --in-memory \
         --vdev net_vduse0,iface=vd0,mac=$mac0,attach=virtio,netdev=guest0,netns=guest$1 \
         --vdev net_vduse1,iface=vd1,mac=$mac1,attach=virtio,netdev=other0,netns=other$1 \
@@ -34,7 +34,7 @@ close_ports() {
     wait_for 20 test ! -e /dev/vduse/vd0
     wait_for 20 test ! -e /dev/vduse/vd1
 }
-# use_csum OFFLOAD...: the csum engine, with these offloads and with sums and segments left to the port.
+# use_csum OFFLOAD...: selects the csum engine with these offloads; the port does checksums and TSO.
 use_csum() {
     local port offload sum
     answers device "stop"
@@ -55,7 +55,7 @@ use_csum() {
 reaches() {
     wait_for 20 in_netns ping -c 1 -W 1 "$other_ip"
 }
-# many NAME: of what this extended statistic counts, there is some on both ports.
+# many NAME: fails unless this extended statistic has counted something on both ports.
 many() {
     local port count
     for port in 0 1; do
@@ -91,7 +91,8 @@ answers device "show port xstats 0" '!_errors: [1-9]'
 answers device "show port xstats 1" '!_errors: [1-9]'
 close_ports
 
-# testpmd names the length and the mbufs of each frame that it receives; an mbuf of its pool holds 2 KiB.
+# testpmd prints the length and the number of mbufs of each received frame. An mbuf of its pool
+# holds 2 KiB.
 step "csum with ext-buffer=1,tso=1: a large frame comes in one buffer"
 open_ports ,ext-buffer=1,tso=1
 use_csum

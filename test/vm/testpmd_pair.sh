@@ -1,15 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# net_vduse and the incumbent (net_vhost on VDUSE) in turns against the same virtio_user: rates and their ratio
+# net_vduse and net_vhost on VDUSE in turns against the same net_virtio_user: rates and their ratio
 # time: 900
 #
 #   testpmd 22.11, net_vduse ──────────┐
 #                                      ├─ vd0 ─ /dev/vhost-vdpa-0 ─ testpmd 22.11, net_virtio_user
 #   Debian 13's 24.11, net_vhost ──────┘
 #
-# Nothing is asserted about speed but that frames flow: only the ratio of two that ran next to each other means
-# something on a machine that others use too. `devtools/bench testpmd` goes five rounds, with frames of 1518 bytes
-# too, and prints the table.
+# The scenario asserts only that frames flow, not a speed: on a shared machine only the ratio of two
+# runs next to each other is meaningful. `devtools/bench testpmd` runs five rounds, also with frames
+# of 1518 bytes, and prints the table.
 
 # shellcheck source=test/vm/lab/testpmd.sh
 source /src/test/vm/lab/testpmd.sh
@@ -38,13 +38,13 @@ open_net_vduse() {
     open_testpmd device "dpdk-testpmd -l 0-1 $eal --vdev net_vduse0,iface=vd0,attach=vhost -- $options"
 }
 open_net_vhost() {
-    # It says so for each frame when the driver ends before it does.
+    # net_vhost logs an error for each frame if the driver exits first.
     open_testpmd device "debian13 dpdk-testpmd -l 0-1 $eal --log-level='lib.vhost.*:critical' \
         --vdev net_vhost0,iface=/dev/vduse/vd0 -- $options"
     vdpa dev add name vd0 mgmtdev vduse
 }
 
-# forward NAME MODE FRAME [start's words]: forwards anew.
+# forward NAME MODE FRAME [start's words]: starts forwarding again with these settings.
 forward() {
     ask "$1" stop
     answers "$1" "set fwd $2" "Set $2 packet forwarding mode"
@@ -52,7 +52,7 @@ forward() {
     ask "$1" "start ${4:-}"
 }
 
-# measure CONTENDER FRAME DIRECTION NAME: notes the frames a second that NAME receives.
+# measure CONTENDER FRAME DIRECTION NAME: records the frames per second that NAME receives.
 measure() {
     local rate
     sleep 0.5
@@ -70,7 +70,7 @@ for ((round = 1; round <= rounds; round++)); do
         step "round $round of $rounds, $contender"
         "open_$contender"
         wait_for 20 test -e /dev/vhost-vdpa-0
-        # Its lcore shares a CPU with everything but the device's.
+        # The driver's lcore shares a CPU with everything except the device's lcore.
         open_testpmd driver "dpdk-testpmd --lcores 0@0,1@0 $eal --single-file-segments \
             --vdev net_virtio_user0,path=/dev/vhost-vdpa-0,queue_size=1024 -- $options"
         for frame in "${frames[@]}"; do

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# DPDK's own driver (testpmd, net_virtio_user) forwards through the device: with few regions, with hundreds
+# DPDK's own virtio driver (testpmd, net_virtio_user) forwards through the device, with few regions and with hundreds
 # time: 400
 
 # shellcheck source=test/vm/lab/testpmd.sh
@@ -9,7 +9,7 @@ use_bus vhost
 start_app -- --device vd0,attach=vhost --reflect vd0
 wait_for 20 test -e /dev/vhost-vdpa-0
 
-# forward LEAST MOST MBUFS [EAL options]: with a number of regions between LEAST and MOST.
+# forward LEAST MOST MBUFS [EAL options]: forwards with LEAST to MOST regions.
 forward() {
     local least=$1 most=$2 regions
     shift 2

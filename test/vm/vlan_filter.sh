@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# VLANs added and deleted by the kernel's driver: frames of those alone arrive, untagged ones always
+# The kernel's driver adds and deletes VLANs: only frames of added VLANs arrive, untagged frames always
 # time: 300
 
 use_bus virtio

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Asks the telemetry socket of a running vduse-dp.
+"""Queries the telemetry socket of a running vduse-dp.
 
-As a program: `ask.py COMMAND EXPRESSION` prints the answer as JSON; the exit status is 1 unless the
-Python expression holds for it, which is `a` there. With -v before them, it prints the value of the
+As a program: `ask.py COMMAND EXPRESSION` prints the answer as JSON. The exit status is 1 unless the
+Python expression is true; the answer is `a` in it. With -v first, it prints the value of the
 expression instead.
 """
 
@@ -14,7 +14,7 @@ SOCKET = "/var/run/dpdk/{}/dpdk_telemetry.v2"
 
 
 def connect(prefix):
-    """A connection, and what it was greeted with. `prefix`: as the EAL option --file-prefix says."""
+    """Returns a connection and the greeting. `prefix`: the value of EAL's --file-prefix."""
     telemetry = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     telemetry.settimeout(20)
     telemetry.connect(SOCKET.format(prefix))
@@ -22,7 +22,7 @@ def connect(prefix):
 
 
 def ask(command, prefix="rte"):
-    """The value of the answer to one command; None when DPDK or vduse-dp refused it."""
+    """Returns the answer to one command; None if DPDK or vduse-dp refused it."""
     telemetry, _ = connect(prefix)
     with telemetry:
         telemetry.send(command.encode())
@@ -30,7 +30,7 @@ def ask(command, prefix="rte"):
 
 
 def process_id(prefix="rte"):
-    """Of the program that answers."""
+    """Returns the pid of the program that answers."""
     telemetry, greeting = connect(prefix)
     with telemetry:
         return greeting["pid"]

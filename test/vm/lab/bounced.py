@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sends frames out of a netdev and waits until each comes back from another address, once and unchanged.
+"""Sends frames from a netdev; each must come back from another address, once and unchanged.
 
-usage: bounced.py NETDEV SOURCE FRAMES     SOURCE is whom they come back from
+usage: bounced.py NETDEV SOURCE FRAMES     SOURCE is the address that the frames come back from
 """
 
 import socket
@@ -22,7 +22,7 @@ def main():
                 for number in range(count)]
     link.settimeout(0.5)
     missing = set()
-    # Few at a time, as what the socket holds is limited.
+    # Few at a time, because the socket's buffer is limited.
     for first in range(0, count, BURST):
         missing.update(payloads[first:first + BURST])
         for payload in payloads[first:first + BURST]:

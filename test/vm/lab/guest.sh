@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# The QEMU of a Linux guest: what the one that boots it when the lab is built and those of the scenarios, which
-# go on from there, must have in common.
+# QEMU's options for a Linux guest. The QEMU that boots the guest when the lab is built and those of
+# the scenarios, which resume its state, must use the same options.
 
-# guest_machine MACHINE FOLDER: sets guest_options. FOLDER has the guest's kernel and its initramfs; the caller adds
-# the chardevs `console` and `shell`, and QMP.
+# guest_machine MACHINE FOLDER: sets guest_options. FOLDER has the guest's kernel and initramfs. The
+# caller adds the chardevs `console` and `shell`, and QMP.
 guest_machine() {
-    # No firmware that looks for disks, no clock that is dear to read, nothing to decompress: where the lab's VM is
-    # emulated, the guest is emulated inside an emulation.
+    # No firmware that looks for disks, no clock that is slow to read, nothing to decompress: if the
+    # lab's VM is emulated, the guest is emulated inside an emulation.
     guest_options=(
         -accel 'tcg,thread=single' -cpu max -smp 1 -m 128
         -object memory-backend-memfd,id=m0,size=128M,share=on

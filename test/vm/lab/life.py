@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A vduse-dp that is started by a test, to be killed and followed by the next one."""
+"""Starts a vduse-dp from a test; it is killed, and the next one follows."""
 
 import re
 import subprocess
@@ -10,7 +10,7 @@ _READY = re.compile(r"vduse-dp: ready \(EAL (\d+) ms, devices (\d+) ms, ports (\
 
 
 class Life:
-    """One process; what it prints goes to the end of the file `log`."""
+    """One process; its output is appended to the file `log`."""
 
     def __init__(self, command, log):
         self._log = log
@@ -25,7 +25,7 @@ class Life:
             return log.read()
 
     def ready(self):
-        """Waits for it; what EAL, devices and ports took, in ms."""
+        """Waits until it is ready, and returns the times of EAL, devices and ports in ms."""
 
         def times():
             status = self._process.poll()
@@ -36,7 +36,7 @@ class Life:
         return tuple(int(number) for number in until("vduse-dp is ready", times, 60).groups())
 
     def went_on(self, devices):
-        """It found so many devices, and had nothing to complain of."""
+        """Checks that it adopted that many devices and logged no complaint."""
         lines = self.text().splitlines()
         expect("devices with which it goes on", sum(
             "adopted the existing device" in line for line in lines), devices)
@@ -45,7 +45,7 @@ class Life:
         expect("complaints", odd, [])
 
     def comes_to_say(self, text):
-        """Waits for that; false if it ends first."""
+        """Waits until it prints `text`; returns false if it ends first."""
         until(f"vduse-dp dies or says {text!r}", lambda: self.gone() or text in self.text(), 40, self.text)
         return not self.gone()
 
@@ -57,6 +57,6 @@ class Life:
         self._process.wait()
 
     def end(self):
-        """As a user would end it; fails unless it says that all is well."""
+        """Ends it as a user would; fails unless its exit status is 0."""
         self._process.terminate()
         expect("status of vduse-dp", self._process.wait(60), 0)

@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# The body of the scenarios kernel_*: a kernel whose VDUSE has less than Linux 7.3.
+# The body of the scenarios kernel_v0 and kernel_v1: a kernel whose VDUSE lacks features of Linux
+# 7.3.
 #
 # Usage: source older_kernel.sh API-VERSION LINUX MISSING...
 #
-# LINUX: the first version that has more; MISSING: what the one warning must name.
+# LINUX: the first version that has more features. MISSING: the features that the single warning
+# must name.
 #
 #   netns guest, 10.9.9.1 ── vd0 ── dtap0, 10.9.9.2        QEMU ── vd1 ── reflected
 

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # shellcheck shell=bash
-# Programs that one scenario wants and a lab root lacks, for an archive that the scenario unpacks over the root. They are no
-# part of the root, which takes minutes to make and for which all other scenarios would have to wait.
+# Programs that one scenario needs and a lab root lacks. They are put into an archive, which the
+# scenario unpacks over the root. They are not part of the root: making a root takes minutes, and
+# all other scenarios would have to wait.
 
-# unpack_missing DEBIAN LOG FOLDER APT PACKAGE...: unpacks packages into FOLDER, with all that they need and the root DEBIAN
-# (debian12, debian13) of the lab has not. Makes `options` those of apt programs that know what the root knows and has,
-# and keep what they do in APT.
+# unpack_missing DEBIAN LOG FOLDER APT PACKAGE...: unpacks packages into FOLDER, with the
+# dependencies that the lab's root DEBIAN (debian12, debian13) lacks. Sets `options` to apt options
+# that use the root's sources and installed packages, and keep apt's state in APT.
 unpack_missing() {
     local lab_root=$cache/lab/$1 log=$2 folder=$3 apt=$4 package
     shift 4

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Compares two that took turns: their rates, and the ratio of the two of each turn.
+"""Compares the rates of two contenders that were measured in turns, and the ratio in each turn.
 
-usage: pair_table.py FILE OURS OTHER     FILE has lines `NAME FRAME DIRECTION RATE`, in the order of measuring
+usage: pair_table.py FILE OURS OTHER
+
+FILE has lines `NAME FRAME DIRECTION RATE`, in the order of measuring.
 """
 
 import statistics
@@ -9,7 +11,7 @@ import sys
 
 
 def spread(values, unit):
-    """Median, least and most."""
+    """Returns the median, least and most as text."""
     return (f"{statistics.median(values) / unit:7.2f}"
             f" ({min(values) / unit:.2f} to {max(values) / unit:.2f})")
 

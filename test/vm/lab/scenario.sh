@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-3-Clause
-# What scenarios have in common. It is sourced in the VM before each of them; see README.md.
+# Functions that scenarios share. It is sourced in the VM before each of them; see README.md.
 #
-# Two sides meet in most scenarios: the driver of the VDUSE device (the VM's own kernel in the
-# network namespace `guest`, or a guest in a QEMU) at 10.9.9.1, and the tap dtap0 at 10.9.9.2.
+# Most scenarios have two sides: the driver of the VDUSE device (the VM's own kernel in the network
+# namespace `guest`, or a guest in QEMU) at 10.9.9.1, and the tap dtap0 at 10.9.9.2.
 set -Eeuo pipefail
 trap 'fail "line $LINENO of $(basename "${BASH_SOURCE[0]}"): $BASH_COMMAND"' ERR
 
 app=(/build/app/vduse-dp)
-# Not in /out, which 9p shares with the machine: reading a file that grows there may fail with ENODATA.
+# Not in /out: it is on 9p, where reading a growing file may fail with ENODATA.
 app_log=/tmp/vduse-dp.log
 logs=("$app_log") # what of them is there comes to /out in the end
 trap 'for log in "${logs[@]}"; do [ ! -e "$log" ] || cp "$log" /out/; done' EXIT
@@ -20,7 +20,7 @@ step() {
     echo "== $(cut -d. -f1 /proc/uptime) s: $*"
 }
 
-# times FEW MANY: how often something is repeated: FEW in the suite, MANY in devtools/test --long.
+# times FEW MANY: prints how often to repeat something: FEW normally, MANY with --long.
 times() {
     if [ -n "${LONG:-}" ]; then echo "$2"; else echo "$1"; fi
 }
@@ -38,7 +38,7 @@ skip() {
     exit 77
 }
 
-# wait_for SECONDS COMMAND...: until COMMAND succeeds.
+# wait_for SECONDS COMMAND...: waits until COMMAND succeeds; fails after SECONDS.
 wait_for() {
     local limit=$1 end=$((SECONDS + $1))
     shift
@@ -48,22 +48,23 @@ wait_for() {
     done
 }
 
-# guide_block GUIDE NAME: prints the block of doc/guide-GUIDE.md that follows the line <!-- run: NAME -->.
+# guide_block GUIDE NAME: prints the block of doc/guide-GUIDE.md that follows the line <!-- run:
+# NAME -->.
 guide_block() {
     awk -v mark="<!-- run: $2 -->" '$0 == mark { found = 1; next }
         found && /^```/ { if (inside) exit; inside = 1; next }
         inside' "/src/doc/guide-$1.md" | grep . || fail "doc/guide-$1.md has no block $2"
 }
 
-# in_guide GUIDE NAME: runs it, as in a checkout that was built.
+# in_guide GUIDE NAME: runs that block, as in a checkout that was built.
 in_guide() {
     guide_block "$1" "$2" | sed "s/23\.0/$dpdk_abi/g" > /tmp/block
     ln -sfn /build /tmp/build
     (cd /tmp && "${host[@]}" bash -e /tmp/block)
 }
 
-# The machine that the guides speak of is the VM's main root. After use_debian13 it is the Debian 13 root, for which /build
-# has to be compiled; network namespaces that are made in one of the two are there in both.
+# The guides' blocks run in the VM's main root. After use_debian13 they run in the Debian 13 root,
+# and /build must be compiled for it. Network namespaces are shared between both roots.
 host=() host_root='' dpdk_abi=23.0
 use_debian13() {
     compgen -G '/build/drivers/net/vduse/librte_net_vduse.so.*' > /dev/null ||
@@ -73,7 +74,7 @@ use_debian13() {
     mount --rbind /run /debian13/run
 }
 
-# --- The application ----------------------------------------------------------------------------
+# ---- The application
 
 # start_app [EAL options] -- [options]: returns when its devices exist. Its pid is app_pid.
 start_app() {
@@ -87,8 +88,9 @@ start_app() {
     kill -0 "$app_pid" 2> /dev/null || fail "vduse-dp ended while starting"
 }
 
-# drivers ROOT [DRIVER...]: of all that are installed in a root, EAL loads these and what every program needs; where none
-# is named, all. To load the hundred that nobody asks for takes seconds where the VM is emulated, at each start.
+# drivers ROOT [DRIVER...]: makes EAL load only these of the root's PMDs, and those that every
+# program needs. Without names, EAL loads all. In an emulated VM, loading all hundred takes seconds
+# at each start.
 drivers() {
     local all few=/run/drivers$1 name
     all=$(echo "${1%/}"/usr/lib/*/dpdk/pmds-*)
@@ -104,8 +106,8 @@ drivers() {
 drivers / net_tap net_virtio
 drivers /debian13 net_tap
 
-# quick_starts [DRIVER...]: for a scenario that starts a program by the dozen. EAL loads no driver but those, and clears
-# little memory.
+# quick_starts [DRIVER...]: for scenarios that start a program many times. EAL loads only these PMDs
+# and clears little memory.
 quick_starts() {
     drivers / "${@:-bus_vdev}"
     app_eal=(-l 0-1 --no-pci --in-memory --iova-mode=va -m 16)
@@ -115,9 +117,9 @@ app_ready_or_gone() {
     grep -q '^vduse-dp: ready' "$app_log" || ! kill -0 "$app_pid"
 }
 
-# app_says PATTERN: whether a line of the application's log after the last mark_log matches.
+# app_says PATTERN: succeeds if a line of the application's log after the last mark_log matches.
 app_says() {
-    # In a pipe, tail would fail for what grep does not wait for.
+    # In a pipe, tail would fail because grep exits at the first match.
     grep -qE -- "$1" <(tail -n "+$((log_mark + 1))" "$app_log")
 }
 
@@ -125,7 +127,7 @@ mark_log() {
     log_mark=$(wc -l < "$app_log")
 }
 
-# Ends the application as a user would; it must clean up behind itself.
+# Ends the application as a user would. It must remove its devices.
 stop_app() {
     local name status=0
     kill -TERM "$app_pid"
@@ -137,38 +139,40 @@ stop_app() {
     done
 }
 
-# Whether a child has ended, waited for or not.
+# gone PID: succeeds if the child has ended, reaped or not.
 gone() {
     [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status"
 }
 
-# holds COMMAND EXPRESSION: asks DPDK's telemetry, and prints the answer: whether the Python expression holds for it, which
-# is `a`.
+# holds COMMAND EXPRESSION: sends COMMAND to DPDK's telemetry and prints the answer. Succeeds if the
+# Python expression is true; the answer is `a` in it.
 holds() {
     python3 -B /src/test/vm/lab/ask.py "$@"
 }
 
-# telemetry COMMAND EXPRESSION: the same, and fails if not. The answers are collected in /out/answers.json.
+# telemetry COMMAND EXPRESSION: like holds, but fails the scenario if the expression is false. The
+# answers are collected in /out/answers.json.
 telemetry() {
     local answer
     answer=$(holds "$@") || fail "$1: not $2: $answer"
     echo "$answer" >> /out/answers.json
 }
 
-# told COMMAND EXPRESSION: prints what the expression makes of an answer.
+# told COMMAND EXPRESSION: prints the value of the expression for the answer.
 told() {
     python3 -B /src/test/vm/lab/ask.py -v "$@"
 }
 
-# in_python MODULE [arguments]: a program below test/vm, which prints the reason when it fails. It and
-# what it starts stay off the CPU on which the application polls, unless python_cpus says 0,1.
+# in_python MODULE [arguments]: runs a program of test/vm, which prints the reason if it fails. The
+# program and its children do not use the CPU on which the application polls, unless python_cpus is
+# 0,1.
 python_cpus=0
 in_python() {
     PYTHONPATH=/src/test/vm taskset -c "$python_cpus" python3 -B -m "$@" || exit
 }
 
-# no_complaints [PATTERN]: neither library nor application have written more than that drivers come
-# and go, or are idle for ten seconds, and lines that PATTERN matches.
+# no_complaints [PATTERN]: fails if library or application have logged anything except that drivers
+# come and go or are idle for ten seconds, and lines that match PATTERN.
 no_complaints() {
     local lines
     lines=$(grep -E '^(VDUSE|vduse-dp):' "$app_log" |
@@ -176,9 +180,9 @@ no_complaints() {
     [ -z "$lines" ] || fail "unexpected: $(head -3 <<< "$lines")"
 }
 
-# --- The kernel's side ----------------------------------------------------------------------------
+# ---- The kernel's side
 
-# use_bus virtio|vhost: loads that bus driver alone, as whichever is loaded takes a new device.
+# use_bus virtio|vhost: loads only that bus driver, because any loaded one may take a new device.
 use_bus() {
     case $1 in
     virtio) modprobe -a virtio_net virtio_vdpa ;;
@@ -186,15 +190,16 @@ use_bus() {
     esac
 }
 
-# The netdev that virtio_vdpa made of a vDPA device.
+# netdev_of NAME: prints the netdev that virtio_vdpa created for a vDPA device.
 netdev_of() {
     local path
     path=$(echo /sys/bus/vdpa/devices/"$1"/virtio*/net/*)
     [ -e "$path" ] && basename "$path"
 }
 
-# driver_to_netns NAME [NETNS IP]: moves that netdev, `netdev` from now on, into a namespace (`guest`), up and with its
-# address. The tap stays outside: net_tap looks for it in the namespace that it runs in.
+# driver_to_netns NAME [NETNS IP]: moves that netdev into a namespace (default `guest`), sets its
+# address and sets it up. Its name is then in `netdev`. The tap stays outside: net_tap looks for it
+# in its own namespace.
 driver_to_netns() {
     local netns=${2:-guest}
     wait_for 20 netdev_of "$1"
@@ -206,7 +211,8 @@ driver_to_netns() {
     ip -n "$netns" link set "$netdev" up
 }
 
-# xdp_on NETNS NETDEV: gives it a program that passes every frame. What is pinned is not to be seen in `ip netns exec`.
+# xdp_on NETNS NETDEV: attaches an XDP program that passes every frame. It uses nsenter because
+# pinned programs are not visible in `ip netns exec`.
 xdp_on() {
     mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
     [ -e /sys/fs/bpf/pass ] || in_python netdev.xdp_pass /sys/fs/bpf/pass
@@ -220,8 +226,9 @@ in_other() {
     ip netns exec other "$@"
 }
 
-# all_answered IP [COMMAND...]: 20 pings, sent by COMMAND (in_netns, say), are all answered. For the last of all, ping
-# waits two round trips only, which on a busy machine may be too short; so it sends two more.
+# all_answered IP [COMMAND...]: 20 pings, sent with COMMAND (such as in_netns), must all be
+# answered. ping waits only two round trips for its last answer, which may be too short on a busy
+# machine, so it sends two more.
 all_answered() {
     local ip=$1
     shift
@@ -234,13 +241,14 @@ tap_up() {
     ip link set dtap0 up
 }
 
-# listening PORT [COMMAND]: here, or where COMMAND (in_netns, say) leads.
+# listening PORT [COMMAND]: succeeds if a socket listens on PORT, here or in COMMAND's namespace
+# (such as in_netns).
 listening() {
     ${2:+"$2"} ss -Hltn "sport = :$1" | grep -q .
 }
 
-# serve_file PORT FILE and take_file PORT FILE [COMMAND]: send FILE to the first who connects to the port, or
-# store what that one sends. They return when the port is open; server_pid is theirs.
+# serve_file PORT FILE and take_file PORT FILE [COMMAND]: send FILE to the first client of the port,
+# or store what the client sends. They return when the port is open. The server's pid is server_pid.
 serve_file() {
     tcp_server "$1" 'with open(path, "rb") as file: peer.sendfile(file)' "$2"
 }
@@ -250,7 +258,8 @@ take_file() {
     while data := peer.recv(65536): file.write(data)' "$2" "${3:-}"
 }
 
-# file_both_ways MEGABYTES: from the tap into the namespace `guest` and back. The file stays, /tmp/file.
+# file_both_ways MEGABYTES: sends a file from the tap into the namespace `guest` and back. It stays
+# as /tmp/file.
 file_both_ways() {
     dd if=/dev/urandom of=/tmp/file bs=1M count="$1" status=none
     serve_file 5000 /tmp/file
@@ -271,8 +280,8 @@ $2" "$1" "$3" &
     wait_for 20 listening "$1" "${4:-}"
 }
 
-# copy_file SENDER RECEIVER IP: TCP carries /tmp/file to port 5000 of IP, where it must arrive as it is. Sender and receiver
-# are commands like in_netns, or nothing for the tap's side.
+# copy_file SENDER RECEIVER IP: sends /tmp/file by TCP to port 5000 of IP, where it must arrive
+# unchanged. SENDER and RECEIVER are commands like in_netns, or empty for the tap's side.
 copy_file() {
     step "TCP from ${1:-the tap} to ${2:-the tap}"
     rm -f /tmp/there
@@ -287,7 +296,7 @@ same_file() {
     [ "$(sha256sum < "$1")" = "$(sha256sum < "$2")" ] || fail "$1 and $2 differ"
 }
 
-# --- A guest in a QEMU ----------------------------------------------------------------------------
+# ---- A guest in QEMU
 
 # shellcheck source=test/vm/lab/guest.sh
 source /src/test/vm/lab/guest.sh
@@ -298,15 +307,17 @@ guest_log=/out/guest.log
 guest_vhost=/dev/vhost-vdpa-0
 guest_files=/tmp/guest # .in and .out are its shell's, .qmp is QMP's
 
-# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: a guest on guest_vhost. It has booted before, when the
-# lab was built, and finds this device now. Returns when its driver has; guest_pid is QEMU's.
+# start_guest NETDEV-OPTIONS DEVICE-OPTIONS [QEMU options]: starts a guest on guest_vhost. It
+# resumes from the state that was saved when the lab was built, and finds this device now. Returns
+# when the guest's driver has found it. guest_pid is QEMU's.
 start_guest() {
     start_guest_qemu "$@" -global migration.mapped-ram=on -incoming file:/lab/booted/state
     guest '#' # the serial port may lose what comes before its state
     guest 'echo 1 > /sys/bus/pci/rescan'
 }
 
-# The same, but returns at once, and what the guest goes on from is among the options.
+# Like start_guest, but returns at once, and the caller's options say which state the guest resumes
+# from.
 start_guest_qemu() {
     local netdev=vhost-vdpa,id=n0,vhostdev=$guest_vhost${1:+,$1}
     local device=virtio-net-pci,netdev=n0,romfile=${2:+,$2}
@@ -323,7 +334,8 @@ start_guest_qemu() {
     exec {guest_in}<> "$guest_files.in" {guest_out}<> "$guest_files.out"
 }
 
-# The next line of the guest's shell in `line`; fails after a second, and keeps what there is of one that is not whole.
+# Reads the next line of the guest's shell into `line`. Fails after a second; it keeps a partial
+# line for the next call.
 guest_part=''
 guest_line() {
     local status=0
@@ -333,7 +345,7 @@ guest_line() {
     line=$guest_part guest_part=''
 }
 
-# Waits for the shell of a guest that boots, or boots again.
+# Waits for the shell of a guest that boots or reboots.
 guest_ready() {
     local line end=$((SECONDS + 800))
     until [ "${line:-}" = '#ready' ]; do
@@ -343,8 +355,8 @@ guest_ready() {
     done
 }
 
-# guest COMMAND: a line of shell in the guest; prints its output and returns its status. What it is
-# to leave running must not keep the port: `command > /tmp/file 2>&1 &`.
+# guest COMMAND: runs a line of shell in the guest, prints its output and returns its status.
+# Background commands must not hold the serial port open: `command > /tmp/file 2>&1 &`.
 guest() {
     local line end=$((SECONDS + ${guest_limit:-120}))
     echo "$1" >&"$guest_in"
@@ -360,7 +372,8 @@ guest() {
     fail "the guest does not answer to: $1"
 }
 
-# For a guest that is stuck: where its CPU is, three times, and what its device has done.
+# For a guest that is stuck: prints its CPU's registers three times, and its device's state and
+# counters.
 guest_is_where() {
     for _ in 1 2 3; do
         in_python qtest.qmp "$guest_files.qmp" human-monitor-command command-line='info registers' | grep -E 'RIP|RSP' || true
@@ -385,7 +398,7 @@ guest_reboot() {
     guest_ready
 }
 
-# Its kernel has no ACPI to power off with: it reboots, which ends QEMU then.
+# The guest's kernel has no ACPI to power off with. It reboots, and QEMU is set to end then.
 guest_poweroff() {
     in_python qtest.qmp "$guest_files.qmp" set-action reboot=shutdown
     echo 'reboot -f' >&"$guest_in"

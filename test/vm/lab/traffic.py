@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Waits until so many more frames have gone both ways through a device, and prints their rate.
+"""Waits until FRAMES more frames have passed a device each way, and prints their rate.
 
 usage: traffic.py DEVICE FRAMES
 """
@@ -13,7 +13,7 @@ from .ask import ask
 
 
 def frames(device):
-    """Of the direction that has fewer."""
+    """Returns the frame count of the direction that has fewer."""
     stats = ask(f"/vduse/stats,{device}")
     return min(stats[direction]["frames"] for direction in ("from_guest", "to_guest"))
 

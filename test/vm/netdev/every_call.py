@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vduse-dp is killed as it makes a system call, for one such call after the other; the next one serves the device.
+"""Kills vduse-dp at each of its system calls in turn; the next process must serve the device.
 
-Calls that matter are those on /dev/vduse and on the journal. Three courses of events are gone through, call by call:
-a start that makes the device and puts it on the bus, one that goes on with it, and a driver that goes and comes back.
+Only calls on /dev/vduse and on the journal are tried. There are three courses, each tried call by
+call: a start that creates the device and attaches it to the bus, a start that adopts the device,
+and a driver that is unbound and bound again.
 
-usage: every_call.py STRIDE LOG VDUSE-DP...     of each kind of call, each STRIDE-th; vduse-dp reflects vd0
+usage: every_call.py STRIDE LOG VDUSE-DP...     kills at every STRIDE-th call of each kind;
+                                                vduse-dp reflects vd0
 """
 
 import glob
@@ -32,12 +34,12 @@ def netdev():
 
 
 def link_up():
-    """Needs a vduse-dp that lives: the kernel waits for its control queue under RTNL."""
+    """Needs a running vduse-dp: the kernel waits for its control queue while it holds RTNL."""
     subprocess.run(["ip", "link", "set", until("a netdev", netdev), "up"], check=True)
 
 
 def traffic():
-    """Frames come back from the device."""
+    """Checks that frames come back from the device."""
     name = until("a netdev", netdev)
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as link:
         link.bind((name, ETHERTYPE))
@@ -54,14 +56,14 @@ def traffic():
             except socket.timeout:
                 return False
 
-        # Linux lets the first frames out some time after the link came up, and sets receive modes then, for
-        # which the device lets frames go for a moment.
+        # Linux sends the first frames some time after the link came up. It also sets receive modes
+        # then, and the device drops frames for a moment.
         for number in range(FRAMES):
             until(f"frame {number} of {FRAMES} comes back", lambda n=number: comes_back(n))
 
 
 def traced(kind, number):
-    """What starts a vduse-dp that dies as it makes call `number` of that kind, counted by thread."""
+    """Returns a prefix that kills vduse-dp at call `number` of `kind`, counted per thread."""
     inject = f"inject={kind}:signal=SIGKILL:when={number}"
     paths = [word for path in PATHS for word in ("-P", path)]
     # -D: the process started here is vduse-dp, and strace its grandchild.
@@ -69,7 +71,7 @@ def traced(kind, number):
 
 
 class Calls:
-    """The command, and the books of what was done."""
+    """vduse-dp's command, and counts of the kills."""
 
     def __init__(self, stride, log, command):
         self.stride, self._log, self.command = stride, log, command
@@ -80,7 +82,10 @@ class Calls:
         return Life([*prefix, *self.command], self._log)
 
     def lives(self, course, kinds):
-        """(kind, number) again and again, until the process outlives a kind."""
+        """Yields (kind, number), for each kind with growing numbers until the process outlives it.
+
+        The process outlives a kind when it makes fewer than `number` calls of it.
+        """
         for kind in kinds:
             number, self._outlived = 1, False
             while not self._outlived:
@@ -94,7 +99,7 @@ class Calls:
 
 
 def making(calls):
-    """From nothing to a netdev."""
+    """The course of a start that creates the device, until the netdev works."""
     for kind, number in calls.lives("make", ("ioctl", "pwrite64", "write")):
         life = calls.life(traced(kind, number))
         if life.comes_to_say("vd0: attached"):
@@ -102,7 +107,8 @@ def making(calls):
             life.kill()
         life = calls.life()
         if not life.comes_to_say("vduse-dp: ready"):
-            # Who was killed is also who had the kernel wait for the device. For SET_VQ_READY it gives the device up.
+            # The killed process also caused the message that the kernel waits on. When SET_VQ_READY
+            # is not answered, the kernel gives the device up.
             if "the kernel gave the device up" not in life.text():
                 raise Failure(f"after a kill at {kind} {number}, vduse-dp ended: {life.text()}")
             subprocess.run(["vdpa", "dev", "del", "vd0"], check=True)
@@ -110,7 +116,8 @@ def making(calls):
             life = calls.life()
         life.ready()
         try:
-            # Until then, nobody may use the netdev of a driver whose last word its device did not hear.
+            # The killed process may not have received the driver's last message, so the netdev must
+            # not be used before.
             until("the device is attached", lambda: "vd0: attached" in life.text())
             link_up()
             traffic()
@@ -122,7 +129,7 @@ def making(calls):
 
 
 def adopting(calls):
-    """The device is there. What one leaves the next one finds, and dies a call later."""
+    """The device exists. Each process adopts what the one before left, until its own kill."""
     life = calls.life()
     life.ready()
     link_up()
@@ -130,7 +137,7 @@ def adopting(calls):
     life.kill()
     for kind, number in calls.lives("adopt", ("ioctl", "mmap", "pwrite64")):
         life = calls.life(traced(kind, number))
-        # What it does once a second or for the first frames is part of it.
+        # Calls that it makes once a second or for the first frames are tried too.
         if life.comes_to_say("vduse-dp: ready"):
             try:
                 traffic()
@@ -144,7 +151,7 @@ def adopting(calls):
 
 
 def messages(calls):
-    """The driver goes and comes back, which takes a dozen messages."""
+    """The driver is unbound and bound again, which takes a dozen messages."""
     device = os.path.basename(glob.glob("/sys/bus/vdpa/devices/vd0/virtio*")[0])
     folder = "/sys/bus/virtio/drivers/virtio_net"
     for kind, number in calls.lives("messages", ("pwrite64", "write")):

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vduse-dp dies of SIGKILL under full traffic between two netdevs, again and again, and the next one goes on.
+"""Kills vduse-dp with SIGKILL repeatedly under full traffic between two netdevs.
 
-Most kills come at random times while frames flow, one in five while the process before it still
-starts. vduse-dp has at most one burst in its hands, of either direction: that many frames may be
-lost with it. None comes twice or late, as a chain is given back before its frame goes on, and what
-was not given back is still in the ring.
+The next process must adopt the devices. Most kills come at random times while frames flow, one in
+five while vduse-dp is starting. vduse-dp holds at most one burst, of one direction: that many
+frames may be lost with it. No frame arrives twice or late: a chain is returned before its frame is
+forwarded, and a chain that was not returned is still in the ring.
 
 usage: kill9.py KILLS LOG NETDEV@NAMESPACE NETDEV@NAMESPACE -- VDUSE-DP...
 
-vduse-dp's output goes to LOG; none of them runs before, or behind.
+vduse-dp's output goes to LOG. No vduse-dp may run before; none runs afterwards.
 """
 
 import random
@@ -56,7 +56,7 @@ def main():
             continue
         times = life.ready()
         start_time = time.monotonic() - begin
-        # What was under way when the last one died has come then, or is lost.
+        # By then, frames that were under way at the last kill have arrived or are lost.
         books = numbered.flows(2 * WINDOW, until_kill)
         life.went_on(2)
         missing = sum(one.missing for one in books)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A program with two ports of net_vduse is killed under full traffic between their netdevs, again and again.
+"""Kills a program with two net_vduse ports repeatedly, under full traffic between their netdevs.
 
 usage: kill9_ports.py KILLS MAY_LOSE WINDOW NETDEV@NAMESPACE NETDEV@NAMESPACE -- COMMAND...
 
-COMMAND kills the program and starts it again. For each kill MAY_LOSE frames may be lost, and none may come
-twice or late. WINDOW frames are under way each way.
+COMMAND kills the program and starts it again. For each kill MAY_LOSE frames may be lost, and none
+may arrive twice or late. WINDOW frames are under way each way.
 """
 
 import subprocess

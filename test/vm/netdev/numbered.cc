@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Numbered frames both ways between two netdevs, and exact books of what became of them.
+// Sends numbered frames both ways between two netdevs, and accounts for every frame.
 //
 // usage: numbered WINDOW NETDEV[@NAMESPACE] NETDEV[@NAMESPACE]
 //
 // Each netdev sends to the other. A frame has a direction, a 64-bit number, and a length and
-// content that follow from the number. WINDOW frames each way are under way at any time, as many as
-// fit into the rings: so nothing is lost for want of room, and a sender waits while nobody takes
-// its frames.
+// content that follow from the number. WINDOW frames are under way each way at any time, and they
+// fit into the rings: so no frame is lost for lack of room, and a sender waits while its frames are
+// not taken.
 //
-// For each line on stdin it prints one: of what each direction received since the last line,
-// frames, numbers that were passed over, that came again, that came late, frames with wrong
-// content, and the longest time in µs without a frame; and how many frames are under way. After the
-// line `stop` nothing is sent any more.
+// It prints a line for each line on stdin. For each direction, counted since the last line: frames
+// received, numbers missing, repeated and late, frames with wrong content, and the longest time
+// in µs without a frame. The last number is how many frames are under way. After the line `stop`
+// it sends no more frames.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
@@ -63,7 +63,7 @@ size_t length_of(uint64_t number) {
     return kLengths[number % kLengths.size()];
 }
 
-/// What a frame holds behind its number.
+/// The content of a frame after its number.
 const uint8_t* content_of(uint64_t number) {
     static const auto bytes = [] {
         std::array<uint8_t, kLongest + 256> all{};
@@ -81,7 +81,7 @@ bool is_intact(const Frame& frame, size_t length) {
            ) == 0;
 }
 
-/// A raw socket on NETDEV[@NAMESPACE]. It stays in the namespace that it was made in.
+/// A raw socket on NETDEV[@NAMESPACE]. It stays in the namespace in which it was created.
 struct Link {
     int socket = -1;
     std::array<uint8_t, ETH_ALEN> mac{};
@@ -110,7 +110,8 @@ struct Link {
         enter(home);
     }
 
-    /// Frames that the kernel had no room for, behind the driver: they would look lost.
+    /// Frames that the kernel dropped after the driver, because the socket was full. They would
+    /// look lost.
     [[nodiscard]] unsigned overruns() const {
         tpacket_stats stats{};
         socklen_t size = sizeof stats;
@@ -127,7 +128,7 @@ struct Link {
     }
 };
 
-/// Many frames for one system call.
+/// Buffers to send or receive many frames in one system call.
 struct Batch {
     std::array<Frame, kBatch> frames{};
     std::array<iovec, kBatch> pieces{};
@@ -160,7 +161,7 @@ class Direction {
     /// Whether there is room in the window.
     [[nodiscard]] bool wants_to_send() const { return sent_ - next_ < window_ + extra_; }
 
-    /// A second has passed in which nothing may have come.
+    /// Called once a second. If no frame has arrived, one more frame may be sent beyond the window.
     void tick() {
         extra_ = next_ == next_then_ ? extra_ + 1 : 0;
         next_then_ = next_;

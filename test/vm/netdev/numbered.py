@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The program `numbered` (numbered.cc): frames both ways between two netdevs, and the books of them."""
+"""Runs the program `numbered` (numbered.cc): frames both ways between two netdevs, all counted."""
 
 import subprocess
 from collections import namedtuple
@@ -7,12 +7,12 @@ from collections import namedtuple
 from qtest.wait import Failure, until
 
 PROGRAM = "/build/test/numbered"
-# What one direction received since the report before; `pause` in seconds.
+# What one direction received since the last report; `pause` is in seconds.
 Books = namedtuple("Books", "frames missing repeated late damaged pause")
 
 
 class Numbered:
-    """`places` are two, each NETDEV@NAMESPACE."""
+    """`places`: two of NETDEV@NAMESPACE."""
 
     def __init__(self, window, *places):
         self._process = subprocess.Popen([PROGRAM, str(window), *places], text=True, bufsize=1,
@@ -20,7 +20,7 @@ class Numbered:
         self.under_way = 0
 
     def report(self, order=""):
-        """(there, back), since the last report."""
+        """Returns the Books of both directions since the last report."""
         try:
             self._process.stdin.write(order + "\n")
         except BrokenPipeError:
@@ -32,7 +32,10 @@ class Numbered:
         return tuple(Books(*one[:5], one[5] / 1e6) for one in (numbers[:6], numbers[6:]))
 
     def flows(self, frames, earlier=None, seconds=60.0):
-        """Waits until so many more frames have come each way; the books until then, with those of `earlier`."""
+        """Waits until `frames` more frames have arrived each way.
+
+        Returns the books until then, with those of `earlier` added.
+        """
         sums = [Books(0, 0, 0, 0, 0, 0.0)] * 2
 
         def enough():
@@ -43,7 +46,7 @@ class Numbered:
         return tuple(map(_add, earlier, sums)) if earlier else tuple(sums)
 
     def stop(self):
-        """No more frames; waits until all that were sent have come, and returns the last books."""
+        """Stops sending, waits until all sent frames have arrived, and returns the last books."""
         sums = list(self.report("stop"))
 
         def drained():

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Sends frames into the tap and sees which of them the device lets through to its netdev.
+"""Sends frames into the tap and checks which of them pass the device's filter to its netdev.
 
-The last frame of each volley is a broadcast, which passes every filter tried here. When it is there,
-what is missing was not let through: nothing comes later than an untagged frame that was sent later.
+The last frame of each volley is an untagged broadcast, which passes every filter tried here. Frames
+arrive in order: once the broadcast has arrived, missing frames were filtered.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ _CLONE_NEWNET, _EVERYTHING = 0x40000000, 3  # ETH_P_ALL
 
 
 def run(command):
-    """A command in the driver's namespace."""
+    """Runs a command in the driver's namespace."""
     done = subprocess.run(["ip", "netns", "exec", "guest", *command.split()], check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
@@ -34,7 +34,10 @@ def _packet_socket(interface, protocol):
 
 
 def _socket_in_namespace(namespace, interface):
-    """All that an interface receives. A socket stays in the namespace that it was made in."""
+    """Opens a socket that receives every frame of an interface in another namespace.
+
+    A socket stays in the namespace in which it was created.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     with open("/proc/self/ns/net", "rb") as own, open(f"/run/netns/{namespace}", "rb") as other:
         if libc.setns(other.fileno(), _CLONE_NEWNET):
@@ -54,16 +57,18 @@ class Probe:
         self._netdev = _socket_in_namespace(namespace, netdev)
         self.mac = self._netdev.getsockname()[4]
         self._volley = 0
-        # Linux lets the first frames out some time after the tap's link came up.
+        # Linux sends the first frames some time after the tap's link came up.
         until("a frame arrives", lambda: self.arrives(seconds=0.5) is not None)
 
     def filtered(self):
-        """How many frames the receive filter has stopped."""
+        """Returns how many frames the receive filter has dropped."""
         return ask("/vduse/stats,vd0")["to_guest"]["dropped_filtered"]
 
     def arrives(self, *frames, seconds=20.0):
-        """Sends frames, each (destination, VLAN or None); those that arrive. None: not even the
-        broadcast behind them."""
+        """Sends frames, each (destination, VLAN or None), and returns those that arrive.
+
+        Returns None if not even the broadcast after them arrives.
+        """
         self._volley += 1
         frames = [*frames, (BROADCAST, None)]
         for number, (destination, vlan) in enumerate(frames):
@@ -77,14 +82,14 @@ class Probe:
                 frame = self._netdev.recv(2048)
             except socket.timeout:
                 return None
-            # The kernel has taken the tag off.
+            # The kernel has removed the tag.
             kind, volley, number = struct.unpack_from(">HIH", frame.ljust(20), 12)
             if (kind, volley) == (ETHERTYPE, self._volley):
                 seen.append(number)
         return [frames[number] for number in sorted(seen[:-1])]
 
     def check(self, what, frames, wanted):
-        """Just the frames `wanted` arrive, and the others are counted as filtered."""
+        """Checks that exactly the frames `wanted` arrive and the others are counted as filtered."""
         before = self.filtered()
         seen = self.arrives(*frames)
         if seen is None:
@@ -96,7 +101,6 @@ class Probe:
 
     @staticmethod
     def wait_for(what, condition):
-        """Until `condition` holds for what telemetry tells of the device: Linux sets its receive
-        modes some time later."""
+        """Waits until `condition` holds for the info: Linux sets receive modes with a delay."""
         until(what, lambda: condition(ask("/vduse/info,vd0")), 20,
               lambda: ask("/vduse/info,vd0"))

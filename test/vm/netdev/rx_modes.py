@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each receive mode and table of the driver changes what passes; alone, and back again."""
+"""Sets and resets each receive mode and table of the driver, and checks which frames pass."""
 
 import sys
 
@@ -9,7 +9,7 @@ from .probe import BROADCAST, Probe, run
 
 UNICAST = bytes.fromhex("020000000099")
 MULTICAST, OTHER_MULTICAST = bytes.fromhex("333300000099"), bytes.fromhex("333300000098")
-# Linux has a few multicast addresses of its own in the table.
+# Linux adds a few multicast addresses to the table itself.
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     probe.check("as Linux starts it", frames, usual)
 
     def mode(what, switch_on, switch_off, is_on, wanted):
-        """On, and what must arrive then; off, and it is as before."""
+        """Switches a mode on, checks that the frames `wanted` arrive, and switches it off again."""
         run(switch_on)
         probe.wait_for(f"{what}", is_on)
         probe.check(what, frames, wanted)

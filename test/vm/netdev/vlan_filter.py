@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""VLANs come and go through the control queue; only tagged frames of those that are there pass."""
+"""Adds and deletes VLANs through the control queue; only tagged frames of added VLANs pass."""
 
 import sys
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A device of a running vduse-dp, as its telemetry and the kernel know it."""
+"""A device of a running vduse-dp, as telemetry and the kernel report it."""
 
 import glob
 import re
@@ -18,7 +18,7 @@ _REGION = re.compile(r"(0x[0-9a-f]+)-(0x[0-9a-f]+) ([r-][w-])")
 
 
 def regions_of(info, asid):
-    """Of one of the spaces of a device, merged."""
+    """Returns the merged regions of one of a device's spaces."""
     space = info["spaces"].get(str(asid), {"region_count": 0, "regions": []})
     if len(space["regions"]) != space["region_count"]:
         raise Failure(f"space {asid} has more regions than telemetry lists: {space}")
@@ -27,13 +27,13 @@ def regions_of(info, asid):
 
 
 def is_unused(info):
-    """Whether no driver's side has the device."""
+    """Returns whether no driver uses the device."""
     return info["status"] == "0x0" and not any(
         space["region_count"] for space in info["spaces"].values())
 
 
 class Device:
-    """`prefix` is what the EAL option --file-prefix of its vduse-dp says."""
+    """`prefix` is the value of its vduse-dp's EAL option --file-prefix."""
 
     def __init__(self, name, prefix="rte"):
         self.name, self._prefix = name, prefix
@@ -42,11 +42,11 @@ class Device:
         return ask(",".join([f"/vduse/{command}", self.name, *parameters]), self._prefix)
 
     def process_id(self):
-        """Of its vduse-dp, whose control thread is the first."""
+        """Returns the pid of its vduse-dp, which is also the control thread's id."""
         return process_id(self._prefix)
 
     def vhost(self):
-        """Its node for QEMU, once it is attached."""
+        """Returns its /dev/vhost-vdpa-N for QEMU, once it is attached."""
         found = glob.glob(f"/sys/bus/vdpa/devices/{self.name}/vhost-vdpa-*")
         return found and f"/dev/{found[0].split('/')[-1]}"
 
@@ -60,11 +60,11 @@ class Device:
         return self._ask("queue", str(index))
 
     def regions(self, asid):
-        """Of one of its spaces, merged."""
+        """Returns the merged regions of one of its spaces."""
         return regions_of(self.info(), asid)
 
     def wait_for(self, what, condition, seconds=20.0):
-        """Until `condition` holds for the info; returns that."""
+        """Waits until `condition` holds for the info, and returns the info."""
 
         def info():
             seen = self.info()
@@ -76,7 +76,7 @@ class Device:
         return self.queue(2 * pair + 1)["stats"]["frames"]
 
     def events(self):
-        """The last messages of the kernel."""
+        """Returns the last messages from the kernel."""
         events = []
         for line in self._ask("events"):
             time, what, answer, took = _EVENT.match(line).groups()
@@ -85,11 +85,11 @@ class Device:
         return events
 
     def control_state(self):
-        """What the control queue has programmed."""
+        """Returns the state that control queue commands have set."""
         info = self.info()
         return {key: info[key] for key in ("mac", "promiscuous", "all_multicast", "unicast",
                                            "multicast", "vlans", "active_pairs")}
 
     def unused(self):
-        """Whether no driver's side has it."""
+        """Returns whether no driver uses it."""
         return is_unused(self.info())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU is killed under traffic, again and again; each next one finds the device as good as new.
+"""Kills QEMU under traffic repeatedly; each next QEMU must find the device in its initial state.
 
-vduse-dp runs already, as for isolated_cvq.py.
+vduse-dp must be running, as for isolated_cvq.py.
 
 usage: python3 -m qtest.driver_killed TIMES QEMU...
 """
@@ -20,7 +20,7 @@ FOLDER, MAC = "/tmp/qtest", bytes.fromhex("020000000010")
 
 
 def one_life(command, number):
-    """A start, a command, frames on both pairs, and death while more of them are under way."""
+    """Starts QEMU, sends a command and frames on both pairs, and kills QEMU under traffic."""
     begin = time.monotonic()
     qemu = Qemu(command, FOLDER, "/dev/vhost-vdpa-0", MAC.hex(":"))
     try:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU on vduse-dp, with the control queue in an address space of its own.
+"""QEMU on vduse-dp, with the control queue in its own address space.
 
-vduse-dp runs already, as `--device vd0,queues=2,... --reflect vd0`, attached to vhost_vdpa. The
-steps below play the guest's driver, and compare three accounts of what happens: the driver's own
-rings, QEMU's traces, and vduse-dp's telemetry.
+vduse-dp must be running, as `--device vd0,queues=2,... --reflect vd0`, attached to vhost_vdpa. The
+steps below act as the guest's driver, and compare three sources: the driver's own rings, QEMU's
+traces, and vduse-dp's telemetry.
 
 usage: python3 -m qtest.isolated_cvq [options], see --help
 """
@@ -30,7 +30,7 @@ RX, MAC, VLAN, MQ, OFFLOADS = 0, 1, 2, 4, 5  # command classes
 
 
 class Bench:
-    """vduse-dp, one QEMU after another, and the driver in it."""
+    """vduse-dp, one QEMU after another, and the driver of the QEMU."""
 
     def __init__(self, arguments):
         self._arguments = arguments
@@ -44,7 +44,7 @@ class Bench:
 
     @contextmanager
     def step(self, text):
-        """Names what is checked; ends with what QEMU printed meanwhile besides its traces."""
+        """Prints the name of the step, and at its end QEMU's output without the traces."""
         print(f"-- {text}", flush=True)
         begin = time.monotonic()
         try:
@@ -67,7 +67,7 @@ class Bench:
         self.net.probe()
 
     def start_driver(self, pairs=2):
-        """A full driver, as an operating system has it, with so many pairs in use."""
+        """Starts a full driver, like an operating system's, with `pairs` pairs in use."""
         self.net.start(self.features)
         if pairs > 1:
             expect("answer to MQ_VQ_PAIRS_SET", self.command(MQ, 0, struct.pack("<H", pairs)), OK)
@@ -76,7 +76,7 @@ class Bench:
         return self.net.answer(self.net.submit(command_class, command, data))
 
     def check_spaces(self, isolated=True):
-        """vduse-dp sees exactly what QEMU has mapped, and the groups where QEMU put them.
+        """Checks that vduse-dp's regions are QEMU's mappings, and its groups are in QEMU's spaces.
 
         Returns (regions of space 0, regions of space 1).
         """
@@ -94,7 +94,7 @@ class Bench:
         return spaces
 
     def check_isolation(self, control_index):
-        """The control queue's group is in space 1, and nothing of the guest's is there."""
+        """Checks that the control queue's group is in space 1, without any guest memory there."""
         moved = self.qemu.events("set_address_space_id")
         expect("group and space in QEMU's last set_address_space_id",
                moved and (moved[-1].fields["vq_group"], moved[-1].fields["asid"]), (1, 1))
@@ -133,12 +133,12 @@ def isolation(bench):
 
 
 def commands(bench):
-    """Every command is sent while frames are under way, and its effect on frames is seen."""
+    """Sends every command while frames are under way, and checks its effect on frames."""
     net, traffic, mac = bench.net, bench.traffic, bench.mac
     device = bench.device
 
     def counted():
-        """Commands, those that were refused, and frames from the guest on either pair."""
+        """Returns the numbers of commands, refused commands, and guest frames on either pair."""
         stats = device.stats()
         return [stats["commands"], stats["refused"], *map(device.frames_from_guest, (0, 1))]
 
@@ -258,7 +258,7 @@ def restarts(bench):
 
 
 def stop_and_cont(bench):
-    """The indexes that the device reports at stop are those of the rings, and are used at cont."""
+    """The indexes that the device reports at stop equal the rings' and are given back at cont."""
     data_queues = range(4)
     seen = len(bench.qemu.events())
     for pair in (0, 1):

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # The body of the scenarios qemu_isolated_cvq*: starts vduse-dp and runs isolated_cvq.py on it.
 #
-# Usage: source isolated_cvq.sh OPTIONS...     the options are isolated_cvq.py's
+# Usage: source isolated_cvq.sh OPTIONS...     options of isolated_cvq.py
 
 use_bus vhost
 start_app -- --device vd0,mac=02:00:00:00:00:10,queues=2,attach=vhost --reflect vd0

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vduse-dp dies of SIGKILL behind a QEMU that has set much up, which never has anything to do about it.
+"""Kills vduse-dp with SIGKILL behind a QEMU with a configured device. QEMU needs no special action.
 
-What is asked of the device while nobody serves it waits: a control command, `stop`, a driver's reset, the end of
-QEMU itself. The next vduse-dp answers, with the control state, spaces and positions of the one before it.
+Requests that come while no process serves the device wait: a control command, `stop`, a driver's
+reset, the exit of QEMU itself. The next vduse-dp answers them, with the control state, spaces and
+positions of the previous one.
 
 usage: python3 -m qtest.kill9 KILLS LOG QEMU... -- VDUSE-DP...     vduse-dp reflects vd0
 """
@@ -26,19 +27,19 @@ FOLDER, MAC = "/tmp/qtest", bytes.fromhex("020000000010")
 OTHER_MAC, UNICAST, STRANGER = (bytes.fromhex(f"02000000{n:04x}") for n in (0xAA, 0x99, 0x98))
 RX, MAC_CLASS, VLAN, MQ = 0, 1, 2, 4
 BURST = 32  # what vduse-dp may have had in its hands
-# Of /vduse/info: what the driver has made of the device.
+# Keys of /vduse/info with the state that the driver has set.
 KEPT = ("features", "active_pairs", "mac", "promiscuous", "all_multicast", "unicast",
         "multicast", "vlans", "groups", "spaces")
 
 
 def kept():
     info = ask("/vduse/info,vd0")
-    # QEMU begins with status 0xc, and goes on with 0xf after a stop.
+    # QEMU sets status 0xc at the start, and 0xf after a stop.
     return {"driver_ok": bool(int(info["status"], 0) & DRIVER_OK), **{key: info[key] for key in KEPT}}
 
 
 class Bench:
-    """vduse-dp, one after another, and the driver in QEMU."""
+    """One vduse-dp after another, and the driver in QEMU."""
 
     def __init__(self, log, command, qemu):
         self._log, self._command = log, command
@@ -64,7 +65,7 @@ class Bench:
         self.command(VLAN, 0, struct.pack("<H", 5))
 
     def works(self):
-        """Frames on both pairs, and the filter as it was set up."""
+        """Checks frames on both pairs, and that the filter is still as set up."""
         self.traffic.check(2, OTHER_MAC, 4)
         self.traffic.send(0, OTHER_MAC, 2, vlan=5)
         self.traffic.send(1, UNICAST, 2)
@@ -76,7 +77,7 @@ class Bench:
         self.life.kill()
 
     def comes(self):
-        """It starts; what is asked of the device from now on waits for it."""
+        """Starts the next vduse-dp; requests from now on wait until it serves the device."""
         self.life = Life(self._command, self._log)
 
     def is_there(self):
@@ -85,7 +86,7 @@ class Bench:
 
 
 def frames_wait(bench):
-    """Frames under way at the end, and sent while nobody takes them."""
+    """Frames are under way at the kill, and are sent while no process serves the device."""
     for pair in (0, 1):
         bench.traffic.send(pair, OTHER_MAC, 8)
     bench.dies()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A machine is migrated there and back between two devices, under frames on both pairs.
+"""Migrates a machine there and back between two devices, under frames on both pairs.
 
-vduse-dp runs already, or two of them, as `--reflect NAME --device NAME,queues=2,attach=vhost` for
-each DEVICE. PREFIX is what its EAL option --file-prefix says.
+One vduse-dp or two must be running, as `--reflect NAME --device NAME,queues=2,attach=vhost` for
+each DEVICE. PREFIX is the value of its EAL option --file-prefix.
 
 usage: python3 -m qtest.migrate [options] DEVICE[:PREFIX] DEVICE[:PREFIX], see --help
 """
@@ -23,7 +23,7 @@ RX, MAC, VLAN, MQ = 0, 1, 2, 4  # command classes
 
 
 class Journey:
-    """The machine, all the devices that it may be at, and what the control queue has programmed."""
+    """The machine, all devices that it may use, and the state that control commands have set."""
 
     def __init__(self, qemu, places):
         self._places = places
@@ -56,7 +56,7 @@ class Journey:
         self.check_state()
 
     def _counted(self):
-        """(frames from the driver, frames to it, frames that found no driver)"""
+        """Returns (frames from the driver, frames to it, dropped frames), summed over devices."""
         stats = [place.device.stats() for place in self._places]
         to_guest = [s["to_guest"] for s in stats]
         return (sum(s["from_guest"]["frames"] for s in stats),
@@ -64,7 +64,7 @@ class Journey:
                 sum(s["dropped"] + s["not_taken"] for s in to_guest))
 
     def check_frames(self):
-        """Each frame of the driver was taken once. What was sent back is there, or counted."""
+        """Checks that each frame was taken once, and came back or was counted as dropped."""
         traffic, sent = self.machine.traffic, sum(self.machine.traffic.sent.values())
         seen = [now - before for now, before in zip(self._counted(), self._before)]
         expect("frames from the driver, to it, and dropped", seen,
@@ -91,7 +91,7 @@ class Journey:
               f"{answer['downtime']} ms by QEMU; {pause.text()}", flush=True)
 
     def refused(self, target, return_path):
-        """The destination cannot take the machine, which goes on where it was."""
+        """The destination cannot take the machine, so it continues at the source."""
         machine = self.machine
         machine.begin(target, return_path)
         self.change_mac()
@@ -114,7 +114,7 @@ class Journey:
         target.abandon()
 
     def goes_on(self, shadowed):
-        """Frames and commands pass at the source. QEMU shadows all queues until its next start."""
+        """Checks frames and commands at the source, where QEMU may still shadow all queues."""
         machine, place = self.machine, self.machine.place
         until("a machine that runs", lambda: place.qemu.qmp.command("query-status")["running"])
         machine.until("queues that run", place.running)
@@ -127,7 +127,7 @@ class Journey:
                (machine.shadowed(), place.isolated()), (shadowed, not shadowed))
 
     def restarts(self):
-        """After stop and cont nothing is left of a migration that was not."""
+        """After stop and cont, the failed migration leaves no traces."""
         for command in ("stop", "cont"):
             self.machine.place.qemu.qmp.command(command)
         self.goes_on(shadowed=False)
@@ -171,7 +171,7 @@ def play(arguments, places):
             journey.restarts()
         with step("the same machine can be migrated all the same"):
             journey.go(places[1], True)
-        # The last one: when this QEMU shadows once more, it forgets to set the features.
+        # This must be the last step: when this QEMU shadows again, it does not set the features.
         with step(f"{place.device.name} refuses, return-path off: the source is done, until cont"):
             journey.refused(place, False)
 

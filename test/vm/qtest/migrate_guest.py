@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Migrates a guest from one QEMU to another, and prints for how long it stood still.
+"""Migrates a guest from one QEMU to another, and prints its downtime.
 
-The destination waits with `-incoming defer`. DEVICEs are what the QEMUs have of a running vduse-dp.
+The destination must wait with `-incoming defer`. The DEVICEs are the QEMUs' devices of a running
+vduse-dp.
 
 usage: python3 -m qtest.migrate_guest QMP DEVICE TO-QMP TO-DEVICE
 """

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A machine that goes from one QEMU and device to another, under frames.
+"""Migrates a machine from one QEMU and device to another, under frames.
 
-A migration is held back by a low bandwidth while things are tried on the shadowed queues, and let
-go then. QEMU's least is 32 KiB in a tenth of a second, so BALLAST must not be zeros.
+A low bandwidth keeps a migration from completing while the shadowed queues are tested. QEMU's
+minimum is 32 KiB in a tenth of a second, so BALLAST must not be zeros.
 
-Frames are under way all the time: what the driver does after its machine has stopped is undone when it
-goes on at the destination (VirtioNet.move). That can only be where the machine has no processor of
-QEMU's own, not even a halted one: for that one's sake a migration lets go of QEMU's lock once more
-behind its last look at the dirty pages, and what is written into a clean page then is not sent, while
-the avail index, in a dirty one, is.
+Frames are under way all the time. The driver may act after its machine has stopped; this is undone
+at the destination (VirtioNet.move). It works only if the machine has no processor of QEMU's own,
+not even a halted one. With one, a migration releases QEMU's lock again after its last check for
+dirty pages. Data written to a clean page then is not sent, but the avail index, in a dirty page,
+is.
 """
 
 import os
@@ -28,7 +28,7 @@ BALLAST = 0x400000, QUEUE_MEMORY - 0x400000  # address and size
 
 
 class Place:
-    """A device, and the QEMU that has it open, if there is one."""
+    """A device, and the QEMU that has it open, if any."""
 
     def __init__(self, device, folder):
         self.device, self.folder, self.qemu = device, f"{folder}/{device.name}", None
@@ -46,13 +46,16 @@ class Place:
         return self.running() and self.device.info()["groups"]["1"]["asid"] == 1
 
     def check_regions(self):
-        """vduse-dp sees what QEMU has mapped."""
+        """Checks that vduse-dp's regions are QEMU's mappings."""
         for asid in (0, 1):
             expect(f"regions of space {asid} of {self.device.name}",
                    regions.text(self.device.regions(asid)), regions.text(self.qemu.regions(asid)))
 
     def check_order(self):
-        """The control queue was ready, and QEMU had its answers, before any data queue was ready."""
+        """Checks the order: control queue ready, QEMU's commands answered, data queues ready.
+
+        Returns the number of commands.
+        """
         ready = [e.what for e in self.device.events()
                  if e.what.startswith("SET_VQ_READY") and e.what.endswith(" 1")]
         expect("queues in the order in which they became ready", ready[-5:],
@@ -66,7 +69,7 @@ class Place:
         return len(commands)
 
     def abandon(self):
-        """Its QEMU is done."""
+        """Kills its QEMU and waits until the device is unused."""
         if self.qemu:
             self.qemu.kill()
         self.qemu = None
@@ -75,10 +78,10 @@ class Place:
 
 
 class Machine:
-    """The machine with its driver, wherever it is: at `place`."""
+    """The machine with its driver; `place` is where it runs now."""
 
     def __init__(self, place, command, mac, source):
-        """`source`: the address from which it sends."""
+        """`source`: the MAC address from which it sends."""
         self.place, self._command, self._mac, self._source = place, command, mac, source
         place.start_qemu(command, mac)
         place.qemu.qtest.fill(*BALLAST, 0x5A)
@@ -90,7 +93,7 @@ class Machine:
         return self.net.answer(self.net.submit(command_class, command, data))
 
     def begin(self, target, return_path):
-        """Start a migration, which will not end before `complete`; the data queues are shadowed."""
+        """Starts a migration that does not end before `complete`; QEMU shadows the data queues."""
         target.start_qemu(self._command, self._mac, incoming=True)
         uri = f"unix:{target.folder}/incoming"
         if os.path.exists(f"{target.folder}/incoming"):
@@ -105,13 +108,13 @@ class Machine:
         self.until("data queues that QEMU shadows", self.shadowed)
 
     def shadowed(self):
-        """Every data queue runs and is not the driver's own."""
+        """Returns whether every data queue runs on a ring other than the driver's."""
         queues = {i: self.place.device.queue(i) for i in DATA_QUEUES}
         return all(queue["running"] == "yes" and int(queue["desc"], 0) != self.net.queues[i].base
                    for i, queue in queues.items())
 
     def complete(self):
-        """Let the migration go on to its end, and return what query-migrate tells then."""
+        """Lets the migration complete, and returns the result of query-migrate."""
         qmp = self.place.qemu.qmp
         qmp.command("migrate-set-parameters", **{"max-bandwidth": FAST, "downtime-limit": 300})
         return self.until_ended()
@@ -124,14 +127,14 @@ class Machine:
         return self.until("the end of the migration", self.place.qemu.qmp.migration_ended)
 
     def until(self, what, condition):
-        """While frames are under way on both pairs."""
+        """Waits until `condition` holds, with frames under way on both pairs."""
         def turn_and_look():
             self.traffic.turn(2, self._source)
             return condition()
         return until(what, turn_and_look, 30, self.place.device.info)
 
     def arrive(self, target):
-        """Go on at the destination; every data queue does so where it stood. Returns the source."""
+        """Continues at the destination, with all positions kept. Returns the source."""
         left, self.place = self.place, target
         positions = self.net.positions()
         target.qemu.qmp.wait_event("RESUME")
@@ -145,7 +148,7 @@ class Machine:
 
 
 class Pause:
-    """What both devices were asked from the source's SUSPEND to the destination's last queue."""
+    """The messages to both devices from the source's SUSPEND to the destination's last queue."""
 
     def __init__(self, source, target):
         events = source.events()
@@ -162,9 +165,9 @@ class Pause:
                 f"destination {share(self.target)}")
 
     def check_mappings(self, times):
-        """QEMU unmaps its rings one by one meanwhile, which costs no mapping of guest memory.
+        """Checks that guest memory is not mapped again while QEMU unmaps its rings one by one.
 
-        `times`: of all that the source's vduse-dp ever made.
+        `times`: the times of all large mappings that the source's vduse-dp has made.
         """
         reset = next(e.time for e in self.source if e.what == "SET_STATUS 0x0")
         updates = [e for e in self.source if e.time < reset

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""When processes map much memory at once, by the kernel's own trace of their system calls."""
+"""The times of large memory mappings, from the kernel's trace of system calls."""
 
 import os
 import re
@@ -11,7 +11,7 @@ _LINE = re.compile(r"-(\d+) .* (\d+\.\d+): sys_mmap\(")
 
 
 class Mmaps:
-    """The mmaps of at least `size` bytes that some threads make from now on."""
+    """Records the mmaps of at least `size` bytes by `threads` from now on."""
 
     def __init__(self, threads, size):
         if not os.path.exists(f"{_TRACING}/trace"):
@@ -28,7 +28,7 @@ class Mmaps:
             file.write(value)
 
     def times(self, thread):
-        """Of all that it has made, in seconds since 1970."""
+        """Returns the times of all its mmaps, in seconds since 1970."""
         offset = time.time() - time.monotonic()
         with open(f"{_TRACING}/trace", encoding="ascii", errors="replace") as trace:
             found = _LINE.findall(trace.read())

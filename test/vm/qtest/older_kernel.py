@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QEMU on vduse-dp, over a kernel whose VDUSE has neither QUEUE_READY nor SUSPEND.
 
-vduse-dp runs already, as `--device vd1,... --reflect vd1`, attached to vhost_vdpa; the
-device has one pair and no control queue. QEMU makes queues ready without a word to vduse-dp, and
-cannot stop the device: after `stop` it goes by the used index. So no frame is under way then.
+vduse-dp must be running, as `--device vd1,... --reflect vd1`, attached to vhost_vdpa. The device
+has one pair and no control queue. vduse-dp gets no message when QEMU makes queues ready. QEMU
+cannot stop the device: after `stop` it uses the used index as the position. So no frame is under
+way then.
 
 usage: python3 -m qtest.older_kernel [options], see --help
 """

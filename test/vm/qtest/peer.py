@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The other side of a device: numbered frames over a netdev, such as a tap.
 
-It sends all the time, on a thread of its own. What comes is looked at when `take` is called.
+It sends all the time, on its own thread. Received frames are read when `take` is called.
 """
 
 import socket
@@ -20,13 +20,13 @@ _SO_RCVBUFFORCE, _BUFFER = 33, 1 << 24  # Python has no name for it
 
 
 def peer_frame(target, number):
-    """A UDP datagram that holds the number, of one of several flows."""
+    """Returns a UDP datagram with the number, of one of several flows."""
     return _HEAD.pack(target, PEER, 0x0800, _IPV4, 1024 + number % _FLOWS, 9, 28, 0,
                       number) + bytes(16)
 
 
 def number_of(frame):
-    """Of one that the peer has sent."""
+    """Returns the number of a frame that the peer has sent."""
     target, number = frame[:6], struct.unpack_from(">I", frame, _HEAD.size - 4)[0]
     if frame != peer_frame(target, number):
         raise Failure(f"a frame that nobody sent: {frame[:24].hex()}")
@@ -35,7 +35,7 @@ def number_of(frame):
 
 class Peer:
     def __init__(self, netdev, target):
-        """`target`: to whose address it sends."""
+        """`target`: the MAC address that it sends to."""
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETHERTYPE))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER)
         self._socket.bind((netdev, _ETHERTYPE))  # what else comes is not looked at
@@ -54,7 +54,7 @@ class Peer:
         self._thread.join()
 
     def take(self):
-        """The frames from the driver that have come since the last call."""
+        """Returns the frames from the driver that have arrived since the last call."""
         frames = []
         while True:
             try:

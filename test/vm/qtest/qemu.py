@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A QEMU that has a vhost-vdpa network device and no guest software.
 
-The processor runs a small made-up BIOS that only halts; the test drives the machine over its
--qtest socket. What QEMU tells the kernel about the device is known from its vhost_vdpa_* traces,
-one line each: a name, then "field: value" pairs. From dma_map and dma_unmap follows what every
-address space must hold now; what of it the kernel passes on depends on the memory behind it,
-because VDUSE only gets shared file mappings. That is read from /proc/PID/maps.
+The processor runs a small custom BIOS that only halts; the test drives the machine over its -qtest
+socket. QEMU's vhost_vdpa_* traces show its requests to the kernel, one line each: a name, then
+"field: value" pairs. The content of every address space follows from dma_map and dma_unmap. The
+kernel passes only shared file mappings on to VDUSE; /proc/PID/maps shows which memory is one.
 """
 
 import os
@@ -28,7 +27,7 @@ _PERM = {1: "r-", 2: "-w", 3: "rw"}
 
 
 def write_halting_bios(path):
-    """64 KiB that, at the reset vector 16 bytes before its end, do: cli; hlt; jmp to the hlt."""
+    """Returns 64 KiB with, at the reset vector 16 bytes before the end: cli; hlt; jmp to hlt."""
     image = bytearray(b"\x90" * 0x10000)
     image[0xFFF0:0xFFF4] = b"\xfa\xf4\xeb\xfd"
     with open(path, "wb") as file:
@@ -40,11 +39,11 @@ class Qemu:
 
     def __init__(self, command, folder, vhost, mac, options="mq=on,ctrl_vq=on", memory_mib=256,
                  incoming=False, processor="tcg"):
-        """Start `command` (a list: the binary and what must come before it).
+        """Starts `command` (a list: the binary, and what must come before it).
 
-        `folder` holds BIOS, sockets and output, and has the same name for QEMU and for the test.
-        `incoming`: the machine is to be filled by a migration, which QMP's migrate-incoming begins.
-        `processor`: "qtest" for none at all, which Debian 12's QEMU cannot do.
+        `folder` holds BIOS, sockets and output, and has the same path for QEMU and for the test.
+        `incoming`: the machine waits for a migration, which QMP's migrate-incoming starts.
+        `processor`: "qtest" for no processor at all, which Debian 12's QEMU does not support.
         """
         os.makedirs(folder, exist_ok=True)
         bios, pid_file = f"{folder}/halt.bin", f"{folder}/pid"
@@ -83,18 +82,18 @@ class Qemu:
         self._process.wait(60)
 
     def wait_exit(self):
-        """It ends by itself; returns its status."""
+        """Waits until it exits by itself, and returns its status."""
         until("the end of QEMU", lambda: self._process.poll() is not None, 60)
         return self._process.returncode
 
     def kill(self):
-        """SIGKILL: QEMU gets no chance to tell the kernel anything."""
+        """Sends SIGKILL: QEMU cannot make any more requests to the kernel."""
         if self._process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
             self._process.wait(60)
 
     def guest_memory(self, address, size):
-        """What the guest has there, below 3 GiB, looked up past QEMU."""
+        """Returns guest memory below 3 GiB, read without QEMU's help."""
         folder = f"/proc/{self.pid}/fd"
         name = next(f"{folder}/{fd}" for fd in os.listdir(folder)
                     if os.readlink(f"{folder}/{fd}").startswith("/memfd:memory-backend"))
@@ -107,11 +106,11 @@ class Qemu:
             return file.read().splitlines()
 
     def messages(self):
-        """The lines that QEMU printed besides its traces."""
+        """Returns QEMU's output lines other than traces."""
         return [line for line in self._lines() if not _EVENT.search(line)]
 
     def events(self, *names):
-        """All events so far; with names, only those."""
+        """Returns all events so far, or only those with the given names."""
         found = []
         for line in self._lines():
             match = _EVENT.search(line)
@@ -121,7 +120,7 @@ class Qemu:
         return found
 
     def mappings(self, asid):
-        """What QEMU has mapped in an address space and not unmapped since."""
+        """Returns QEMU's current mappings in an address space."""
         mapped = []
         for name, fields in self.events("dma_map", "dma_unmap"):
             if fields["asid"] != asid:
@@ -134,7 +133,7 @@ class Qemu:
         return mapped
 
     def _shared_memory(self):
-        """[start, end) of QEMU's shared mappings."""
+        """Returns [start, end) of QEMU's shared mappings."""
         with open(f"/proc/{self.pid}/maps", encoding="ascii", errors="replace") as maps:
             for line in maps:
                 addresses, flags = line.split()[:2]
@@ -142,7 +141,7 @@ class Qemu:
                     yield tuple(int(x, 16) for x in addresses.split("-"))
 
     def regions(self, asid):
-        """The regions that the device must see in an address space."""
+        """Returns the regions that the device must have in an address space."""
         shared = list(self._shared_memory())
         regions = []
         for mapping in self.mappings(asid):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """QEMU's machine protocol (QMP): one JSON object a line over a unix socket.
 
-usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...], which prints the answer if it is a text
+usage: python3 -m qtest.qmp SOCKET COMMAND [NAME=TEXT...]     prints the answer if it is a string
 """
 
 import json
@@ -11,7 +11,7 @@ from .wait import Failure, connect, run_program
 
 
 class Qmp:
-    """A connection on which commands are run one at a time; events are kept in `events`."""
+    """A connection that runs one command at a time; events are kept in `events`."""
 
     def __init__(self, path):
         self.events = []
@@ -34,12 +34,12 @@ class Qmp:
             self.events.append(message["event"])
 
     def migration_ended(self):
-        """What query-migrate tells of a migration that is over, however it went; None before."""
+        """Returns the result of query-migrate once the migration has ended, else None."""
         answer = self.command("query-migrate")
         return answer if answer.get("status") in ("completed", "failed", "cancelled") else None
 
     def wait_event(self, name):
-        """Return when event `name` has come since the last call for it."""
+        """Waits until event `name` has arrived since the last call for it."""
         while name not in self.events:
             message = self._receive()
             if "event" in message:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Access to a QEMU machine's memory, ports and PCI devices over the -qtest socket.
 
-The socket plays the CPU: a line such as "writeb 0xfe000014 0xf" is executed as that access and
-answered by "OK" and a value. QEMU answers when the access is complete, with all that a device
-does in its handler.
+The socket replaces the CPU: QEMU executes a line such as "writeb 0xfe000014 0xf" as that access,
+and answers with "OK" and a value. It answers when the access is complete, including all actions of
+the device's handler.
 """
 
 from .wait import Failure, connect
@@ -21,7 +21,7 @@ class Qtest:
         self._stream = connect(path)
 
     def command(self, line):
-        """Run one line; the words that follow OK."""
+        """Runs one line, and returns the words that follow OK."""
         self._stream.send(line)
         while True:
             answer = self._stream.receive()
@@ -40,7 +40,7 @@ class Qtest:
         self.command(f"memset {address:#x} {size:#x} {value:#x}")
 
     def get(self, address, width):
-        """Read a register of `width` bytes, or a little-endian number in memory."""
+        """Reads a register of `width` bytes, or a little-endian number in memory."""
         return int(self.command(f"read{self._WIDTH[width]} {address:#x}")[0], 16)
 
     def set(self, address, width, value):
@@ -66,7 +66,10 @@ class PciFunction:
         self._qtest.command(f"outl 0xcfc {value:#x}")
 
     def enable(self):
-        """Give every memory BAR an address, turn memory and bus mastering on: {BAR: address}."""
+        """Sets the address of every memory BAR, and turns memory and bus mastering on.
+
+        Returns {BAR: address}.
+        """
         bars = {}
         address = BAR_WINDOW
         number = 0
@@ -89,7 +92,7 @@ class PciFunction:
         return bars
 
     def capabilities(self, wanted=CAPABILITY_VENDOR):
-        """The offsets of all capabilities with this id."""
+        """Returns the offsets of all capabilities with this id."""
         offset = self.get(0x34) & 0xFF
         while offset:
             header = self.get(offset)

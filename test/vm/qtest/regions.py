@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Regions of an address space: (first IOVA, last IOVA, permissions such as "rw" or "r-").
 
-The kernel reports one region for each mapping of QEMU's memory, QEMU traces one for each of its
-own memory sections, so neither side's borders mean anything: `merge` removes them before the two
-are compared.
+The kernel reports one region for each mapping of QEMU's memory. QEMU traces one for each of its
+memory sections. So the borders on either side are meaningless: `merge` removes them before the
+comparison.
 """
 
 
 def merge(regions):
-    """Sorted, with adjacent regions of equal permissions joined."""
+    """Returns the regions sorted, with adjacent ones of equal permissions joined."""
     merged = []
     for first, last, perm in sorted(regions):
         if merged and merged[-1][1] + 1 == first and merged[-1][2] == perm:
@@ -19,7 +19,7 @@ def merge(regions):
 
 
 def overlapping(regions, first, last):
-    """Those regions that share an address with [first, last]."""
+    """Returns the regions that overlap [first, last]."""
     return [r for r in regions if r[0] <= last and r[1] >= first]
 
 

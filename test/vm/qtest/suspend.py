@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU stops a machine and lets it go on, under frames in both directions.
+"""QEMU stops and continues a machine, under frames in both directions.
 
-vduse-dp runs already, as `--device vd0,queues=2,attach=vhost` bridged with a tap. The tap's other end
-sends to the driver all the time, whether it is stopped or not.
+vduse-dp must be running, as `--device vd0,queues=2,attach=vhost` bridged with a tap. The tap's
+other end sends to the driver all the time, whether the machine is stopped or not.
 
 usage: python3 -m qtest.suspend TAP TIMES QEMU...
 """
@@ -45,7 +45,7 @@ class Bench:
                     incoming=incoming)
 
     def send(self):
-        """A burst on each pair; the driver does not wait for anything."""
+        """Sends a burst on each pair, without waiting."""
         for pair, awaited in self._awaited.items():
             self.net.free_sent(pair)
             frames = [frame(self._sent + i, MAC, None) for i in range(BURST)]
@@ -54,7 +54,7 @@ class Bench:
             awaited.extend(frames)
 
     def receive(self):
-        """What the driver has got from the peer: perhaps not all, but nothing twice or late."""
+        """Checks the frames from the peer: some may be missing, but none arrives twice or late."""
         for pair in self._latest:
             for _ in range(SLOTS):  # the peer may be faster than we are
                 data = self.net.arrived(pair)
@@ -67,7 +67,7 @@ class Bench:
                 self._received += 1
 
     def exchange(self):
-        """Frames pass in both directions."""
+        """Checks that frames pass in both directions."""
         news = self.peer.sent
         self.send()
 
@@ -81,7 +81,7 @@ class Bench:
               lambda: (self._latest, self.net.positions()))
 
     def check_frames(self):
-        """Every frame that the driver gave away went to the peer, in order and once."""
+        """Checks that every frame from the driver reached the peer once and in order."""
         for data in self.peer.take():
             pair = next((p for p, frames in self._awaited.items() if frames[:1] == [data]), None)
             if pair is None:
@@ -94,7 +94,10 @@ class Bench:
         return stats
 
     def check_positions(self, traces):
-        """Where QEMU, guest memory and the device's counters say that the data queues stand."""
+        """Returns the data queues' positions.
+
+        QEMU, guest memory and the device's counters must agree on them.
+        """
         reported = {e.fields["index"]: e.fields["num"] for e in traces
                     if e.name == "get_vring_base" and e.fields["index"] in DATA_QUEUES}
         positions = self.net.positions()
@@ -105,7 +108,7 @@ class Bench:
         return positions
 
     def check_still(self):
-        """While the peer sends on, nothing of the data queues changes in guest memory."""
+        """Checks that the data queues in guest memory do not change while the peer still sends."""
         area = QUEUE_MEMORY, QUEUE_STRIDE * len(DATA_QUEUES)
         before, dropped = self.qemu.guest_memory(*area), self.device.stats()["to_guest"]["not_taken"]
         until(f"{MEANWHILE} frames that found no driver", lambda: self.device.stats()["to_guest"][
@@ -116,7 +119,7 @@ class Bench:
                [f"{QUEUE_MEMORY + i:#x}" for i in changed[:8]], [])
 
     def stop(self):
-        """Frames are under way in both directions."""
+        """Stops the machine with frames under way in both directions. Returns the positions."""
         seen = len(self.qemu.events())
         self.send()
         self.qemu.qmp.command("stop")
@@ -134,7 +137,7 @@ class Bench:
         self.check_frames()
 
     def save(self, path):
-        """The machine goes into a file, and is stopped then if it was not before."""
+        """Saves the machine to a file, which stops it if it runs."""
         self.qemu.qmp.command("migrate", uri=f"file:{path}")
         self.check_completed()
 
@@ -143,7 +146,7 @@ class Bench:
                until("its end", self.qemu.qmp.migration_ended)["status"], "completed")
 
     def load(self, path):
-        """The machine goes on from a file, in another QEMU."""
+        """Loads the machine from a file, in another QEMU."""
         self.qemu.quit()
         until("no driver and no regions", self.device.unused, 20, self.device.info)
         self.qemu = self._start_qemu(incoming=True)

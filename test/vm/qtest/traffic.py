@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Numbered frames that the device must send back, each unchanged but for its swapped addresses."""
+"""Numbered frames that the device must send back, unchanged except for swapped addresses."""
 
 import struct
 
@@ -10,7 +10,7 @@ SIZES = 60, 61, 590, 1514
 
 
 def frame(number, source, vlan):
-    """A frame to PEER, of a size and content that follow from its number."""
+    """Returns a frame to PEER. Its size and content follow from its number."""
     tag = struct.pack(">HH", 0x8100, vlan) if vlan is not None else b""
     head = PEER + source + tag + struct.pack(">HI", 0x88B5, number)
     size = SIZES[number % len(SIZES)]
@@ -18,7 +18,7 @@ def frame(number, source, vlan):
 
 
 def number_of(sent):
-    """Of a frame without a VLAN tag."""
+    """Returns the number of a frame without a VLAN tag."""
     return int.from_bytes(sent[14:18], "big")
 
 
@@ -27,10 +27,11 @@ def reflected(sent):
 
 
 class Traffic:
-    """Frames in flight on the pairs of a VirtioNet; `sent` counts them, pair by pair.
+    """Frames in flight on the pairs of a VirtioNet; `sent` counts them for each pair.
 
-    `collect` wants all of them back. `turn` and `settle` are for a device that may be stopped, when
-    frames that it has taken find no driver: `lost` counts those, none may come late or twice.
+    `collect` requires all of them back. `turn` and `settle` are for a device that may be stopped:
+    then frames that it has taken find no driver. `lost` counts these. No frame may come back late
+    or twice.
     """
 
     def __init__(self, net):
@@ -41,7 +42,7 @@ class Traffic:
         self.lost = 0
 
     def send(self, pair, source, count=4, vlan=None, returns=True):
-        """Send frames; `collect` will wait for them unless the device must not return them."""
+        """Sends frames; `collect` waits for them unless the device must not return them."""
         frames = [frame(self._number + i, source, vlan) for i in range(count)]
         self._number += count
         self._net.send(pair, frames)
@@ -50,9 +51,10 @@ class Traffic:
             self._expected.setdefault(pair, []).extend(frames)
 
     def collect(self, may_lose=0):
-        """Receive all that must come back, in order, and nothing else before it.
+        """Receives all frames that must come back, in order, and no others before them.
 
-        Up to `may_lose` may be missing before one that comes; returns how many were.
+        Up to `may_lose` frames may be missing before one that arrives. Returns how many were
+        missing.
         """
         lost = 0
         for pair, frames in self._expected.items():
@@ -71,19 +73,19 @@ class Traffic:
         return lost
 
     def check(self, pairs, source, count=8):
-        """Frames on several pairs at once."""
+        """Sends frames on several pairs at once and collects them."""
         for pair in range(pairs):
             self.send(pair, source, count)
         self.collect()
 
     def check_blocked(self, source, vlan=None, passes=None):
-        """Frames that the device's filter must stop, then one from `passes` that must arrive."""
+        """Sends frames that the filter must drop, then one from `passes` that must arrive."""
         self.send(0, source, 2, vlan, returns=False)
         self.send(0, passes, 1)
         self.collect()
 
     def turn(self, pairs, source, under_way=8):
-        """Take what has come back, and see to it that so many frames are under way."""
+        """Receives what has come back, and keeps `under_way` frames under way on each pair."""
         for pair in range(pairs):
             while seen := self._net.arrived(pair):
                 self._match(pair, seen)
@@ -93,7 +95,7 @@ class Traffic:
                 self.send(pair, source, missing)
 
     def settle(self, pairs, source):
-        """One frame more on each pair, and all that comes until it is back."""
+        """Sends one more frame on each pair, and receives until it is back."""
         for pair in range(pairs):
             self.send(pair, source, 1)
             while self._expected[pair]:
@@ -111,7 +113,7 @@ class Traffic:
         del self._expected[pair][:skipped + 1]
 
     def move(self, qtest):
-        """Go on in a copy of the machine: what was not sent in it is not under way."""
+        """Continues in a copy of the machine: frames that were not sent in it are not under way."""
         for pair, count in self._net.move(qtest).items():
             self.sent[pair] -= count
             del self._expected[pair][len(self._expected[pair]) - count:]

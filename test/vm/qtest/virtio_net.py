@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A virtio-net driver that lives in the test: split rings, polled, no interrupts.
+"""A virtio-net driver inside the test: split rings, polled, no interrupts.
 
-Guest memory is laid out by fixed rules, so that a test can tell where everything is: queue N has
-QUEUE_STRIDE bytes at QUEUE_MEMORY + N * QUEUE_STRIDE, first its rings and then SLOTS buffers. A
-slot is one request: it owns one buffer and DESCRIPTORS descriptors, and is posted again and again,
-oldest first. to_guest (receive) slots are always posted; from_guest (transmit) slots carry the
-net header and the frame in two descriptors, control slots the header, the data and the answer.
+Guest memory has a fixed layout, so that a test knows where everything is: queue N has QUEUE_STRIDE
+bytes at QUEUE_MEMORY + N * QUEUE_STRIDE, first its rings and then SLOTS buffers. A slot is one
+request: it owns one buffer and DESCRIPTORS descriptors, and is posted repeatedly, oldest first.
+to_guest (receive) slots are always posted. from_guest (transmit) slots have the net header and the
+frame in two descriptors; control slots have the header, the data and the answer.
 """
 
 import struct
@@ -52,9 +52,9 @@ class Queue:
         return self._slots - len(self._free)
 
     def post(self, pieces):
-        """Make one request available: `pieces` is [(length, flags)], laid out one after another.
+        """Makes one request available: `pieces` is [(length, flags)], laid out one after another.
 
-        Returns its slot. The caller has filled the buffer of `next_slot()` before.
+        Returns its slot. The caller must fill the buffer of `next_slot()` before.
         """
         slot = self._free.pop(0)
         self._posted.append(slot)
@@ -79,11 +79,11 @@ class Queue:
         self._qtest.set(self._notify, 2, self.index)
 
     def device_used(self):
-        """The device's used index, as it stands in guest memory."""
+        """Returns the device's used index in guest memory."""
         return self._qtest.get(self.base + USED + 2, 2)
 
     def take_used(self):
-        """The oldest request the device has used, as (slot, written bytes), or None."""
+        """Returns the oldest request that the device has used: (slot, written bytes) or None."""
         if self.device_used() == self._used:
             return None
         entry = self.base + USED + 4 + 8 * (self._used % self.size)
@@ -100,10 +100,10 @@ class Queue:
                      lambda: f"avail {self._avail}, used {self._used}")
 
     def move(self, qtest):
-        """Go on in a copy of the machine, and return how many requests are not in it.
+        """Continues in a copy of the machine, and returns how many requests are not in it.
 
-        A machine that stops makes no more requests. The test goes on for a while before it knows;
-        what it did in that time is undone here.
+        A machine that stops makes no more requests, but the test continues for a while before it
+        notices. Its requests in that time are undone here.
         """
         self._qtest = qtest
         avail = qtest.get(self.base + AVAIL + 2, 2)
@@ -123,7 +123,7 @@ class VirtioNet:
         self.queues, self.features, self.pairs, self.control = {}, 0, 0, None
 
     def probe(self):
-        """Find the registers. Needed once after power-on and after every system reset."""
+        """Finds the registers. Needed once after power-on and after every system reset."""
         if self._pci.get(0) & 0xFFFF != 0x1AF4:
             raise Failure("no virtio device in its PCI slot")
         bars = self._pci.enable()
@@ -149,7 +149,7 @@ class VirtioNet:
         self.queues = {}
 
     def offered(self):
-        """The device's feature bits."""
+        """Returns the device's feature bits."""
         bits = 0
         for word in (0, 1):
             self._qtest.set(self._common, 4, word)
@@ -160,10 +160,10 @@ class VirtioNet:
         return self._qtest.read(self._config, 6)
 
     def start(self, mask=F_ALL, without_control_queue=False):
-        """Reset, take `mask` of the offered features, set the queues up, DRIVER_OK.
+        """Resets the device, accepts `mask` of the offered features, sets the queues up, DRIVER_OK.
 
-        QEMU starts the vhost device before the last write returns. `without_control_queue` leaves
-        the control queue alone although its feature may be negotiated.
+        QEMU starts the vhost device before the last write returns. With `without_control_queue`,
+        the control queue is not set up although its feature may be negotiated.
         """
         self.reset()
         self._set_status(ACKNOWLEDGE)
@@ -207,7 +207,7 @@ class VirtioNet:
         queue.kick()
 
     def send(self, pair, frames):
-        """Put frames on the from_guest queue of a pair and kick it once."""
+        """Puts frames on the from_guest queue of a pair and kicks it once."""
         queue = self.queues[2 * pair + 1]
         for frame in frames:
             while not queue.free_slots():
@@ -217,11 +217,11 @@ class VirtioNet:
         queue.kick()
 
     def receive(self, pair):
-        """Wait for the next frame on the to_guest queue of a pair; its buffer is posted again."""
+        """Waits for the next frame on the to_guest queue of a pair, and posts its buffer again."""
         return self._read_frame(pair, *self.queues[2 * pair].wait_used())
 
     def arrived(self, pair):
-        """The same without waiting: the next frame, or None."""
+        """Like `receive`, but without waiting: returns the next frame or None."""
         used = self.queues[2 * pair].take_used()
         return used and self._read_frame(pair, *used)
 
@@ -236,25 +236,28 @@ class VirtioNet:
         return data[NET_HEADER:]
 
     def finish_sent(self, pair):
-        """Wait until the device has used every frame of the from_guest queue of a pair."""
+        """Waits until the device has used every frame of the from_guest queue of a pair."""
         queue = self.queues[2 * pair + 1]
         while queue.in_flight():
             queue.wait_used()
 
     def free_sent(self, pair):
-        """Take back the from_guest frames of a pair that the device has used, without waiting."""
+        """Takes back the from_guest frames of a pair that the device has used, without waiting."""
         while self.queues[2 * pair + 1].take_used():
             pass
 
     def move(self, qtest):
-        """Go on in a copy of the machine, as after a migration: {pair: frames that were not sent}."""
+        """Continues in a copy of the machine, as after a migration.
+
+        Returns {pair: frames that were not sent}.
+        """
         self._qtest = qtest
         self._pci = PciFunction(qtest, self._slot)
         undone = {index: queue.move(qtest) for index, queue in self.queues.items()}
         return {index // 2: count for index, count in undone.items() if index % 2 == 1}
 
     def submit(self, command_class, command, data=b""):
-        """Put a command on the control queue and kick it; returns the address of its answer."""
+        """Puts a command on the control queue and kicks it. Returns the address of its answer."""
         queue = self.control
         slot = queue.next_slot()
         self._qtest.write(queue.buffer(slot), bytes([command_class, command]) + data + b"\xaa")
@@ -264,10 +267,10 @@ class VirtioNet:
         return queue.buffer(slot) + 2 + len(data)
 
     def answer(self, address):
-        """Wait for the oldest command to be used; its answer byte at `address`."""
+        """Waits until the oldest command is used, and returns its answer byte at `address`."""
         self.control.wait_used()
         return self._qtest.get(address, 1)
 
     def positions(self):
-        """{queue: used index in memory} of the data queues."""
+        """Returns {queue: used index in memory} of the data queues."""
         return {i: q.device_used() for i, q in self.queues.items() if q is not self.control}

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Waiting for conditions, and connecting to sockets that appear a little later.
 
-Nothing in these tests sleeps for a fixed time: a condition is polled until it holds or the time
-is up, and then what was last seen is part of the error.
+These tests do not sleep for a fixed time. They poll a condition until it holds or the time is up.
+Then the last value is part of the error.
 """
 
 import socket
@@ -12,11 +12,11 @@ from contextlib import contextmanager
 
 
 class Failure(Exception):
-    """A check that did not hold; its text says what was expected and what was seen."""
+    """A failed check; its text has the expected and the seen value."""
 
 
 def run_program(main):
-    """Run `main` and end the program: with status 1, and a line that says why, after a Failure."""
+    """Runs `main` and ends the program; a Failure is printed, and the status is 1 then."""
     try:
         main()
     except Failure as failure:
@@ -25,15 +25,15 @@ def run_program(main):
 
 
 def expect(what, seen, expected):
-    """Fail unless `seen` equals `expected`."""
+    """Fails unless `seen` equals `expected`."""
     if seen != expected:
         raise Failure(f"{what}\n  expected: {expected}\n  seen:     {seen}")
 
 
 def until(what, condition, seconds=20.0, seen=None):
-    """Poll `condition` until it returns something true, and return that.
+    """Polls `condition` until it returns a true value, and returns that value.
 
-    `seen`, when given, is called for the error text when the time is up.
+    If the time is up, `seen`, if given, is called for the error text.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -48,7 +48,7 @@ def until(what, condition, seconds=20.0, seen=None):
 
 @contextmanager
 def step(text):
-    """Names what is checked, in the output and in a failure."""
+    """Prints the name of the step, and adds it to a failure."""
     print(f"-- {text}", flush=True)
     begin = time.monotonic()
     try:
@@ -59,7 +59,7 @@ def step(text):
 
 
 class LineStream:
-    """Lines over a socket; QEMU going away and QEMU not answering in time are Failures."""
+    """Lines over a socket. It is a Failure if QEMU goes away or does not answer in time."""
 
     def __init__(self, stream, name):
         self._file, self._name = stream.makefile("rw", newline="\n"), name
@@ -83,7 +83,7 @@ class LineStream:
 
 
 def connect(path, seconds=60.0):
-    """A LineStream to the unix socket at `path`, once something listens there."""
+    """Returns a LineStream to the unix socket at `path`, once a program listens there."""
 
     def attempt():
         stream = socket.socket(socket.AF_UNIX)

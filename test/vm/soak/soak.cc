@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Devices come and go in one process, and nothing of them stays behind.
+// Creates and destroys devices in one process, and checks that nothing leaks.
 //
-// Each cycle creates a device, puts it on the vDPA bus, lets vhost_vdpa's node be opened and
-// closed, takes it off and destroys it. Descriptors, mappings, DPDK's heap and resident memory are
-// what they were when the first cycles had warmed up everything that is kept on purpose.
+// Each cycle creates a device, attaches it to the vDPA bus, opens and closes vhost_vdpa's node,
+// detaches the device and destroys it. Afterwards descriptors, mappings, DPDK's heap and resident
+// memory must be the same as after the first cycles, which allocate everything that is kept on
+// purpose.
 //
 // usage: soak [EAL options] -- CYCLES, as root, with vhost_vdpa loaded
 #include <rte_eal.h>
@@ -29,15 +30,15 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned kWarmUp = 50;
-/// The allocator's pages come and go; one lost object of 1 KiB a cycle is far more.
+/// In KiB. The allocator's pages vary by less; a leak of 1 KiB a cycle is far more.
 constexpr size_t kResidentSlack = 256;
 constexpr size_t kKilobyte = 1024;
 
 struct Footprint {
     size_t descriptors = 0;
     size_t mappings = 0;
-    size_t heap = 0;      ///< bytes that DPDK has given out
-    size_t resident = 0;  ///< KiB of our own memory
+    size_t heap = 0;      ///< bytes allocated from DPDK
+    size_t resident = 0;  ///< KiB of resident anonymous memory
 };
 
 Footprint footprint() {
@@ -74,7 +75,7 @@ bool fail(const std::string& why) {
     return false;
 }
 
-/// Runs `work` on a thread of its own while control answers the kernel.
+/// Runs `work` on another thread while the control thread answers the kernel.
 template <class Work>
 Result<void> beside(Control& control, Work work) {
     Result<void> result;
@@ -123,7 +124,7 @@ bool run(unsigned cycles) {
             before = footprint();
             print(done, before);
         }
-        // Names differ, so that whatever is kept by name grows.
+        // Names differ, so that a leak of anything stored by name shows.
         if (!cycle(**control, "soak" + std::to_string(done)))
             return false;
     }

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A thousand changes of an address space under traffic: no byte of memory is touched once the device
-has answered that it is gone.
+"""A thousand changes of an address space under traffic.
 
-The device reflects. Batches of frames go round through memory that stays. In the middle of each
-batch one frame is sent from, and one received into, a page that was mapped for it; then the page is
-unmapped while other frames are under way, and its memory is filled with a pattern that must still be
-there when the page is used again. The few addresses of the window mean other pages all the time.
-In every fourth round the page goes while its buffers are still available to the device: it may have
-used them before, or not at all.
+No byte of memory may be touched once the device has answered that it is unmapped.
+
+The device reflects. Batches of frames use memory that stays mapped. In the middle of each batch,
+one frame is sent from, and one received into, a page that was mapped for it. Then the page is
+unmapped while other frames are under way, and its memory is filled with a pattern. The pattern must
+still be there when the page is used again. The window has few addresses, so each address maps other
+pages all the time. In every fourth round the page is unmapped while its buffers are still available
+to the device, which may have used them before, or not at all.
 """
 
 import statistics
@@ -31,7 +32,7 @@ STEADY = 0xFFFFFFFF  # the number of all frames that stay in fixed memory
 
 
 def header_and(data):
-    """What is in a buffer: the virtio-net header says that it is one buffer."""
+    """Returns the content of a received buffer; its virtio-net header has num_buffers 1."""
     return (bytes(HEADER - 2) + b"\1\0" + data).ljust(ROOM, b"\0")
 
 
@@ -63,7 +64,7 @@ class Churn:
 
     @staticmethod
     def pattern(number):
-        """What a page holds after round `number`."""
+        """Returns the content of a page after round `number`."""
         return bytes([0xA0 + number % 89]) * PAGE
 
     def set_steady(self, receive_index, send_index):
@@ -76,8 +77,10 @@ class Churn:
         self.sent += count
 
     def settle(self):
-        """Until the device has nothing left: a frame from or for memory that is gone is dropped, and
-        then there are buffers left over."""
+        """Waits until the device has no frames left.
+
+        A frame from or to unmapped memory is dropped, and then buffers are left over.
+        """
         wait_used(self.send)
         deadline = time.monotonic() + 20
         while left := self.receive.pending():
@@ -88,13 +91,13 @@ class Churn:
             wait_used(self.send)
 
     def check_steady(self, first, count, also=None):
-        """`count` buffers from ring position `first` on hold the frames that they should."""
+        """Checks that `count` buffers from ring position `first` on hold the expected frames."""
         for index in (position % SIZE for position in range(first, first + count)):
             at = self.room + index * ROOM
             seen = self.fixed.bytes_[at:at + ROOM]
             if seen != self.steady and seen != also:
                 raise Failure(f"a frame nobody sent: {bytes(seen[:40]).hex()}...")
-        # Emptied, so that each frame has to be written anew.
+        # Clear the buffers, so that each frame must be written again.
         self.fixed.bytes_[self.room:] = bytes(SIZE * ROOM)
 
     def page(self, index):
@@ -131,8 +134,8 @@ class Churn:
                 vhost.end()
 
         self.timed(map_page)
-        # All is used, so the frames of this batch go into its buffers one by one, though the two rings
-        # may stand at different positions.
+        # All buffers are used, so the frames of this batch go into its buffers one by one, although
+        # the two rings may be at different positions.
         first = self.receive.avail
         middle = [(ring.avail + BATCH // 2) % SIZE for ring in (self.receive, self.send)]
         self.receive.set(middle[0], iova, ROOM, WRITE)
@@ -168,7 +171,7 @@ class Churn:
                self.fixed.size - bytes(self.fixed.bytes_).count(self.pattern(0)[:1]), 0)
 
     def check_counters(self):
-        """Each frame was received or, when its memory was gone, dropped."""
+        """Checks that each frame was received or, if its memory was unmapped, dropped."""
         stats = ask("/vduse/stats,vd0")
         sender, receiver = stats["from_guest"], stats["to_guest"]
         expect("frames received and dropped", sender["frames"] + sender["dropped"], self.sent)

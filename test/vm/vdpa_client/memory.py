@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Memory that a VDUSE device can see: mappings of files, shared."""
+"""Memory that a VDUSE device can access: shared file mappings."""
 
 import ctypes
 import mmap
@@ -7,8 +7,11 @@ import os
 
 
 class Memory:
-    """`size` bytes of a file of its own: `bytes_` for contents, `words` for 16-bit indexes, which
-    must be stored in one piece, `address` for the kernel."""
+    """`size` bytes of a new file.
+
+    `bytes_` is for contents, `words` for 16-bit indexes, which must be stored atomically, and
+    `address` for the kernel.
+    """
 
     def __init__(self, size):
         fd = os.memfd_create("vdpa_client")

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Two devices of one worker: what is left for a good driver while the other one's is hostile.
+"""Two devices of one worker: the rate of a good driver while the other device's driver is hostile.
 
-Phases alternate: the hostile driver is idle, does one kind of harm, is idle again. The worker shares
-its time (app/datapath/fair_share.h), so with two busy devices a good driver has half of it, and must keep a quarter
-of its idle rate: the rest is for the noise of the machine. Some harm is legal: chains as long as their
-ring, of a byte in each descriptor, cost as much as ten bursts of good frames.
+Phases alternate: the hostile driver is idle, does one kind of harm, and is idle again. The worker
+shares its time (app/datapath/fair_share.h), so with two busy devices a good driver gets half of it.
+It must keep a quarter of its idle rate; the rest is a margin for the machine's noise. Some harm is
+legal: chains as long as their ring, with a byte in each descriptor, cost as much as ten bursts of
+good frames.
 
-Both devices reflect. The good driver's ring is so large that it need not be on time with the next
-buffers: the CPU on which it runs is also the hostile driver's and the control thread's.
+Both devices reflect. The good driver's ring is so large that it need not supply buffers in time: it
+shares its CPU with the hostile driver and the control thread.
 """
 
 import os
@@ -30,7 +31,7 @@ LEAST = 1 / 4
 
 
 class Driver:
-    """Two rings and a page for each of them."""
+    """Two rings with a page for each."""
 
     def __init__(self, path, size, features=SIMPLE):
         self.net = Net(path, features)
@@ -56,7 +57,7 @@ class Driver:
 
 
 class Good(Driver):
-    """All its frames are equal, from one buffer and into another."""
+    """All its frames are equal; they are sent from one buffer and received into another."""
 
     def __init__(self, path):
         super().__init__(path, LARGE)
@@ -68,7 +69,7 @@ class Good(Driver):
             ring.post(self.size)
 
     def rate(self, seconds=PHASE):
-        """Frames a second that come back."""
+        """Returns the frames per second that come back."""
         received, begin = 0, time.monotonic()
         while (now := time.monotonic()) < begin + seconds:
             returned = self.size - self.receive.pending()
@@ -83,22 +84,22 @@ class Good(Driver):
 
 
 class Hostile(Driver):
-    """One method for each kind of harm; it is called again and again."""
+    """One method for each kind of harm; it is called repeatedly."""
 
     def __init__(self, path):
         self.random = random.Random(1)
         super().__init__(path, USUAL, SIMPLE | F_CTRL_VQ)
 
     def again(self, ring):
-        """All that was used, once more."""
+        """Makes all used entries available again."""
         ring.post(ring.size - ring.pending())
 
     def table(self, descriptor):
-        """A descriptor table of what `descriptor` says of each index: address, length, flags, next."""
+        """A table with `descriptor`'s values for each index: address, length, flags, next."""
         return b"".join(struct.pack("=QIHH", *descriptor(i)) for i in range(self.size))
 
     def begin_idle(self):
-        """With nothing left to do."""
+        """Does nothing."""
         self.restart()
 
     def begin_garbage(self):
@@ -112,7 +113,7 @@ class Hostile(Driver):
             self.again(ring)
 
     def begin_loops(self):
-        """Each chain leads into a circle of all descriptors."""
+        """Each chain leads into a loop of all descriptors."""
         self.restart()
         self.send.set_raw(self.table(lambda i: (self.data, 1, NEXT, (i + 1) % self.size)))
 
@@ -132,7 +133,7 @@ class Hostile(Driver):
             self.again(ring)
 
     def begin_long_chains(self):
-        """Frames in pieces of a byte, as many as a ring has descriptors, and such buffers for them."""
+        """Frames and receive buffers in pieces of one byte, one in each descriptor of the ring."""
         self.restart()
         for ring, flags in ((self.receive, WRITE), (self.send, 0)):
             ring.set_raw(self.table(lambda i, f=flags: (
@@ -146,7 +147,7 @@ class Hostile(Driver):
             self.again(ring)
 
     def begin_kicks(self):
-        """Garbage on the control queue, and a kick for nothing again and again."""
+        """Garbage on the control queue, and repeated kicks without work."""
         self.restart()
         control = self.net.control
         for index in range(control.ring.size):
@@ -162,7 +163,7 @@ class Hostile(Driver):
         self.jumps()
 
     def jumps(self):
-        """An index that cannot be: the queue is not served until a reset, which comes at once."""
+        """An impossible index: the queue is not served until a reset, which follows at once."""
         self.restart()
         self.send.post(self.size + 1)
         time.sleep(0.001)
@@ -172,7 +173,7 @@ KINDS = "garbage", "loops", "lengths", "long_chains", "kicks", "jumps"
 
 
 def serve(path, orders, answers):
-    """The hostile process: a kind at a time, until the next order comes."""
+    """The hostile process: does one kind of harm until the next order."""
     hostile = Hostile(path)
     os.write(answers, b".")
     while order := os.read(orders, 64).decode():
@@ -185,7 +186,7 @@ def serve(path, orders, answers):
 
 
 class HostileProcess:
-    """serve(), in a process of its own."""
+    """Runs serve() in another process."""
 
     def __init__(self, path):
         orders, self._orders = os.pipe()
@@ -216,7 +217,7 @@ class HostileProcess:
 
 
 def harm_done(kind):
-    """What telemetry tells of a kind of harm: 0 if nothing came of it."""
+    """Returns telemetry's count for a kind of harm: 0 if it had no effect."""
     stats = ask("/vduse/stats,vd1")
     if kind == "kicks":
         return stats["refused"]

@@ -20,7 +20,7 @@ CONTROL_SIZE = 64
 
 
 def frame(number, size=60):
-    """A frame that follows from its number, and what a reflecting device makes of it."""
+    """Returns the frame of a number, and the frame that a reflecting device returns for it."""
     head = struct.pack(">HI", 0x88B5, number)
     payload = head + bytes((number + i) & 0xFF for i in range(size - 12 - len(head)))
     ours, theirs = bytes.fromhex("020000000001"), bytes.fromhex("0200000000fe")
@@ -28,7 +28,7 @@ def frame(number, size=60):
 
 
 def wait_used(ring, seconds=20.0):
-    """Until the device has used all that is available, without sleeping."""
+    """Waits, without sleeping, until the device has used all available entries."""
     deadline = time.monotonic() + seconds
     while ring.pending():
         os.sched_yield()
@@ -44,7 +44,7 @@ class Control:
 
 
 class Net:
-    """A device; queue numbers are virtio's: 2 * pair to the guest, 2 * pair + 1 from it."""
+    """A device; queue numbers are virtio's: 2 * pair for to_guest, 2 * pair + 1 for from_guest."""
 
     def __init__(self, path="/dev/vhost-vdpa-0", features=SIMPLE):
         self.vhost = Vhost(path)
@@ -56,7 +56,7 @@ class Net:
             self.pairs, = struct.unpack("=H", self.vhost.config(8, 2))
 
     def start_negotiation(self):
-        """Reset, features. Next come spaces and queues, and then `driver_ok`."""
+        """Resets the device and sets features. Next set up spaces and queues; then `driver_ok`."""
         self.vhost.set_status(0)
         until("status 0", lambda: self.vhost.status() == 0)
         self.vhost.set_status(ACKNOWLEDGE | DRIVER)
@@ -76,7 +76,7 @@ class Net:
         self.vhost.set_status(ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
 
     def set_control(self, iova, asid=0):
-        """The control queue, in memory of its own at `iova`; again after each reset."""
+        """Sets up the control queue in its own memory at `iova`; call it again after each reset."""
         if self.control is None:
             memory = Memory(ring_bytes(CONTROL_SIZE) + 0x1000)
             self.vhost.map(iova, memory.size, memory.address, asid=asid)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each queue pair in an address space of its own: the same addresses mean other memory for each.
+"""Each queue pair in its own address space: the same addresses map different memory for each.
 
-The device reflects, and has two pairs. Pair 0 stays in space 0. Pair 1 begins in space 1; its space is
-emptied while pair 0 is busy; then its group is moved to space 2, for which the kernel wants the driver
-to be reset (EBUSY while it runs). All the while the memory that pair 1 has left, still mapped in
-space 1 under the very addresses that it uses, holds a pattern that must not change.
+The device reflects, and has two pairs. Pair 0 stays in space 0. Pair 1 starts in space 1. Its space
+is emptied while pair 0 is busy. Then its group is moved to space 2, for which the kernel requires a
+reset (EBUSY while the device runs). The memory that pair 1 used before is still mapped in space 1,
+at the same addresses that pair 1 uses now. It holds a pattern that must not change.
 """
 
 import errno
@@ -41,7 +41,7 @@ class Pair:
         self._net.vhost.unmap(BASE, self.memory.size, asid=asid)
 
     def set_up(self):
-        """Rings, from their beginning."""
+        """Sets the rings up from position 0."""
         source, room = self._rings, self._rings + 0x1000
         self.memory.bytes_[source:source + len(self._frame)] = self._frame
         self.memory.bytes_[room:] = bytes(SIZE * ROOM)
@@ -59,7 +59,7 @@ class Pair:
         self.frames += SIZE
 
     def check(self):
-        """All that was sent has come back, here."""
+        """Checks that all sent frames have come back to this memory."""
         wait_used(self.receive)
         room = self.memory.bytes_[self._rings + 0x1000:]
         if room != self._wanted * SIZE:
@@ -87,7 +87,7 @@ def volleys(pairs, count):
 
 
 def start(net, first, second, space):
-    """Pair 1's group in `space`: a reset has put all groups back into space 0."""
+    """Moves pair 1's group to `space`: a reset has moved all groups back to space 0."""
     net.vhost.set_group_asid(1, space)
     net.vhost.set_group_asid(2, CONTROL_SPACE)
     first.set_up()

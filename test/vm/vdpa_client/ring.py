@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A split ring whose entries stay where they are: entry N of the avail ring is always descriptor N.
+"""A split ring with fixed entries: entry N of the avail ring is always descriptor N.
 
-The device completes chains in order, so what was used can be made available again by moving one
+The device completes chains in order. So used entries can be made available again by moving one
 index, and a driver in Python is fast enough to keep the device busy.
 """
 
@@ -12,12 +12,12 @@ NO_INTERRUPT = 1
 
 
 def ring_bytes(size):
-    """Memory for a ring of `size` entries, in whole pages."""
+    """Returns the memory that a ring of `size` entries needs, in whole pages."""
     return 26 * size + 0x3FFF & ~0xFFF
 
 
 class Ring:
-    """A ring in `memory` from `offset` on; the device sees the memory's beginning at `iova`."""
+    """A ring in `memory` from `offset` on; the memory begins at `iova` for the device."""
 
     def __init__(self, memory, offset, size, iova):
         self.size = size
@@ -34,21 +34,21 @@ class Ring:
         memory.words[self._avail // 2] = NO_INTERRUPT
 
     def set(self, index, address, length, flags=0, following=0):
-        """Descriptor `index`."""
+        """Sets descriptor `index`."""
         at = self._desc + 16 * index
         self._memory.bytes_[at:at + 16] = struct.pack("=QIHH", address, length, flags, following)
 
     def set_all(self, address, length, flags=0):
-        """One buffer for all descriptors."""
+        """Sets all descriptors to one buffer."""
         self._memory.bytes_[self._desc:self._avail] = struct.pack(
             "=QIHH", address, length, flags, 0) * self.size
 
     def set_raw(self, table):
-        """The whole descriptor table."""
+        """Sets the whole descriptor table."""
         self._memory.bytes_[self._desc:self._avail] = table
 
     def set_entry(self, position, head):
-        """An entry of the avail ring."""
+        """Sets an entry of the avail ring."""
         self._memory.words[self._avail // 2 + 2 + position] = head
 
     def post(self, count):
@@ -57,14 +57,14 @@ class Ring:
         self._memory.words[self._avail // 2 + 1] = self.avail
 
     def used(self):
-        """The device's index."""
+        """Returns the device's used index."""
         return self._memory.words[self._used // 2 + 1]
 
     def pending(self):
-        """Entries that the device still has."""
+        """Returns how many entries the device still has."""
         return self.avail - self.used() & 0xFFFF
 
     def element(self, index):
-        """(head, written bytes) of a used entry."""
+        """Returns (head, written bytes) of a used entry."""
         at = self._used + 4 + 8 * (index % self.size)
         return struct.unpack("=II", self._memory.bytes_[at:at + 8])

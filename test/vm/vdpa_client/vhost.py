@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""/dev/vhost-vdpa-N: what linux/vhost.h says."""
+"""The ioctls and messages of /dev/vhost-vdpa-N, as in linux/vhost.h."""
 
 import fcntl
 import os
@@ -31,7 +31,7 @@ class Vhost:
         os.close(self.fd)
 
     def _ioctl(self, direction, number, layout="", *values):
-        """The values of the structure `layout` after the call."""
+        """Calls the ioctl, and returns the values of the structure `layout` after the call."""
         data = bytearray(struct.pack(f"={layout}", *values))
         fcntl.ioctl(self.fd, _number(direction, number, len(data)), data)
         return struct.unpack(f"={layout}", data)
@@ -83,7 +83,7 @@ class Vhost:
     def enable(self, queue, on=1):
         self._ioctl(WRITE, 0x75, "II", queue, on)
 
-    # Address spaces. A call returns when the device has answered.
+    # Address spaces. Each call returns after the device has answered.
 
     def _message(self, kind, asid, iova=0, size=0, address=0, perm=0):
         message = struct.pack("=IIQQQBB", _MESSAGE_V2, asid, iova, size, address, perm, kind)
@@ -96,7 +96,7 @@ class Vhost:
         self._message(_INVALIDATE, asid, iova, size)
 
     def begin(self, asid=0):
-        """What follows, up to `end`, becomes one change."""
+        """The following calls, up to `end`, become one change."""
         self._message(_BATCH_BEGIN, asid)
 
     def end(self, asid=0):
