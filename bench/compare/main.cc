@@ -19,7 +19,6 @@
 #include <array>
 #include <cstdio>
 #include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -27,6 +26,7 @@
 #include "bench/compare/floor.h"
 #include "bench/compare/measure.h"
 #include "bench/compare/ours.h"
+#include "bench/compare/setup.h"
 #include "bench/compare/vhost.h"
 
 namespace vduse::bench {
@@ -43,32 +43,11 @@ struct Rig {
     Rig(uint32_t regions, bool with_offloads, rte_mempool* pool)
         : offloads(with_offloads),
           ram(regions),
-          ours(ram, rings(0), with_offloads),
-          vhost(ram, rings(1), with_offloads),
-          floor(rings(2), pool) {}
+          ours(ram, rings_of(ram, 0), with_offloads),
+          vhost(ram, rings_of(ram, 1), with_offloads),
+          floor(rings_of(ram, 2), pool) {}
 
-    [[nodiscard]] AddressPair rings(uint64_t side) const {
-        return AddressPair{ram.data(), Ram::kFirst}.behind(2 * Driver::kBytes * side);
-    }
     [[nodiscard]] std::array<Side*, 3> sides() { return {&ours, &vhost, &floor}; }
-
-    /// Gives all drivers the same buffers, with the stride of mempool objects.
-    void place_buffers(Where where) {
-        constexpr uint64_t kStride = kBufferBytes + 256;
-        constexpr uint64_t kBehindRings = 6 * Driver::kBytes;
-        std::mt19937 random(1);
-        std::vector<AddressPair> buffers;
-        for (uint64_t i = 0; i < kRingSize; ++i) {
-            const size_t region =
-                where == Where::last ? ram.regions().size() - 1 : random() % ram.regions().size();
-            const memory::Region& r = ram.regions()[region];
-            buffers.push_back(AddressPair{r.host, r.first}.behind(kBehindRings + i * kStride));
-        }
-        for (Side* side : sides()) {
-            side->from_guest_driver.use(buffers);
-            side->to_guest_driver.use(buffers);
-        }
-    }
 
     bool offloads;
     Ram ram;
@@ -88,26 +67,6 @@ std::vector<int> cpus() {
     return found;
 }
 
-void start_eal(int cpu) {
-    std::vector<std::string> arguments = {
-        "compare",
-        "--no-huge",
-        "--no-pci",
-        "--no-shconf",
-        "--no-telemetry",
-        "-m",
-        "128",
-        "--iova-mode=va",
-        "--log-level=lib.eal:error",
-        "--log-level=lib.vhost.config:error",
-        "-l",
-        std::to_string(cpu)};
-    std::vector<char*> pointers;
-    for (std::string& argument : arguments)
-        pointers.push_back(argument.data());
-    require(rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) >= 0, "rte_eal_init");
-}
-
 Measured measure(const Case& what, Rig& rig, rte_mempool* pool, int other_cpu, bool quick) {
     Measured result{what, {}, {}, {}, 0};
     std::unique_ptr<OtherCore> other;
@@ -117,7 +76,7 @@ Measured measure(const Case& what, Rig& rig, rte_mempool* pool, int other_cpu, b
     }
     if (what.cores == 1)
         other.reset();
-    rig.place_buffers(what.where);
+    place_buffers(rig.ram, what.where, rig.sides());
     Bench bench(what, pool, other.get());
     rig.floor.expect(bench.frame());
     const unsigned rounds = quick ? 11 : 31;
@@ -154,9 +113,7 @@ int run(const Options& options) {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
     start_eal(cores[0]);
-    rte_mempool* pool =
-        rte_pktmbuf_pool_create("frames", 2047, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-    require(pool != nullptr, "a pool of mbufs");
+    rte_mempool* const pool = make_pool();
 
     std::vector<Measured> rows;
     std::unique_ptr<Rig> rig;

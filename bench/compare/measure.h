@@ -39,6 +39,10 @@ class Bench {
 
     /// One round: TSC cycles per frame.
     double round(Side& side, unsigned windows);
+    /// The frames of such a round, its first window included.
+    [[nodiscard]] unsigned frames_of_round(unsigned windows) const noexcept {
+        return (windows + 1) * window_;
+    }
 
   private:
     double window(Side& side, bool whole);

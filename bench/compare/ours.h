@@ -5,10 +5,9 @@
 #pragma once
 
 #include <memory>
-
 #include <optional>
-#include "bench/compare/side.h"
 
+#include "bench/compare/side.h"
 #include "support/fake_kernel.h"
 #include "vduse/device.h"
 
