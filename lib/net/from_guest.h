@@ -6,8 +6,8 @@
 // frame, which is copied into an mbuf. Every chain is returned with length 0; bad ones are counted
 // by reason. If there are no mbufs, the chains stay in the ring.
 //
-// The first two bytes of a header tell whether it requests an offload. If not, the rest of it is
-// not read. Otherwise it is decoded (net/offload.h) and the mbuf's flags are set.
+// The first two bytes of a header tell whether it requests an offload. If not, the fast path does
+// not read the rest of it. Otherwise it is decoded (net/offload.h) and the mbuf's flags are set.
 //
 // What a hostile driver could try: a chain shorter than the headers, a frame of gigabytes, a header
 // that requests offloads that were not negotiated, or that does not match its frame. Lengths are
