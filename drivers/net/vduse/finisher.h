@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Finishing on receive what the application did not ask to be left with (vduse/offload.h): sums of
-// checksums, and segments of large frames.
+// Software offloads on receive, for applications that do not accept unfinished frames
+// (vduse/offload.h): computes checksums and segments large frames.
 //
-// A large frame may become more mbufs than a burst has room for, and its pool may be empty. Frames
-// that are behind it were taken from the ring already, so they are held here with it, and nothing
-// is polled before all of them were delivered: none is lost, and their order stays.
+// A large frame may become more mbufs than a burst has room for, and its pool may be empty. The
+// frames after it were taken from the ring already, so they are held here with it. Nothing is
+// polled before all of them are delivered, so none is lost and their order is kept.
 //
 // Threads: the one that polls the queue; `held` any thread.
 #pragma once
