@@ -17,16 +17,16 @@ namespace {
 
 using Slot = WatchedMapping::Slot;
 
-std::atomic<Slot*> slots = nullptr;  // the handler's; grows at the front only
+std::atomic<Slot*> slots = nullptr;  // read by the handler; grows at the front only
 std::atomic<int> wake = -1;
 std::atomic<uint64_t> lost = 0;
 struct sigaction previous {};
 
-std::mutex mutex;            // of what follows: never taken by the handler
-std::deque<Slot> all_slots;  // which do not move
+std::mutex mutex;            // protects the next two; never taken by the handler
+std::deque<Slot> all_slots;  // elements do not move
 std::vector<Slot*> free_slots;
 
-/// The slot whose mapping contains `address`. The caller is using that mapping, so it stays.
+/// The slot whose mapping contains `address`. The faulting thread uses that mapping, so it stays.
 Slot* find(uintptr_t address) noexcept {
     for (Slot* slot = slots.load(std::memory_order_acquire); slot != nullptr; slot = slot->next) {
         const size_t bytes = slot->bytes.load(std::memory_order_acquire);
@@ -41,7 +41,8 @@ void handler(int signal, siginfo_t* info, void* context) noexcept {
     const int saved = errno;
     Slot* const slot = find(reinterpret_cast<uintptr_t>(info->si_addr));
     if (slot != nullptr) {
-        // Whole, for a part of a huge page cannot be replaced. Two threads at once do no harm.
+        // The whole mapping, because a part of a huge page cannot be replaced. Two threads may do
+        // this at once without harm.
         constexpr int kProtection = PROT_READ | PROT_WRITE;
         constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED;
         void* const start = slot->start.load(std::memory_order_relaxed);

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Guest memory whose file was cut off behind our back: SIGBUS, confined to the device that has it.
+// Guest memory whose file was truncated: confines the SIGBUS to the device that maps it.
 //
-// Whoever owns a memfd may truncate it while it is mapped, and the next access of ours to a page
-// behind the new end raises SIGBUS. No check can come before it. So every mapping of guest memory
-// is watched: the handler replaces the whole mapping in which the fault lies by anonymous memory of
-// zeros, marks it lost, and lets the thread go on. Control, which is woken, takes the queues of
-// that space out of service until the driver resets the device (Queues::service).
+// The owner of a memfd may truncate it while it is mapped. Our next access to a page after the new
+// end raises SIGBUS, and no check can prevent that. So every mapping of guest memory is watched.
+// The handler replaces the whole mapping that contains the fault by anonymous zero memory, marks it
+// lost, and lets the thread continue. It wakes control, which takes the queues of that address
+// space out of service until the driver resets the device (Queues::service).
 //
-// A SIGBUS anywhere else goes to the handler that was there before ours, or kills as it always did.
+// A SIGBUS anywhere else is passed to the handler that was installed before, or kills the process
+// as usual.
 //
-// What a hostile driver could try: to be the process in which 64 devices die. It loses its own
+// What a hostile driver could try: to kill a process that serves 64 devices. It only loses its own
 // queues.
 //
 // Threads: control watches; the handler runs on any thread that touches guest memory. Slots are
-// never freed, only used again, so that the handler may walk them without a lock.
+// never freed, only reused, so that the handler may walk them without a lock.
 #pragma once
 
 #include <atomic>
@@ -23,13 +24,13 @@
 
 namespace vduse::memory {
 
-/// Installs the handler, the first time. From then on it raises the eventfd `wake_fd`; -1: none.
+/// Installs the handler on the first call. Sets the eventfd that it raises; -1: none.
 void handle_lost_memory(int wake_fd) noexcept;
 
-/// How many mappings were lost so far in this process.
+/// The number of mappings lost so far in this process.
 uint64_t lost_mappings() noexcept;
 
-/// A mapping that is watched for as long as this lives. Nothing may use it beyond that.
+/// Watches a mapping for its own lifetime. Nothing may use the mapping after that.
 class WatchedMapping {
   public:
     WatchedMapping() = default;

@@ -24,7 +24,7 @@ size_t round_up(uint64_t bytes, uint64_t unit) {
     return (bytes + unit - 1) / unit * unit;
 }
 
-/// Maps `bytes` of `file` from `offset`, writable if that is possible and `perm` asks for it.
+/// Maps `bytes` of `file` from `offset`. Returns nullptr with errno set on failure.
 std::shared_ptr<FileMapping> map(int file, uint64_t offset, size_t bytes, bool writable) {
     const int protection = PROT_READ | (writable ? PROT_WRITE : 0);
     void* address =
@@ -39,8 +39,8 @@ std::shared_ptr<FileMapping> map(int file, uint64_t offset, size_t bytes, bool w
     return result;
 }
 
-/// The mapping of the whole of regular file `file`: one of `known`, or a new one, which is added.
-/// The protection is the file's, not the region's: the table keeps the region's permission.
+/// Maps the whole regular file `file`, or returns its mapping in `known`; a new one is added there.
+/// The protection is that of the file, not of the region: the table has the region's permission.
 std::shared_ptr<FileMapping> map_file(int file, const struct stat& status, Files& known) {
     const auto same = [&](const auto& f) {
         return f->device == status.st_dev && f->inode == status.st_ino &&
@@ -48,7 +48,7 @@ std::shared_ptr<FileMapping> map_file(int file, const struct stat& status, Files
     };
     if (const auto found = std::find_if(known.begin(), known.end(), same); found != known.end())
         return *found;
-    // A hugetlbfs file can be mapped and unmapped by whole huge pages only: st_blksize.
+    // A hugetlbfs file can be mapped and unmapped only in whole huge pages (st_blksize).
     const size_t bytes = round_up(
         static_cast<uint64_t>(status.st_size),
         static_cast<uint64_t>(std::max<blksize_t>(status.st_blksize, 4096))
@@ -117,12 +117,12 @@ Result<Space> map_space(
     for (Iova next = 0;;) {
         const auto found = device.iotlb_region(asid, next, kLastIova);
         if (!found) {
-            // EINVAL is the end of the list. Otherwise what was found so far is what there is.
+            // EINVAL is the end of the list. On other errors, the regions found so far are used.
             if (found.error().code != EINVAL)
                 log(Severity::warning, "space %u: %s", asid, found.error().text().c_str());
             break;
         }
-        // A kernel that answers with a region behind us, or an empty one, would hold us here.
+        // A region before `next`, or an empty one, would make this loop endless.
         if (found->last < found->first || found->last < next)
             break;
         if (regions.size() == kMaxRegions) {
@@ -132,7 +132,7 @@ Result<Space> map_space(
         }
         auto mapped = map_region(*found, known);
         if (mapped) {
-            // Whoever passed the file on may have had less rights to it than the region claims.
+            // The file may have been opened with fewer rights than the region claims.
             const auto most = static_cast<uint8_t>(mapped->file->writable ? 3 : 1);
             const auto perm = static_cast<uint8_t>(found->perm & most);
             regions.push_back({found->first, found->last, mapped->host, perm});
@@ -168,7 +168,7 @@ bool Space::prefault_step() {
             continue;
         std::byte* const base = file->mapping.data();
         std::byte* const done = base + file->faulted_in;
-        // The part of a region behind `done` that comes first in the file.
+        // The part of a region after `done` that is first in the file.
         std::byte* start = nullptr;
         std::byte* end = nullptr;
         for (const Region& region : regions()) {
@@ -187,7 +187,7 @@ bool Space::prefault_step() {
         const size_t bytes = std::min(static_cast<size_t>(end - start), kPrefaultStep);
         file->faulted_in = static_cast<size_t>(start - base) + bytes;
         const size_t offset = static_cast<size_t>(start - base) / 4096 * 4096;
-        // Best effort: what cannot be faulted in now is a page fault, or a fault, later.
+        // Best effort: memory that cannot be faulted in now causes a page fault, or SIGBUS, later.
         ::madvise(
             base + offset,
             round_up(file->faulted_in - offset, 4096),

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The lookup table of one address space, and the translation of a driver's addresses by it.
+// The lookup table of one address space, and the translation of driver addresses with it.
 //
 // A Table is immutable: control builds a new one for every change and publishes it through the
 // gates of the queues that read it (sched/gate.h), so a burst sees one snapshot from its first
-// descriptor to its last. Regions are sorted and do not overlap; a lookup tries the region of the
-// last hit and then a binary search, which stays cheap for the hundreds of regions that a driver on
-// 2 MiB pages without --single-file-segments brings.
+// descriptor to its last. Regions are sorted and do not overlap. A lookup tries the region of the
+// last hit and then a binary search, which stays cheap for the hundreds of regions of a driver on
+// 2 MiB pages without --single-file-segments.
 //
-// What a hostile driver could try: addresses that wrap, that end one byte behind a region, that lie
-// in a region of the wrong permission. A segment never reaches beyond its region, whatever length
-// is asked, and permission is checked on every one.
+// What a hostile driver could try: addresses that wrap, that end one byte after a region, or that
+// are in a region with the wrong permission. A segment never extends beyond its region, whatever
+// the requested length, and the permission of each segment is checked.
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ class Table {
     };
     using Pointer = std::unique_ptr<Table, Deleter>;
 
-    /// A table of `regions`, sorted here, on NUMA `node`. nullptr when there is no memory.
+    /// Builds a table of `regions`, which it sorts, on NUMA `node`. nullptr if out of memory.
     static Pointer build(std::span<const Region> regions, TableAllocator& allocator, int node);
 
     [[nodiscard]] std::span<const Region> regions() const noexcept { return {regions_, count_}; }
@@ -39,8 +39,8 @@ class Table {
     /// The region that contains `iova`, or nullptr.
     [[nodiscard]] const Region* find(Iova iova) const noexcept {
         const Region* base = regions_;
-        // No branch depends on the address (doc/performance.md): a driver that uses its buffers in
-        // any order would have half of them mispredicted.
+        // No branch depends on the address (doc/performance.md): with buffers in random order, half
+        // of such branches would be mispredicted.
         for (uint32_t left = count_; left > 1; left -= left / 2)
             base += base[left / 2].first <= iova ? left / 2 : 0;
         return count_ != 0 && base->contains(iova) ? base : nullptr;

@@ -20,7 +20,7 @@ class HugepagePlacer final : public TableAllocator {
   public:
     void* allocate(size_t bytes, int node) override {
         void* memory = rte_malloc_socket("vduse_table", bytes, kCacheLine, node);
-        // A full node is no reason to fail: a table far away still works.
+        // If the node is full, use another: a remote table still works.
         return memory != nullptr || node == SOCKET_ID_ANY
                    ? memory
                    : rte_malloc_socket("vduse_table", bytes, kCacheLine, SOCKET_ID_ANY);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Where lookup tables live: hugepages of DPDK's heap on the reader's NUMA node, or plain pages.
+// Allocates lookup tables: in hugepages of DPDK's heap on the reader's NUMA node, or plain pages.
 //
-// A data lcore reads its table for every descriptor, so a table in hugepages costs it no TLB misses
-// of its own, and one on its own node no trip to another. Control thread only.
+// A data lcore reads its table for every descriptor. A table in hugepages costs no TLB misses of
+// its own, and one on the lcore's node no remote access. Control thread only.
 #pragma once
 
 #include <cstddef>
@@ -18,10 +18,10 @@ class TableAllocator {
     virtual void release(void* memory, size_t bytes) = 0;
 };
 
-/// Hugepages when the EAL has them; otherwise plain pages bound by libnuma, which is said once.
+/// Hugepages if the EAL has them. Otherwise plain pages bound by libnuma, which is logged once.
 TableAllocator& default_table_allocator();
 
-/// The node of memory that may be on any: -1, or the only one that there is.
+/// The node of memory that may be on any node: -1, or 0 if it is the only one.
 int any_node();
 
 /// The NUMA node of lcore `lcore`'s CPU, or -1.

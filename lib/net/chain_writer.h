@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Frames are written into chains: part of to_guest.h, which says what a hostile driver could try.
+// Writes frames into chains. Part of to_guest.h, which lists what a hostile driver could try.
 //
-// Guest memory is written, never read; the chains are checked, and have room.
+// Guest memory is written, never read. The chains are checked and have enough room.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -18,7 +18,7 @@
 
 namespace vduse::net::detail {
 
-/// What is written as one frame: a header, `head`, and `bytes` of an mbuf from `at` on.
+/// One frame to write: a virtio-net header, `head`, and `bytes` of `frame` from offset `at` on.
 struct Output {
     NetHeader header{};
     std::span<const uint8_t> head = {};
@@ -29,7 +29,7 @@ struct Output {
     [[nodiscard]] uint64_t size() const noexcept { return head.size() + bytes; }
 };
 
-/// Writes into chains, one after the other, and says how much each of them got.
+/// Writes into chains, one after the other, and stores the bytes written to each in `lengths`.
 class ChainWriter {
   public:
     ChainWriter(std::span<const ring::Chain> chains, std::span<uint32_t> lengths) noexcept
@@ -73,11 +73,11 @@ inline void write_frame(
     });
 }
 
-/// The same for what nearly all frames are: one mbuf, into one segment, which has room for it.
+/// Fast path: one mbuf into one segment, which has room for it. Returns the bytes written.
 inline uint32_t write_simple_frame(
     const rte_mbuf* frame, const ring::Segment& segment, bool valid
 ) noexcept {
-    // A constant: put together on the stack, it would be loaded in wider pieces than it was stored
+    // A constant: a header built on the stack would be loaded in wider pieces than it was stored
     // in, which stalls (13 cycles a frame).
     static constexpr std::array<NetHeader, 2> kHeaders = {
         {{0, 0, 0, 0, 0, 0, 1}, {kHeaderDataValid, 0, 0, 0, 0, 0, 1}}};

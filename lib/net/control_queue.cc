@@ -18,7 +18,7 @@ namespace {
 
 using Data = std::span<const uint8_t>;
 
-/// Ten thousand MAC addresses; Linux sends as many as it has in one command.
+/// Room for ten thousand MAC addresses: Linux sends all of its addresses in one command.
 constexpr uint32_t kMaxCommand = 64 * 1024;
 constexpr uint8_t kAckOk = 0;
 constexpr uint8_t kAckError = 1;
@@ -30,7 +30,7 @@ T value_at(Data data, size_t offset) {
     return value;
 }
 
-/// What a command may be about.
+/// Limits that a command is checked against.
 struct Limits {
     uint64_t features;  ///< negotiated
     uint16_t pairs;
@@ -43,8 +43,8 @@ bool set_mode(bool& mode, Data data) {
     return true;
 }
 
-/// One table of MAC_TABLE_SET at the front of `data`: a count and so many addresses. Advances
-/// `data`.
+/// Reads one table of MAC_TABLE_SET from the front of `data`, a count and that many addresses, and
+/// advances `data`.
 bool take_mac_table(Data& data, MacTable& table) {
     if (data.size() < sizeof(uint32_t))
         return false;
@@ -215,7 +215,7 @@ const ControlState* ControlBurst::next() {
         const ring::Chain& chain = chains_[served_];
         proposed_.reset();
         if (chain.good && chain.writable_bytes != 0) {
-            // A command longer than any is not copied, and is as wrong as an empty one.
+            // A command that is too long is not copied. It is refused like an empty one.
             const bool fits = chain.readable_bytes <= kMaxCommand;
             command_.resize(fits ? chain.readable_bytes : 0);
             Cursor(chain.readable()).fetch(command_.data(), static_cast<uint32_t>(command_.size()));

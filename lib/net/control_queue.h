@@ -2,22 +2,22 @@
 
 // The control queue (virtio 1.3, 5.1.6.5): commands of the driver, executed on the control thread.
 //
-// A chain is {class, command, data...} readable and one ack byte writable; where the driver asks
-// for something, the result goes behind the ack, as far as there is room (net/device_stats.h). The
-// readable part is copied once into a buffer whose size is bounded; every length is checked against
-// the row of the command before its handler runs, so no handler can forget to. A handler edits a
-// copy of the ControlState. Nothing is called back: who serves the queue gets that copy, shows it
-// to whoever must know (the journal, the data threads), and says whether that was done. Only then
-// is the command acknowledged, and is the copy the state:
+// A chain is {class, command, data...}, readable, and one ack byte, writable. The result of a query
+// follows the ack, as far as there is room (net/device_stats.h). The readable part is copied once,
+// into a buffer of bounded size. Every length is checked against the command's row in the table
+// before its handler runs, so no handler can forget to. A handler edits a copy of the ControlState.
+// There are no callbacks: the caller gets the copy, publishes it (to the journal and the data
+// threads), and reports whether that succeeded. Only then is the command acknowledged and does the
+// copy become the state:
 //
 //     ControlBurst burst(queue, ring);
 //     while (const ControlState* proposed = burst.next())
 //         burst.finish(publish(*proposed));
 //
-// What a hostile driver could try: lengths that lie, tables with 2^32 entries, commands of
-// gigabytes, no room for the ack, commands by the thousand. Everything that is not exactly right is
-// answered VIRTIO_NET_ERR and changes nothing; a chain without room for the ack goes back with
-// length 0; a ControlBurst ends, so that the kernel's messages are answered in between.
+// What a hostile driver could try: wrong lengths, tables with 2^32 entries, commands of gigabytes,
+// no room for the ack, thousands of commands. Any command that is not exactly right is answered
+// with VIRTIO_NET_ERR and changes nothing. A chain without room for the ack is returned with length
+// 0. A ControlBurst is bounded, so the kernel's messages are answered in between.
 //
 // Threads: control.
 #pragma once
@@ -38,11 +38,11 @@
 
 namespace vduse::net {
 
-/// What the driver has programmed; value-initialised it is the state after reset.
+/// The state that the driver has programmed. Value-initialised, it is the state after reset.
 struct ControlState {
     Filter filter;
     uint16_t active_pairs = 1;
-    /// Of VIRTIO_NET_F_GUEST_*, by their bits, those negotiated that are switched off.
+    /// Bits of the VIRTIO_NET_F_GUEST_* features that were negotiated and are switched off.
     uint64_t offloads_off = 0;
 };
 
@@ -53,33 +53,32 @@ struct ControlCounters {
 
 class ControlQueue {
   public:
-    /// `max_pairs`: what MQ_VQ_PAIRS_SET may ask for. `counters`: what the driver is told of its
-    /// queues; without, nothing.
+    /// `max_pairs`: limit of MQ_VQ_PAIRS_SET. `counters`: source of the statistics that the driver
+    /// can query; without it, queries are refused.
     explicit ControlQueue(uint16_t max_pairs, CountersOf counters = {})
         : max_pairs_(max_pairs), counters_of_(std::move(counters)) {}
 
-    /// Back to the state after reset, with what the driver negotiated.
+    /// Returns to the state after reset, with the features that the driver negotiated.
     void reset(uint64_t features, const MacAddress& mac);
 
-    /// As another process left it.
+    /// Restores the state that another process left.
     void restore(uint64_t features, const ControlState& state) {
         features_ = features;
         state_ = state;
     }
 
-    /// What one command, the readable part of a chain, makes of the state. Nothing: it is wrong.
+    /// The state after `command`, the readable part of a chain; nullopt if the command is invalid.
     [[nodiscard]] std::optional<ControlState> propose(std::span<const uint8_t> command) const;
 
-    /// What a command that asks for something, and changes nothing, is answered with: `room` bytes
-    /// at most. Nothing: it is another one, or wrong.
+    /// The answer to a query, which changes nothing: at most `room` bytes. nullopt if `command` is
+    /// not a query or is invalid.
     [[nodiscard]] std::optional<std::vector<uint8_t>> report(
         std::span<const uint8_t> command, size_t room
     ) const;
 
-    /// Counts a command that was answered so.
+    /// Counts a query.
     void finish_report() { ++counters_.commands; }
-    /// Counts any other. With what it proposed that is the state from now on; without, it was
-    /// refused.
+    /// Counts any other command. `proposed` becomes the state; nullopt: the command was refused.
     void finish(std::optional<ControlState> proposed);
 
     [[nodiscard]] const ControlState& state() const noexcept { return state_; }
@@ -93,21 +92,21 @@ class ControlQueue {
     ControlCounters counters_;
 };
 
-/// Up to a burst of commands, one after the other: each is answered before the next is looked up.
+/// Up to a burst of commands. Each is answered before the next is read.
 class ControlBurst {
   public:
     ControlBurst(ControlQueue& queue, ring::SplitRing& ring);
     ControlBurst(const ControlBurst&) = delete;
     ControlBurst& operator=(const ControlBurst&) = delete;
 
-    /// What the next command proposes; `finish` answers it. Those that are wrong are answered on
-    /// the way, and so are those that only ask. nullptr: there are no more.
+    /// The state that the next command proposes; `finish` answers the command. Invalid commands and
+    /// queries are answered on the way. nullptr: there are no more.
     const ControlState* next();
 
-    /// VIRTIO_NET_OK if what it proposed was `published`, else VIRTIO_NET_ERR.
+    /// Answers VIRTIO_NET_OK if the proposed state was `published`, VIRTIO_NET_ERR otherwise.
     void finish(bool published);
 
-    /// Chains that went back to the driver.
+    /// Chains that were returned to the driver.
     [[nodiscard]] uint16_t served() const noexcept { return served_; }
 
   private:

@@ -16,19 +16,19 @@ struct QueueCounters {
     Counter frames;
     Counter bytes;  ///< without the virtio-net header
     std::array<Counter, kDropReasons> drops;
-    Counter no_buffer;  ///< to_guest: bursts of which frames were left for want of buffers
-    Counter no_mbuf;    ///< bursts put off because the mempool was empty: nothing is lost
+    Counter no_buffer;  ///< to_guest: bursts that left frames to the caller, no buffers
+    Counter no_mbuf;    ///< bursts cut short because the mempool was empty: nothing is lost
     Counter interrupts;
-    Counter misses;  ///< chains that waited for control to look for their memory
+    Counter misses;  ///< chains that waited for control to look up their memory
     // See QueueStats.
     Counter csum;
     Counter large;
     Counter csum_done;
     Counter cut;
-    // For the driver alone (net/device_stats.h), of `large`:
+    // Only for the driver's statistics (net/device_stats.h), about frames counted in `large`:
     Counter large_bytes;
-    Counter segments;       ///< from_guest: the frames of the wire that they stand for
-    Counter segment_bytes;  ///< and the bytes of these
+    Counter segments;       ///< from_guest: frames on the wire after segmentation
+    Counter segment_bytes;  ///< bytes of these
 
     void drop(Drop reason) noexcept { drops[static_cast<size_t>(reason)].add(1); }
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Moving bytes between a chain's segments and our own memory. Lengths were checked by the ring.
+// Copies bytes between a chain's segments and our own memory. The ring has checked the lengths.
 #pragma once
 
 #include <algorithm>
@@ -12,12 +12,12 @@
 
 namespace vduse::net {
 
-/// A position in a list of segments; moves forward only, so that nothing is fetched twice.
+/// A position in a list of segments. It moves forward only, so that nothing is fetched twice.
 class Cursor {
   public:
     explicit Cursor(std::span<const ring::Segment> segments) noexcept : segments_(segments) {}
 
-    /// Fetches `bytes` from the guest; there must be so many left.
+    /// Fetches `bytes` from the guest; at least as many must be left.
     void fetch(void* local, uint32_t bytes) noexcept {
         auto* to = static_cast<std::byte*>(local);
         move(bytes, [&](std::byte* guest, uint32_t run) {
@@ -26,7 +26,7 @@ class Cursor {
         });
     }
 
-    /// Stores up to `bytes` to the guest; returns how many had room.
+    /// Stores up to `bytes` to the guest; returns how many bytes there was room for.
     uint32_t store(const void* local, uint32_t bytes) noexcept {
         const auto* from = static_cast<const std::byte*>(local);
         return move(bytes, [&](std::byte* guest, uint32_t run) {
@@ -54,7 +54,7 @@ class Cursor {
     }
 
     std::span<const ring::Segment> segments_;
-    uint32_t used_ = 0;  ///< bytes of the first segment that are behind us
+    uint32_t used_ = 0;  ///< offset in the first segment
 };
 
 }  // namespace vduse::net

@@ -35,7 +35,7 @@ struct Header {
 };
 static_assert(sizeof(Header) == 8);
 
-/// What follows it.
+/// The values that follow a Header.
 struct Values {
     size_t count = 0;
     std::array<uint64_t, 6> numbers{};
@@ -77,7 +77,7 @@ Values tx_basic(const QueueCounters& c) {
 }
 
 Values tx_csum(const QueueCounters& c) {
-    // Each frame counts at the end of its burst, its checksum before: the difference may be early.
+    // Frames are counted at the end of a burst, checksums during it. So `needed` may be ahead.
     const uint64_t needed = c.csum.read() + c.csum_done.read();
     return values({c.frames.read() - std::min(c.frames.read(), needed), needed});
 }
@@ -96,8 +96,8 @@ Values tx_gso(const QueueCounters& c) {
 struct Type {
     uint8_t number;
     Use use;
-    uint64_t features;                     ///< one of which must have been negotiated; 0: none
-    Values (*read)(const QueueCounters&);  ///< nullptr: the control queue's
+    uint64_t features;                     ///< one of them must be negotiated; 0: no condition
+    Values (*read)(const QueueCounters&);  ///< nullptr: type of the control queue
 };
 
 // Numbers: linux/virtio_net.h, VIRTIO_NET_STATS_TYPE_*.
@@ -114,7 +114,7 @@ bool is_negotiated(const Type& type, const StatsScope& scope) {
     return type.features == 0 || (type.features & scope.features) != 0;
 }
 
-/// The types that may be asked for of a queue; of one that is not there, none.
+/// The types that may be queried for a queue; none if the queue does not exist.
 uint64_t types_of(uint32_t queue, const StatsScope& scope) {
     const uint32_t control = virtio::data_queues(scope.features, scope.pairs);
     if (queue > control)
@@ -135,7 +135,7 @@ Entry entry_at(std::span<const uint8_t> data, size_t index) {
     return entry;
 }
 
-/// Whether each entry asks for what there is.
+/// Whether each entry names an existing queue and types that it has.
 bool is_sane(std::span<const uint8_t> data, const StatsScope& scope) {
     if (data.empty() || data.size() % sizeof(Entry) != 0)
         return false;
@@ -148,7 +148,7 @@ bool is_sane(std::span<const uint8_t> data, const StatsScope& scope) {
     return true;
 }
 
-/// false: there is no room for it.
+/// Appends a record. Returns false if there is no room for it.
 bool append(
     std::vector<uint8_t>& answer,
     size_t room,
@@ -189,8 +189,8 @@ std::vector<uint8_t> records(std::span<const uint8_t> data, size_t room, const S
     return answer;
 }
 
-/// struct virtio_net_stats_capabilities. Without those whose feature was not negotiated: Linux asks
-/// for all that it finds here, and one of them would make an error of all.
+/// struct virtio_net_stats_capabilities. Types whose feature was not negotiated are left out: Linux
+/// queries all types in the answer, and one unsupported type would fail the whole query.
 std::vector<uint8_t> capabilities(const StatsScope& scope) {
     uint64_t types = 0;
     for (const Type& type : kTypes)

@@ -17,7 +17,7 @@ uint16_t big_endian(std::span<const uint8_t> bytes) {
 }  // namespace
 
 bool Filter::accepts(std::span<const uint8_t> head) const noexcept {
-    // Promiscuous mode lifts the VLAN filter too, as with QEMU's device and as tcpdump expects.
+    // Promiscuous mode disables the VLAN filter too, as in QEMU's device and as tcpdump expects.
     if (promiscuous)
         return true;
     // 5.1.6.5.3: untagged frames pass.
@@ -27,7 +27,7 @@ bool Filter::accepts(std::span<const uint8_t> head) const noexcept {
         return false;
     MacAddress destination;
     std::copy_n(head.begin(), destination.size(), destination.begin());
-    // 5.1.6.5.1: the NO* modes win over the ALL* modes, and broadcast is not multicast.
+    // 5.1.6.5.1: the NO* modes override the ALL* modes, and broadcast is not multicast.
     if (destination == kBroadcast)
         return !no_broadcast;
     if ((destination[0] & 1) != 0)

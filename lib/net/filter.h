@@ -2,9 +2,9 @@
 
 // The receive filter that the driver programs through the control queue (virtio 1.3, 5.1.6.5).
 //
-// A plain value: control edits its copy and assigns it while the gates of the to_guest queues are
-// closed, data threads read it. Defaults are those of a device after reset: promiscuous, tables
-// empty.
+// A plain value. Control edits its copy and assigns it while the gates of the to_guest queues are
+// closed; data threads read it. Defaults are those of a device after reset: promiscuous, empty
+// tables.
 #pragma once
 
 #include <algorithm>
@@ -18,13 +18,13 @@
 
 namespace vduse::net {
 
-/// Addresses per table; a driver that wants more gets all of them (5.1.6.5.2 allows that).
+/// Addresses per table. If the driver sets more, all addresses match (5.1.6.5.2 allows that).
 inline constexpr size_t kMaxMacs = 1024;
 inline constexpr uint16_t kVlans = 4096;
 
 struct MacTable {
     std::vector<MacAddress> addresses;  ///< sorted
-    bool everything = false;            ///< there were too many
+    bool everything = false;            ///< matches all: there were too many addresses
 
     [[nodiscard]] bool contains(const MacAddress& mac) const noexcept {
         return everything || std::binary_search(addresses.begin(), addresses.end(), mac);
@@ -44,9 +44,9 @@ struct Filter {
     MacTable multicast;
     std::bitset<kVlans> vlans;
 
-    /// Bytes of a frame that decide.
+    /// The number of leading bytes of a frame that the filter reads.
     static constexpr uint32_t kHead = kEthernetHeader + kVlanTag;
-    /// `head`: the first kHead bytes of the frame, or all of a shorter one, 14 at least.
+    /// `head`: the first kHead bytes of the frame, or all of a shorter one (at least 14).
     [[nodiscard]] bool accepts(std::span<const uint8_t> head) const noexcept;
 };
 

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// from_guest: frames that the driver sends become mbufs.
+// from_guest: receives frames that the driver sends into mbufs.
 //
-// One peek at the ring yields a burst of checked chains; each is one virtio-net header and one
-// frame, copied into an mbuf of our own. Every chain goes back with length 0, the bad ones counted
-// by reason. When there are no mbufs the chains stay in the ring.
+// One peek at the ring yields a burst of checked chains. Each is one virtio-net header and one
+// frame, which is copied into an mbuf. Every chain is returned with length 0; bad ones are counted
+// by reason. If there are no mbufs, the chains stay in the ring.
 //
-// A header that asks for nothing, which its first two bytes say, costs no more than these. One that
-// leaves a checksum or segments to others is decoded (net/offload.h), and the mbuf says so.
+// The first two bytes of a header tell whether it requests an offload. If not, the fast path does
+// not read the rest of it. Otherwise it is decoded (net/offload.h) and the mbuf's flags are set.
 //
 // What a hostile driver could try: a chain shorter than the headers, a frame of gigabytes, a header
-// that asks for offloads which were never negotiated, or that lies about its frame. Lengths are the
-// checked chain's, header and frame are looked at in our copies, and no more than the longest legal
-// frame is ever copied.
+// that requests offloads that were not negotiated, or that does not match its frame. Lengths are
+// those of the checked chain, header and frame are parsed in our copies, and no more than the
+// longest legal frame is ever copied.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -39,11 +39,11 @@ namespace vduse::net {
 
 struct FromGuestRules {
     uint32_t longest;  ///< the longest legal frame
-    /// A frame that does not fit into one mbuf is dropped, unless it is large.
+    /// A frame that does not fit into one mbuf is dropped, unless it is a TSO frame.
     bool linear = false;
     uint16_t port = RTE_MBUF_PORT_INVALID;  ///< of the mbufs
     Offloads offloads = {};                 ///< negotiated
-    /// For frames that do not fit into one mbuf; `linear` means nothing then.
+    /// For frames that do not fit into one mbuf. If set, `linear` is ignored.
     LargeBuffers* large_buffers = nullptr;
 };
 
@@ -59,8 +59,8 @@ inline std::optional<Drop> check_from_guest(const ring::Chain& chain, uint32_t l
     return std::nullopt;
 }
 
-/// Fills `mbuf`, and further ones chained to it that `another` gives, with `bytes` from `cursor`.
-/// false: out of mbufs.
+/// Copies `bytes` from `cursor` into `mbuf` and further mbufs from `another`, chained to it.
+/// Returns false if there are no more mbufs.
 template <class Another>
 bool fill(rte_mbuf* mbuf, Another& another, Cursor& cursor, uint32_t bytes) noexcept {
     rte_mbuf* last = mbuf;
@@ -80,21 +80,20 @@ bool fill(rte_mbuf* mbuf, Another& another, Cursor& cursor, uint32_t bytes) noex
     }
 }
 
-/// What drivers do to a received mbuf, and no more: the pool keeps `next`, `nb_segs` and `refcnt`
-/// as they must be.
+/// Initialises a received mbuf as PMDs do. The pool guarantees `next`, `nb_segs` and `refcnt`.
 inline void prepare(rte_mbuf* mbuf, uint16_t port) noexcept {
     mbuf->data_off = std::min<uint16_t>(RTE_PKTMBUF_HEADROOM, mbuf->buf_len);
     mbuf->port = port;
-    mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;  // of the pool's memory, not of a frame
+    mbuf->ol_flags &= RTE_MBUF_F_EXTERNAL;  // describes the pool's memory, not the frame
     mbuf->packet_type = 0;
     mbuf->data_len = 0;
     mbuf->vlan_tci = 0;
-    mbuf->tx_offload = 0;  // some applications take any tso_segsz for a large frame's
+    mbuf->tx_offload = 0;  // some applications treat any frame with tso_segsz as large
 }
 
 enum class Taken : uint8_t { frame, dropped, no_mbuf };
 
-/// Whether a header leaves work to others.
+/// Whether a header requests an offload.
 inline bool asks(uint8_t flags, uint8_t gso_type) noexcept {
     return (flags & kHeaderNeedsCsum) != 0 || gso_type != kGsoNone;
 }
@@ -104,7 +103,7 @@ inline bool fits(const rte_mbuf& mbuf, uint32_t readable_bytes) noexcept {
     return readable_bytes - kHeaderBytes <= rte_pktmbuf_tailroom(&mbuf);
 }
 
-/// Whether a chain, which is too long for a frame, may be one in place of many.
+/// Whether a chain that is too long for a normal frame may be a TSO frame.
 inline bool may_be_large(const ring::Chain& chain, const FromGuestRules& rules) noexcept {
     return (rules.offloads.tso4 || rules.offloads.tso6) &&
            chain.readable_bytes <= kHeaderBytes + kLongestLarge;
@@ -115,7 +114,8 @@ inline Taken dropped(Drop reason, QueueCounters& counters) noexcept {
     return Taken::dropped;
 }
 
-/// What the header of the frame in `mbuf` leaves to others. `only_large`: any other is too long.
+/// Decodes the offloads that `header` requests for the frame in `mbuf`. `only_large`: the frame is
+/// dropped as too long unless it is a TSO frame.
 inline Taken take_unfinished(
     const NetHeader& header,
     rte_mbuf* mbuf,
@@ -130,7 +130,7 @@ inline Taken take_unfinished(
     if (!drop && (segment > rules.longest || (only_large && segment == 0)))
         drop = Drop::too_long;
     if (drop) {
-        // The mbuf goes on to the next frame, and so does a buffer that it was given.
+        // The mbuf is used for the next frame: free chained mbufs and detach the external buffer.
         rte_pktmbuf_free(std::exchange(mbuf->next, nullptr));
         mbuf->nb_segs = 1;
         if (rules.large_buffers != nullptr && RTE_MBUF_HAS_EXTBUF(mbuf))
@@ -151,7 +151,7 @@ inline Taken take_unfinished(
     return Taken::frame;
 }
 
-/// Header and frame of any chain.
+/// Slow path: receives any chain.
 template <class Another>
 [[gnu::noinline]] Taken take(
     const ring::Chain& chain,
@@ -182,7 +182,8 @@ template <class Another>
     return unfinished ? take_unfinished(header, mbuf, only_large, rules, counters) : Taken::frame;
 }
 
-/// A header of which the first two bytes were fetched, and the frame behind it, in one mbuf.
+/// Fast path, with offloads: `start` is the first two bytes of the header, which were fetched
+/// already. The frame fits into one mbuf.
 [[gnu::noinline]] inline Taken take_simple_unfinished(
     const ring::Chain& chain,
     uint16_t start,
@@ -204,12 +205,12 @@ template <class Another>
     return take_unfinished(header, mbuf, false, rules, counters);
 }
 
-/// The same for what nearly all chains are: one segment, whose frame fits into one mbuf.
+/// Fast path: a chain of one segment whose frame fits into one mbuf.
 inline Taken take_simple(
     const ring::Chain& chain, rte_mbuf* mbuf, const FromGuestRules& rules, QueueCounters& counters
 ) noexcept {
     const std::byte* host = chain.segments->host;
-    // Flags and gso_type in one: the rest means nothing as long as they ask for nothing.
+    // Flags and gso_type in one fetch: if they request nothing, the rest has no meaning.
     const auto start = guest::fetch<uint16_t>(host);
     if (asks(static_cast<uint8_t>(start), static_cast<uint8_t>(start >> 8)))
         return take_simple_unfinished(chain, start, mbuf, rules, counters);
@@ -220,7 +221,8 @@ inline Taken take_simple(
     return Taken::frame;
 }
 
-/// As many mbufs as there are, up to `mbufs.size()`; `prepare` each before use.
+/// Allocates up to `mbufs.size()` mbufs, fewer if the pool runs out. Call `prepare` on each before
+/// use.
 inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept {
     const auto wanted = static_cast<uint16_t>(mbufs.size());
     if (rte_mempool_get_bulk(pool, reinterpret_cast<void**>(mbufs.data()), wanted) == 0)
@@ -233,8 +235,8 @@ inline uint16_t allocate(rte_mempool* pool, std::span<rte_mbuf*> mbufs) noexcept
 
 }  // namespace detail
 
-/// Takes up to `out.size()` frames (at most kMaxBurst) into mbufs of `pool`, which the caller
-/// then owns. Returns how many there are in `out`.
+/// Receives up to `out.size()` frames (at most kMaxBurst) into mbufs of `pool`, which the caller
+/// then owns. Returns the number of frames in `out`.
 template <ring::DeviceRing Ring>
 uint16_t from_guest(
     Ring& ring,
@@ -258,7 +260,7 @@ uint16_t from_guest(
     uint16_t taken = 0;
     uint16_t delivered = 0;
     uint64_t bytes = 0;
-    // Of an empty pool we hold the last mbufs ourselves: a long frame takes those of later ones.
+    // If the pool is empty, a long frame uses mbufs allocated for later chains.
     const auto another = [&]() noexcept -> rte_mbuf* {
         rte_mbuf* mbuf = rte_pktmbuf_alloc(pool);
         if (mbuf == nullptr && delivered + 1 < ready) {

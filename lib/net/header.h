@@ -7,7 +7,7 @@
 
 namespace vduse::net {
 
-/// With VIRTIO_F_VERSION_1 num_buffers is always there.
+/// With VIRTIO_F_VERSION_1, num_buffers is always present.
 struct NetHeader {
     uint8_t flags;
     uint8_t gso_type;
@@ -24,7 +24,7 @@ inline constexpr uint8_t kHeaderDataValid = 2;
 inline constexpr uint8_t kGsoNone = 0;
 inline constexpr uint8_t kGsoTcp4 = 1;
 inline constexpr uint8_t kGsoTcp6 = 4;
-inline constexpr uint8_t kGsoEcn = 0x80;  ///< a flag beside one of the others
+inline constexpr uint8_t kGsoEcn = 0x80;  ///< a flag, added to one of the others
 
 inline constexpr uint32_t kHeaderBytes = sizeof(NetHeader);
 

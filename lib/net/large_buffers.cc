@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: an element of the mempool is what DPDK wants to know of an external buffer, and the
-// buffer behind it. The pool's private data counts who needs it: its owner, and each buffer that is
-// out. The last of them frees it.
+// How it works: an element of the mempool is DPDK's shared info of an external buffer, followed by
+// the buffer. The pool's private data counts its users: the owner, and each buffer that is in use.
+// The last user frees the pool.
 #include "vduse/large_buffers.h"
 
 #include <rte_errno.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Where the headers of a frame are, as its bytes say.
+// Finds the headers of a frame by parsing it.
 //
 // rte_net_get_ptype of DPDK 22.11 knows one tag of 0x8100, and 0x88a8 before another tag, but not
-// 0x88a8 alone or 0x8100 twice, of which a guest's VLAN devices make large frames as well. It looks
-// for nothing in the Ethernet header but the type: it gets these frames as if they began later.
-// And it looks at the version in an IPv4 header, but not at that in an IPv6 header.
+// 0x88a8 alone or 0x8100 twice. A guest's VLAN devices send large frames with these, too. It reads
+// only the type from the Ethernet header, so it is given such a frame as if it began after the
+// tags. It checks the version in an IPv4 header, but not in an IPv6 header.
 #pragma once
 
 #include <rte_ether.h>
@@ -18,7 +18,7 @@
 
 namespace vduse::net {
 
-/// As rte_net_get_ptype, behind tags that it does not know.
+/// Like rte_net_get_ptype, but also skips tags that it does not know.
 inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
     constexpr uint32_t kLayers = RTE_PTYPE_L2_MASK | RTE_PTYPE_L3_MASK | RTE_PTYPE_L4_MASK;
     constexpr uint32_t kTag = sizeof(rte_vlan_hdr);
@@ -37,7 +37,7 @@ inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& length
     const uint32_t hidden = tags * kTag;
     if (tags == 0 || tags > 2 || known)
         return rte_net_get_ptype(&frame, &lengths, kLayers);
-    // No mbuf of ours is that small.
+    // None of our mbufs is that small.
     if (frame.data_len < sizeof(rte_ether_hdr) + hidden)
         return RTE_PTYPE_UNKNOWN;
     rte_mbuf rest = frame;
@@ -50,8 +50,8 @@ inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& length
            (tags == 1 ? RTE_PTYPE_L2_ETHER_VLAN : RTE_PTYPE_L2_ETHER_QINQ);
 }
 
-/// DPDK's type of the packet, and the lengths of its headers, with tags. An IP header of another
-/// version than the Ethernet header says is none.
+/// DPDK's packet type, and the header lengths including tags. An IP header whose version does not
+/// match the Ethernet type is ignored.
 inline uint32_t find_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
     const uint32_t type = find_behind_tags(frame, lengths);
     if (RTE_ETH_IS_IPV6_HDR(type) == 0)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The bytes of a frame, which may be in several mbufs, from some place on.
+// Access to the bytes of a frame, which may be in several mbufs, from a given offset on.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -13,7 +13,8 @@
 namespace vduse::net {
 
 /// Calls `visit(const std::byte* part, uint32_t part_bytes)` for each run of `bytes` from `at`, in
-/// order, until it returns false. Returns whether it never did. What the frame has not is left out.
+/// order, until it returns false. Returns false in that case. Bytes after the end of the frame are
+/// skipped.
 template <class Visit>
 bool walk(const rte_mbuf& frame, uint32_t at, uint32_t bytes, Visit&& visit) noexcept {
     for (const rte_mbuf* mbuf = &frame; bytes != 0 && mbuf != nullptr; mbuf = mbuf->next) {
@@ -30,7 +31,7 @@ bool walk(const rte_mbuf& frame, uint32_t at, uint32_t bytes, Visit&& visit) noe
     return true;
 }
 
-/// Copies `bytes` of `frame` from `at`; false: it has not so many.
+/// Copies `bytes` of `frame` from `at`. Returns false if the frame is too short.
 inline bool copy_from(const rte_mbuf& frame, uint32_t at, uint32_t bytes, void* to) noexcept {
     const void* const there = rte_pktmbuf_read(&frame, at, bytes, to);
     if (there == nullptr)

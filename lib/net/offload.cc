@@ -19,7 +19,7 @@ namespace {
 constexpr uint64_t kToGuest = virtio::kFeatureGuestCsum | virtio::kFeatureGuestTso4 |
                               virtio::kFeatureGuestTso6 | virtio::kFeatureGuestEcn;
 
-/// Why `header` may not ask for what it asks for, whatever the frame is.
+/// The reason why `header` is invalid for any frame of `frame_bytes`, or nullopt.
 std::optional<Drop> check_header(
     const NetHeader& header, const Offloads& negotiated, uint32_t frame_bytes
 ) {
@@ -38,7 +38,7 @@ std::optional<Drop> check_header(
     return std::nullopt;
 }
 
-/// The sum that virtio asks for: of everything from `start` on, into the field.
+/// Computes the checksum as virtio requires: of everything from `start` on, stored at `field`.
 void finish(rte_mbuf& frame, uint32_t start, uint32_t field) {
     auto sum = static_cast<uint16_t>(~raw_sum(frame, start, frame.pkt_len - start));
     if (sum == 0)
@@ -52,7 +52,7 @@ void finish(rte_mbuf& frame, uint32_t start, uint32_t field) {
     }
 }
 
-/// Bytes behind the Ethernet header, as the IP header has them.
+/// Bytes after the Ethernet header, according to the IP header.
 uint32_t ip_bytes(const rte_mbuf& frame, bool ipv4, uint32_t l2) {
     if (ipv4) {
         rte_ipv4_hdr ip;
@@ -113,7 +113,7 @@ std::optional<Drop> decode(
         decoded.finished = true;
         return std::nullopt;
     }
-    // Linux calls a frame that is no longer than a segment large, too.
+    // Linux marks a frame as large even if it is not longer than one segment.
     decoded.csum = true;
     decoded.large = large && frame.pkt_len - headers > header.gso_size;
     frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;

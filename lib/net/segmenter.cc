@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: the headers of each segment are those of the frame with what differs set: lengths,
-// the IPv4 identification, the TCP sequence number and flags. A frame that is not cut is its only
-// segment. The field of the checksum gets the pseudo header's sum first; a complete one is then the
-// sum of everything from there to the segment's end, as virtio 1.3, 5.1.6.2, says.
+// How it works: the headers of each segment are those of the frame, with the fields that differ
+// set: lengths, the IPv4 identification, the TCP sequence number and flags. A frame that is not cut
+// is its only segment. The checksum field first gets the pseudo header's sum. A complete checksum
+// is then the sum of everything from the L4 header to the segment's end, as virtio 1.3, 5.1.6.2,
+// specifies.
 #include "vduse/offload.h"
 
 #include <rte_ether.h>
@@ -55,7 +56,7 @@ uint16_t pseudo_sum(const uint8_t* head, const Unfinished& what, uint32_t l4_byt
     return rte_raw_cksum(&pseudo, sizeof pseudo);
 }
 
-/// A new mbuf like `frame`, with nothing to be done to it.
+/// Allocates an mbuf with the metadata of `frame` and no offload requests.
 rte_mbuf* like(const rte_mbuf& frame) {
     rte_mbuf* const made = rte_pktmbuf_alloc(frame.pool);
     if (made == nullptr)
@@ -66,7 +67,7 @@ rte_mbuf* like(const rte_mbuf& frame) {
     return made;
 }
 
-/// Appends, in further mbufs if need be. false: the pool is empty.
+/// Appends bytes, chaining further mbufs if needed. Returns false if the pool is empty.
 bool append(rte_mbuf* to, rte_mbuf*& last, const void* from, uint32_t bytes) {
     const auto* next = static_cast<const uint8_t*>(from);
     while (bytes != 0) {
@@ -88,7 +89,7 @@ bool append(rte_mbuf* to, rte_mbuf*& last, const void* from, uint32_t bytes) {
     return true;
 }
 
-/// `segment` of `frame` in mbufs of its own. nullptr: the pool is empty.
+/// Copies `segment` of `frame` into new mbufs. Returns nullptr if the pool is empty.
 rte_mbuf* copy_of(const rte_mbuf& frame, const Segmenter::Segment& segment) {
     rte_mbuf* const made = like(frame);
     if (made == nullptr)
@@ -173,7 +174,7 @@ void Segmenter::set_csum(const Segment& segment) noexcept {
     }
     if (!complete_)
         return;
-    // Headers have an even length, so what is behind them is summed by the same halves.
+    // The L4 header has an even length, so the two sums can be added.
     const uint32_t sum =
         uint32_t{rte_raw_cksum(l4, what_.l4)} + net::raw_sum(*frame_, segment.payload, payload);
     field = static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16)));
@@ -189,7 +190,7 @@ std::optional<Drop> Completion::begin(rte_mbuf* frame, const Offloads& offloads)
         return drop;
     }
     frame_ = frame;
-    // What does not say in a receiver's words that it is large, nobody would take for such.
+    // A large frame without RX_L4_CKSUM_NONE is always cut: a receiver would not take it for one.
     const bool cut = what.segment != 0 && (!what.pseudo || !what.large_for(offloads));
     const bool complete = what.csum && (cut || !offloads.csum || !what.pseudo);
     as_it_is_ = !cut && !complete && !what.ip_csum;

@@ -2,8 +2,8 @@
 
 // The one's complement sum (RFC 1071) of a part of a frame.
 //
-// rte_raw_cksum_mbuf of DPDK 22.11 is not used: behind an mbuf with an odd number of bytes it swaps
-// a sum that it has not folded, and loses what was carried.
+// rte_raw_cksum_mbuf of DPDK 22.11 is not used: after an mbuf with an odd number of bytes it swaps
+// a sum that is not folded yet, and loses the carry.
 #pragma once
 
 #include <rte_byteorder.h>
@@ -17,9 +17,9 @@
 
 namespace vduse::net {
 
-/// Not complemented, in the frame's byte order. The frame has so many.
+/// The sum, not complemented, in the frame's byte order. The frame has at least `at + bytes` bytes.
 inline uint16_t raw_sum(const rte_mbuf& frame, uint32_t at, uint32_t bytes) noexcept {
-    uint32_t sum = 0;  // of fewer than 65,536 mbufs
+    uint32_t sum = 0;  // no overflow: fewer than 65,536 mbufs
     bool odd = false;
     walk(frame, at, bytes, [&](const std::byte* part, uint32_t run) {
         const uint16_t its = rte_raw_cksum(part, run);

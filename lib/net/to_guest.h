@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// to_guest: mbufs become frames in the buffers that the driver offers.
+// to_guest: copies frames from mbufs into the buffers that the driver offers.
 //
-// A peek at the ring yields a window of checked chains. A frame goes into as many of them as it
-// needs with MRG_RXBUF (num_buffers in the first one's header says how many), or into one without.
-// Frames that the driver's filter refuses, or that cannot fit, are counted and freed; frames for
-// which there are no buffers now are left to the caller.
+// A peek at the ring yields a window of checked chains. With MRG_RXBUF, a frame uses as many chains
+// as it needs (num_buffers in the first header is their number); without, it uses one. Frames that
+// the driver's filter refuses, or that cannot fit, are counted and freed. Frames for which there
+// are no buffers now are left to the caller.
 //
-// Of what a frame leaves to be done (vduse/offload.h), the header hands on what the driver takes.
-// The rest is done on the way: a Segmenter gives the headers of each segment, and the payload is
-// copied from the frame right into the buffers. The frame is not changed, for others may hold it.
+// A frame may request offloads (vduse/offload.h). Those that the driver accepts are passed on in
+// the header. The others are done here: a Segmenter provides the headers of each segment, and the
+// payload is copied from the frame directly into the buffers. The frame is not changed, because
+// others may hold it.
 //
-// A burst of long frames needs more chains than a window has. When the window is full, what is used
-// of it goes back to the driver, whole frames only, and makes room for more.
+// A burst of long frames may need more chains than a window has. When the window is full, its used
+// chains, which are whole frames, are returned to the driver to make room for more.
 //
 // What a hostile driver could try: buffers of one byte for a frame of 9 KB, chains that are
-// readable only, chains too small for a header. A frame takes a window of chains at most, a burst
-// what the ring lets it read (SplitRing::kDescriptorBudget); unfit chains go back with length 0.
-// Guest memory is written, never read.
+// readable only, chains too small for a header. A frame uses at most a window of chains, and a
+// burst as many as the ring lets it read (SplitRing::kDescriptorBudget). Unfit chains are returned
+// with length 0. Guest memory is written, never read.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -39,19 +40,19 @@
 
 namespace vduse::net {
 
-/// What was negotiated for a data queue, and the filter of its device.
+/// The negotiated features of a data queue, and the filter of its device.
 struct QueueRules {
     uint32_t longest;  ///< the longest legal frame
     bool mergeable;    ///< VIRTIO_NET_F_MRG_RXBUF was negotiated
     const Filter* filter;
-    /// Those of frames to the guest: negotiated, and not switched off. Of a queue from the guest,
-    /// those of frames from it.
+    /// To the guest: offloads that were negotiated and are not switched off. From the guest: the
+    /// negotiated offloads of that direction.
     Offloads offloads = {};
 };
 
 namespace detail {
 
-/// Why `frame`, whose longest segment has `bytes`, must not reach the guest, or nothing.
+/// The reason to drop `frame`, whose longest segment has `bytes`, or nullopt.
 inline std::optional<Drop> check_to_guest(
     const rte_mbuf* frame, uint32_t bytes, const QueueRules& rules
 ) noexcept {
@@ -68,13 +69,13 @@ inline std::optional<Drop> check_to_guest(
     return rules.filter->accepts({head, head_bytes}) ? std::nullopt : std::optional(Drop::filtered);
 }
 
-/// A chain that cannot even begin a frame: 5.1.6.4 wants the whole header in the first one.
+/// A chain that cannot begin a frame: 5.1.6.4 requires the whole header in the first one.
 inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
 }
 
-/// Frees frames that were placed or dropped. Those of one pool that nobody else holds, which is
-/// nearly always all, go back at once: a frame of one segment is as its pool wants it.
+/// Frees frames that were placed or dropped. Fast path: if all are single-segment mbufs of one pool
+/// that nobody else holds, they are returned to the pool in bulk.
 inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
     auto** const mbufs = const_cast<rte_mbuf**>(frames.data());
     const auto count = static_cast<unsigned>(frames.size());
@@ -88,20 +89,19 @@ inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
         rte_pktmbuf_free_bulk(mbufs, count);
 }
 
-/// Whether the driver need not look at the frame's checksum: somebody has.
+/// Whether the frame's checksum was verified, so that the driver need not do it.
 inline bool is_valid(const rte_mbuf& frame, const QueueRules& rules) noexcept {
     return (frame.ol_flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_GOOD &&
            rules.offloads.csum;
 }
 
-/// Whether that is what `frame` and `chain` are. Good chains only have segments.
+/// Whether `write_simple_frame` can write `frame` into `chain`. Only good chains have segments.
 inline bool is_simple(const rte_mbuf& frame, const ring::Chain& chain) noexcept {
     return frame.nb_segs == 1 && chain.writable_segments != 0 &&
            kHeaderBytes + uint32_t{frame.data_len} <= chain.writable()[0].bytes;
 }
 
-/// How many of the first chains are needed for `need` bytes. `fits` is false when they are not
-/// enough.
+/// How many of the first chains are needed for `need` bytes. `fits` is false if there are too few.
 struct Gathered {
     uint16_t count;
     bool fits;
@@ -116,29 +116,29 @@ inline Gathered gather(
     return {count, room >= need};
 }
 
-/// What became of a frame. `waits`: there are no buffers for it now.
+/// The result for a frame. `waits`: there are no buffers for it now.
 enum class Put : uint8_t { placed, dropped, waits };
 
-/// The chains that a burst has in sight, and what became of them.
+/// The chains that a burst has peeked, and their state.
 template <ring::DeviceRing Ring>
 struct Window {
     Ring& ring;
     uint16_t seen = 0;    ///< chains that the ring has shown
-    uint16_t used = 0;    ///< those that are done with, good or not: the first ones
-    uint64_t placed = 0;  ///< frames that were not simple
-    uint64_t bytes = 0;   ///< of them
+    uint16_t used = 0;    ///< the first ones, which are finished, good or not
+    uint64_t placed = 0;  ///< frames placed on the slow path
+    uint64_t bytes = 0;   ///< bytes of these frames
     std::array<ring::Chain, ring::kWindow> chains;
     std::array<uint32_t, ring::kWindow> lengths;
 
     explicit Window(Ring& its) noexcept : ring(its) {}
 
-    /// As many chains as there are frames; more only for those that need more than one.
+    /// Peeks as many chains as there are frames. More are peeked only when a frame needs them.
     [[gnu::always_inline]] void open(size_t frames) noexcept {
         seen = ring.peek(std::span(chains).first(std::min(frames, chains.size())));
     }
-    /// Shows more chains; false: there are none for this burst.
+    /// Peeks more chains. Returns false if there are none for this burst.
     bool peek_more() noexcept {
-        // A full window moves on. What is used are whole frames.
+        // A full window moves on. Its used chains are whole frames.
         if (seen == chains.size()) {
             complete();
             std::copy(chains.begin() + used, chains.begin() + seen, chains.begin());
@@ -159,7 +159,8 @@ struct Window {
     }
     void use(uint16_t count) noexcept { used = static_cast<uint16_t>(used + count); }
 
-    /// Unfit chains go back, so that they do not block the ring. false: there are no others.
+    /// Returns unfit chains to the driver, so that they do not block the ring. Returns false if
+    /// there are no other chains.
     bool skip_unfit(bool mergeable, QueueCounters& counters) noexcept {
         for (;; ++used) {
             if (used == seen && !peek_more())
@@ -172,7 +173,7 @@ struct Window {
         }
     }
 
-    /// Any frame.
+    /// Slow path: places any frame.
     Put put(const Output& output, const QueueRules& rules, QueueCounters& counters) noexcept {
         const bool mergeable = rules.mergeable;
         if (!skip_unfit(mergeable, counters))
@@ -190,8 +191,8 @@ struct Window {
             return Put::placed;
         }
         if (mergeable) {
-            // More buffers may come, unless these are a whole window, or all that the ring can
-            // hold, or one is useless.
+            // More buffers may come, unless these are a whole window or all that the ring can hold,
+            // or a chain after them has no writable bytes.
             if (count == unused().size() && count < std::min<size_t>(chains.size(), ring.size()) &&
                 more_may_come())
                 return Put::waits;
@@ -202,8 +203,8 @@ struct Window {
         return Put::dropped;
     }
 
-    /// Any frame that leaves nothing to be done. Out of line, for it would take registers from
-    /// those that are simple.
+    /// Slow path: a frame that requests no offload. Out of line, because inlined it would take
+    /// registers from the fast path.
     [[gnu::noinline]] Put put_finished(
         const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
     ) noexcept {
@@ -213,7 +214,7 @@ struct Window {
         return put(output, rules, counters);
     }
 
-    /// A frame that may leave something to be done.
+    /// Slow path: a frame that may request an offload.
     [[gnu::noinline]] Put put_unfinished(
         const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
     ) noexcept {
@@ -253,8 +254,9 @@ struct Window {
         return result;
     }
 
-    /// Whether the driver has descriptors for one more chain like the longest in sight. Waiting for
-    /// what cannot come would block the queue for ever. More than the ring has: they are indirect.
+    /// Whether the driver has descriptors left for one more chain like the longest in the window.
+    /// Waiting for a chain that cannot come would block the queue forever. If the chains have more
+    /// descriptors than the ring, they are indirect.
     [[nodiscard]] bool more_may_come() const noexcept {
         uint32_t taken = 0;
         uint32_t longest = 1;
@@ -267,8 +269,8 @@ struct Window {
         return taken > ring.size() || taken + longest <= ring.size();
     }
 
-    /// All segments, or none where the buffers that are there cannot be enough. Where they look
-    /// like enough and are not, the rest is dropped.
+    /// Places all segments, or none if there are clearly too few buffers. If the buffers run out
+    /// midway, the remaining segments are dropped.
     Put put_segments(
         Segmenter segmenter,
         const NetHeader& header,
@@ -298,7 +300,7 @@ struct Window {
 
 }  // namespace detail
 
-/// Puts frames into the ring, in order, and frees those that it is done with: the first of
+/// Puts frames into the ring, in order, and frees those that were placed or dropped: the first of
 /// `frames`, as many as it returns (at most kMaxBurst). The caller keeps the rest.
 template <ring::DeviceRing Ring>
 uint16_t to_guest(
@@ -309,7 +311,7 @@ uint16_t to_guest(
         __builtin_prefetch(frame);
     detail::Window<Ring> window(ring);
     window.open(burst);
-    uint16_t done = 0;  // frames that are done with, placed or dropped
+    uint16_t done = 0;  // frames that were placed or dropped
     uint64_t placed = 0;
     uint64_t bytes = 0;
     for (; done < burst; ++done) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: what a frame leaves is said by flags, where it is by lengths. Neither is believed:
-// an application may be wrong, and the driver of a port leaves in an mbuf what another frame had
-// there. So lengths must fit the headers, and those of a received frame are looked for where they
-// do not.
+// How it works: an mbuf's flags tell what work a frame leaves, its lengths tell where. Neither is
+// trusted: an application may be wrong, and a PMD may leave values of an earlier frame in an mbuf.
+// So the lengths must match the headers. If those of a received frame do not, its headers are
+// parsed.
 #include <rte_ether.h>
 #include <rte_ip.h>
 #include <rte_mbuf.h>
@@ -19,7 +19,7 @@
 namespace vduse {
 namespace {
 
-/// What nobody here can do.
+/// Offloads that are not supported.
 constexpr uint64_t kUnknown = RTE_MBUF_F_TX_UDP_SEG | RTE_MBUF_F_TX_TUNNEL_MASK |
                               RTE_MBUF_F_TX_OUTER_IP_CKSUM | RTE_MBUF_F_TX_OUTER_UDP_CKSUM;
 
@@ -27,7 +27,7 @@ bool is_left(uint64_t flags) {
     return (flags & RTE_MBUF_F_RX_L4_CKSUM_MASK) == RTE_MBUF_F_RX_L4_CKSUM_NONE;
 }
 
-/// Layers of a received frame, which say where its checksum is, as these words name them.
+/// Sets the layers of a received frame from its packet type.
 void set_layers(uint32_t type, const rte_mbuf& frame, Unfinished& what) {
     const bool ip = RTE_ETH_IS_IPV4_HDR(type) || RTE_ETH_IS_IPV6_HDR(type);
     what.ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
@@ -36,7 +36,7 @@ void set_layers(uint32_t type, const rte_mbuf& frame, Unfinished& what) {
     what.end = frame.pkt_len;
 }
 
-/// As they are in the bytes.
+/// Finds the layers by parsing the frame.
 void find_layers(const rte_mbuf& frame, Unfinished& what) {
     rte_net_hdr_lens lengths{};
     set_layers(net::find_layers(frame, lengths), frame, what);
@@ -45,7 +45,7 @@ void find_layers(const rte_mbuf& frame, Unfinished& what) {
     what.l4 = lengths.l4_len;
 }
 
-/// As who received it has said. `from_guest` has; others leave there what the mbuf had before.
+/// Takes the layers from the mbuf. `from_guest` sets them; other receivers may leave old values.
 void take_layers(const rte_mbuf& frame, Unfinished& what) {
     set_layers(frame.packet_type, frame, what);
     what.l2 = frame.l2_len;
@@ -53,7 +53,7 @@ void take_layers(const rte_mbuf& frame, Unfinished& what) {
     what.l4 = frame.l4_len;
 }
 
-/// What an application asks for.
+/// The offloads that an application requests.
 void find_asked(const rte_mbuf& frame, Unfinished& what) {
     const uint64_t flags = frame.ol_flags;
     const uint64_t l4 = flags & RTE_MBUF_F_TX_L4_MASK;
@@ -65,13 +65,13 @@ void find_asked(const rte_mbuf& frame, Unfinished& what) {
     what.segment = large ? frame.tso_segsz : uint16_t{0};
     what.l2 = frame.l2_len;
     what.l3 = frame.l3_len;
-    // Of a frame that is not cut it need not be said, and may be wrong.
+    // If the frame is not cut, the application need not set l4_len, so it may be wrong.
     what.l4 = frame.l4_len;
     if (!large)
         what.l4 = what.tcp ? sizeof(rte_tcp_hdr) : what.csum ? sizeof(rte_udp_hdr) : 0;
 }
 
-/// The bytes of the IP packet, as its header has them; nothing where `what` does not fit that.
+/// The size of the IP packet, from its header; nullopt if `what` does not match the header.
 std::optional<uint32_t> check_ip(const rte_mbuf& frame, const Unfinished& what) {
     const uint8_t protocol = what.tcp ? IPPROTO_TCP : IPPROTO_UDP;
     if (what.ipv4) {
@@ -83,7 +83,7 @@ std::optional<uint32_t> check_ip(const rte_mbuf& frame, const Unfinished& what) 
         return rte_be_to_cpu_16(ip.total_length);
     }
     rte_ipv6_hdr ip;
-    // Behind other headers the protocol is theirs to say.
+    // With extension headers, the protocol is in the last of them.
     if (what.l3 < sizeof ip || !net::copy_from(frame, what.l2, sizeof ip, &ip) ||
         (rte_be_to_cpu_32(ip.vtc_flow) >> 28) != 6 ||
         (what.csum && what.l3 == sizeof ip && ip.proto != protocol))
@@ -91,8 +91,8 @@ std::optional<uint32_t> check_ip(const rte_mbuf& frame, const Unfinished& what) 
     return sizeof ip + rte_be_to_cpu_16(ip.payload_len);
 }
 
-/// Whether the headers are where `what` says, as far as anything here depends on it. Sets what is
-/// left to be found in them.
+/// Whether the headers are where `what` says, as far as this code depends on it. Sets `cwr` and
+/// `end` of `what` from the headers.
 bool check_headers(const rte_mbuf& frame, Unfinished& what) {
     if (what.l2 < sizeof(rte_ether_hdr) || what.headers() > kMostHeaders ||
         what.headers() > frame.pkt_len)
@@ -109,8 +109,8 @@ bool check_headers(const rte_mbuf& frame, Unfinished& what) {
     } else if (what.csum && what.l4 != sizeof(rte_udp_hdr)) {
         return false;
     }
-    // What an application sends may be padded, and padding is not summed. Of what a driver left to
-    // be summed, everything is.
+    // A frame from an application may be padded, and padding is not summed. In a received frame,
+    // where `end` is set already, everything is summed.
     if (what.end == 0) {
         what.end = what.l2 + *ip_bytes;
         if (what.end < what.headers() || what.end > frame.pkt_len)
@@ -119,14 +119,15 @@ bool check_headers(const rte_mbuf& frame, Unfinished& what) {
     return what.segment == 0 || what.end == frame.pkt_len;
 }
 
-/// A UDP checksum of zero is none.
+/// Whether there is a checksum: in UDP, zero means none.
 bool has_udp_csum(const rte_mbuf& frame, const Unfinished& what) {
     rte_udp_hdr udp;
     return what.tcp ||
            (net::copy_from(frame, what.l4_at(), sizeof udp, &udp) && udp.dgram_cksum != 0);
 }
 
-/// What a received frame leaves. A port may say so of anything; false: nothing that can be done.
+/// Reads what a received frame leaves to be done. A PMD may set these flags on any frame. Returns
+/// false if there is nothing that can be done.
 bool read_left(const rte_mbuf& frame, Unfinished& what) {
     const bool large = (frame.ol_flags & RTE_MBUF_F_RX_LRO) != 0 && frame.tso_segsz != 0;
     what.segment = large ? frame.tso_segsz : uint16_t{0};
@@ -153,7 +154,7 @@ std::optional<Drop> read_unfinished(const rte_mbuf& frame, Unfinished& what) noe
         if ((flags & kUnknown) != 0 || l4 == RTE_MBUF_F_TX_SCTP_CKSUM)
             return Drop::bad_csum;
         find_asked(frame, what);
-        // The checksum of an IPv6 header is none.
+        // IPv6 has no header checksum, so nothing may be left.
         if (!what.any() || !check_headers(frame, what))
             return what.segment != 0 ? Drop::bad_gso : Drop::bad_csum;
     } else if (is_left(flags) || (flags & RTE_MBUF_F_RX_LRO) != 0) {

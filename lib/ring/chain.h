@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A descriptor chain after all checks: what net/ sees of a ring.
+// A descriptor chain after all checks. This is how net/ sees a ring.
 #pragma once
 
 #include <concepts>
@@ -13,12 +13,12 @@
 
 namespace vduse::ring {
 
-/// Translated with the permission that its use needs.
+/// Translated, and checked for the access that its direction needs.
 using memory::Segment;
 
-/// Segments are in the driver's order, the readable ones first. A chain that is not `good` was
-/// malformed: it has no segments, and is returned to the driver with length 0. No initialisers, for
-/// a burst's worth of them is on the stack and only what is peeked is ever read.
+/// Segments are in the driver's order, readable ones first. A chain that is not `good` is
+/// malformed: it has no segments and is returned to the driver with length 0. Members have no
+/// initialisers: a burst of chains is on the stack, and only those that were peeked are read.
 struct Chain {
     const Segment* segments;
     uint32_t readable_segments;
@@ -35,21 +35,24 @@ struct Chain {
     }
 };
 
-/// The window of a ring: chains that it shows and that were not completed yet, at most. Not the
-/// burst of frames (kMaxBurst): a long frame in small mergeable buffers takes many chains, and no
-/// more than these.
+/// The window of a ring: the maximum number of chains that are peeked and not yet completed. It is
+/// larger than a burst of frames (kMaxBurst) because a long frame in small mergeable buffers takes
+/// many chains. A frame never takes more chains than a window has.
 inline constexpr uint16_t kWindow = 64;
 
-/// What net/ asks of a virtqueue format, from the device's side. One thread at a time.
+/// The interface of a virtqueue format, device side. One thread at a time.
 ///
-/// `peek` begins a call and shows the next chains without taking them: all heads and descriptors
-/// are read and checked before any buffer is touched. `complete` returns chains to the driver, in
-/// order, each with the number of bytes written. `peek_more` goes on where the last of the two
-/// ended, so a call may peek, complete and peek more until it has what it needs. 0: no more can be
-/// shown in this call, for want of chains, of room in the window, or because the call has cost
-/// enough (the ring bounds the descriptors that it reads from one `peek` to the next). What is not
-/// completed is peeked again next time, so there is never a chain in flight between two calls.
-/// `size`: chains that it can hold at most.
+/// - `peek` begins a call. It shows the next chains without taking them: all heads and descriptors
+///   are read and checked before any buffer is accessed.
+/// - `complete` returns chains to the driver, in order, each with the number of bytes written.
+/// - `peek_more` continues after the last `peek` or `peek_more`, so a call may peek, complete and
+///   peek more until it has what it needs. It returns 0 if this call can show no more chains: the
+///   avail ring is empty, the window is full, or the call has read enough descriptors (the ring
+///   bounds the number that it reads between two `peek`s).
+/// - `size`: the maximum number of chains in the ring.
+///
+/// Chains that are not completed are peeked again by the next call, so no chain is in flight
+/// between two calls.
 template <class R>
 concept DeviceRing = requires(R ring, std::span<Chain> chains, std::span<const uint32_t> lengths) {
     { ring.peek(chains) }

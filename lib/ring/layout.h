@@ -2,8 +2,8 @@
 
 // The split virtqueue in guest memory (virtio 1.3, 2.7): sizes, offsets, flags.
 //
-//   descriptor table  size x 16 bytes            driver writes   (2.7.5)
-//   avail ring        flags, idx, ring[size], used_event          (2.7.6)
+//   descriptor table  size x 16 bytes                               driver writes (2.7.5)
+//   avail ring        flags, idx, ring[size], used_event            driver writes (2.7.6)
 //   used ring         flags, idx, ring[size]{id, len}, avail_event  device writes (2.7.8)
 #pragma once
 
@@ -13,7 +13,7 @@
 
 namespace vduse::ring {
 
-// With VIRTIO_F_VERSION_1 all fields are little-endian, and so are the hosts that we build for.
+// With VIRTIO_F_VERSION_1 all fields are little-endian. So are all supported hosts.
 static_assert(std::endian::native == std::endian::little);
 
 struct Descriptor {
@@ -44,11 +44,11 @@ inline constexpr size_t kRingOffset = 4;
 constexpr uint32_t descriptor_bytes(uint32_t size) {
     return size * static_cast<uint32_t>(sizeof(Descriptor));
 }
-/// `event_idx`: with used_event behind the ring.
+/// `event_idx`: used_event follows the ring.
 constexpr uint32_t avail_bytes(uint32_t size, bool event_idx) {
     return 4 + 2 * size + (event_idx ? 2 : 0);
 }
-/// `event_idx`: with avail_event behind the ring.
+/// `event_idx`: avail_event follows the ring.
 constexpr uint32_t used_bytes(uint32_t size, bool event_idx) {
     return 4 + 8 * size + (event_idx ? 2 : 0);
 }

@@ -14,7 +14,8 @@
 namespace vduse::ring {
 namespace {
 
-/// A window of single buffers, some of which cross regions, fits beside the longest legal chain.
+/// Room for a window of single buffers, some of which cross regions, beside the longest legal
+/// chain.
 constexpr uint32_t kSpareSegments = 4 * kWindow;
 
 bool disjoint(const std::byte* a, uint32_t a_bytes, const std::byte* b, uint32_t b_bytes) {
@@ -87,7 +88,7 @@ void SplitRing::resume(const Position& started) {
     interrupt_owed_ = true;
 }
 
-/// Any other chain. false: it must wait.
+/// Slow path: any other chain. Returns false if the chain must wait.
 bool SplitRing::walk(const Descriptor& descriptor, Chain& chain) noexcept {
     if (descriptors_ > kDescriptorBudget)
         return false;
@@ -101,7 +102,8 @@ bool SplitRing::walk(const Descriptor& descriptor, Chain& chain) noexcept {
         return true;
     }
     segments_in_use_ = segments_before;
-    // Out of segments behind other chains of this burst: next time it is first and has them all.
+    // No segments left after the other chains of this burst: the next `peek` begins with this chain
+    // and has all segments for it.
     if (result == Walk::waits || (result == Walk::full && segments_before != 0))
         return false;
     chain = Chain{};
@@ -132,8 +134,8 @@ SplitRing::Walk SplitRing::walk_indirect(
     const Descriptor& table, uint32_t steps_before, Chain& chain
 ) noexcept {
     const uint32_t entries = table.len / sizeof(Descriptor);
-    // 2.7.5.3.1: a chain is never longer than the queue size, wherever its descriptors are, and so
-    // neither is a table.
+    // 2.7.5.3.1: a chain is never longer than the queue size, wherever its descriptors are. So a
+    // table is not either.
     if (table.len % sizeof(Descriptor) != 0 || entries == 0 || entries > size_ ||
         table.addr + (table.len - 1) < table.addr)
         return Walk::malformed;
@@ -225,7 +227,7 @@ uint32_t SplitRing::waiting() const noexcept {
 
 void SplitRing::refuse_kicks() noexcept {
     if (options_.event_idx)
-        // An event index that we have passed already: the next kick is 2^16 buffers away.
+        // An event index that was passed already: the next kick is 2^16 buffers away.
         guest::store_hint(
             used_ + kRingOffset + sizeof(UsedElement) * size_,
             static_cast<uint16_t>(next_avail_ - 1)

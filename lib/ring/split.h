@@ -2,32 +2,29 @@
 
 // Split virtqueue, device side.
 //
-// The driver owns the descriptor table and the avail ring; we own the used ring. All three live in
-// memory that the driver can rewrite at any moment, so the rule is: copy once, check the copy, use
-// the copy. A walk visits at most `size` descriptors, whatever the table says.
+// The driver owns the descriptor table and the avail ring; the device owns the used ring. All three
+// are in memory that the driver can rewrite at any moment, so the rule is: copy once, check the
+// copy, use the copy. A walk visits at most `size` descriptors, whatever the table contains.
 //
 //      avail.idx ----+                         used.idx
 //                    v                            v
 //   avail  [ . . . h h h . ]      used   [ d d d . . . . ]
 //                ^ next_avail_                    ^ next_used_
 //
-// Chains are completed in the order in which they were made available, by the call that peeked
-// them. So next_avail_ is all there is to know of a stopped queue, and the used index in guest
-// memory says the same (design.md, "Surviving").
+// Chains are completed in avail order, by the call that peeked them. So next_avail_ is the complete
+// state of a stopped queue, and the used index in guest memory holds the same value (design.md,
+// "Surviving").
 //
-// What a hostile driver could try, and what becomes of it:
-//   - an avail index more than `size` ahead, or a head outside the table: our position means
-//   nothing
-//     any more; the ring is quarantined (`fault()`), and nothing of it is read until it is loaded
-//     again;
-//   - loops, bad `next`, nested or odd indirect tables, readable after writable, lengths that add
-//   up to
-//     more than 2^32: the chain is malformed and goes back with length 0;
-//   - addresses that nothing maps: the chain waits while control looks (`miss()`); if control finds
-//     nothing either (`deny()`), it is malformed;
-//   - many chains or long ones at once, to hold up the thread that serves it: a call ends after so
-//     many descriptors, and the rest waits for the next;
-//   - rewriting any of it meanwhile: we have our copy.
+// What a hostile driver could try, and the result:
+//   - an avail index more than `size` ahead, or a head outside the table: our position has become
+//     meaningless. The ring is quarantined (`fault()`): it is not read again until it is reloaded;
+//   - loops, bad `next`, nested or malformed indirect tables, readable after writable, lengths that
+//     add up to more than 2^32 - 1: the chain is malformed and is returned with length 0;
+//   - unmapped addresses: the chain waits while control looks the address up (`miss()`). If control
+//     finds no mapping either (`deny()`), the chain is malformed;
+//   - many or long chains at once, to delay the thread that serves the queue: a call ends after a
+//     fixed number of descriptors, and the rest waits for the next call;
+//   - rewriting anything meanwhile: we use our copy.
 //
 // Threads: one at a time. Control changes a ring only while its gate is closed.
 #pragma once
@@ -45,7 +42,7 @@
 
 namespace vduse::ring {
 
-/// Where a ring is, as the driver gave it: three IOVAs.
+/// Size and addresses of a ring, as the driver set them.
 struct Layout {
     uint32_t size = 0;
     memory::Iova desc = 0;
@@ -67,19 +64,21 @@ const char* describe(LoadError error);
 
 class SplitRing {
   public:
-    /// Finds the ring through `table` and prepares for it. Positions are kept: see `restart`.
+    /// Translates the ring's addresses with `table` and prepares to serve it. Positions are kept,
+    /// see `restart`.
     LoadError load(const memory::Table* table, const Layout& layout, Options options);
 
-    /// A ring that starts: the avail index as the driver's side gives it; the used index is read
-    /// from the ring. false: the driver's used index is not one that can belong to it.
+    /// Sets the position of a ring that starts. The avail index is `start.avail`; the used index is
+    /// read from the ring. Returns false if the two are more than `size` apart.
     bool restart(const Position& start);
 
-    /// A ring that another process served: all chains that it took are in the used ring, whose
-    /// index says how many. What it had inherited in flight when it `started` stays that; a
-    /// driver's side that names its used index at the start leaves nothing of the kind.
+    /// Sets the position of a ring that another process served. That process completed all chains
+    /// that it took, so the used index in the ring gives the position. Chains that were in flight
+    /// already when it `started` remain so. There are none if `started` has equal avail and used
+    /// indexes.
     void resume(const Position& started = {});
 
-    /// The next avail index that we will look at is what GET_VQ_STATE answers.
+    /// GET_VQ_STATE answers with the avail index.
     [[nodiscard]] Position position() const noexcept {
         return {.avail = next_avail_, .used = next_used_};
     }
@@ -89,35 +88,37 @@ class SplitRing {
     uint16_t peek_more(std::span<Chain> chains) noexcept;
     void complete(std::span<const uint32_t> lengths) noexcept;
 
-    /// Whether the driver wants an interrupt for what was completed since this was last asked.
+    /// Whether the driver wants an interrupt for the chains completed since the last call.
     bool should_interrupt() noexcept;
 
-    /// Tells the driver that we poll: it need not kick.
+    /// Tells the driver not to kick, because the queue is polled.
     void refuse_kicks() noexcept;
-    /// Asks for a kick when more arrives; true when more has arrived already.
+    /// Asks for a kick when more chains arrive; true if there are some already.
     bool request_kick() noexcept;
 
-    /// Chains that the driver has published and that were not completed yet; none after a fault.
+    /// Chains that the driver has made available and that are not completed; 0 after a fault.
     [[nodiscard]] uint32_t waiting() const noexcept;
-    /// The same without the thread inside: control may ask while another one works on the ring.
+    /// The same from the indexes in guest memory: control may call it while another thread works on
+    /// the ring.
     [[nodiscard]] uint32_t offered() const noexcept;
 
     [[nodiscard]] RingFault fault() const noexcept { return fault_; }
 
-    /// The address that the next chain waits for, if it waits.
+    /// The unmapped address that the next chain waits for, if any.
     [[nodiscard]] std::optional<memory::Iova> miss() const noexcept { return miss_; }
-    /// One of the two is there: control must look.
+    /// There is a miss or a fault for control to handle.
     [[nodiscard]] bool needs_control() const noexcept {
         return miss_.has_value() || fault_ != RingFault::none;
     }
-    /// Control has looked: nothing maps `iova`. Forgotten by the next `load`.
+    /// Called by control: nothing maps `iova`. Valid until the next `load`.
     void deny(memory::Iova iova) noexcept { denied_ = iova; }
 
   private:
-    /// Descriptors that are read from one `peek` to the next, but for those of the last chain: what
-    /// a burst of frames of 64 KiB needs in the least buffers that Linux offers, 1.5 KiB (it sends
-    /// them in 19 at most). A ring of 32768 empty descriptors, offered 64 times, would hold the
-    /// data thread for milliseconds, and with it the other queues that the thread serves.
+    /// Descriptors that are read between two `peek`s, except for those of the last chain. It is
+    /// enough for a burst of 64 KiB frames in the smallest buffers that Linux offers, 1.5 KiB (it
+    /// sends such a frame in at most 19 buffers). Without a limit, a ring of 32768 empty
+    /// descriptors, offered 64 times, would block the data thread, and the other queues that it
+    /// serves, for milliseconds.
     static constexpr uint32_t kDescriptorBudget = kMaxBurst * 44;
     static_assert(kDescriptorBudget >= kWindow);
 
@@ -141,17 +142,17 @@ class SplitRing {
     uint16_t mask_ = 0;
     uint16_t next_avail_ = 0;
     uint16_t next_used_ = 0;
-    uint16_t signalled_used_ = 0;  ///< next_used_ when should_interrupt() was last asked
+    uint16_t signalled_used_ = 0;  ///< next_used_ at the last call of should_interrupt()
     bool interrupt_owed_ = false;  ///< the first completion after a start always interrupts
     Options options_;
     RingFault fault_ = RingFault::none;
     std::optional<memory::Iova> miss_;
     std::optional<memory::Iova> denied_;
-    // The window: chains that were peeked; those that were completed leave it when more are.
+    // The window: peeked chains. Completed ones leave it at the next `peek_more`.
     std::array<uint16_t, kWindow> heads_{};
     uint16_t completed_ = 0;
     uint16_t peeked_ = 0;
-    uint16_t pending_ = 0;  ///< that may be peeked in all, as the last `peek` found it
+    uint16_t pending_ = 0;  ///< chains from heads_[0] on that may be peeked, set by `peek`
     // Since the last `peek`:
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The half of SplitRing that every burst goes through. Whoever instantiates a burst with the ring
-// includes it, so that the compiler sees both; what only odd chains need is in split.cc.
+// The fast path of SplitRing. A file that instantiates a burst function with the ring includes this
+// header, so that the compiler can inline it. Code for less common chains is in split.cc.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,7 @@
 
 namespace vduse::ring {
 
-/// What nearly all chains are: one buffer, in one region. false: it is something else.
+/// Fast path: a single buffer inside one region. Returns false otherwise.
 [[gnu::always_inline]] inline bool SplitRing::walk_simple(
     const Descriptor& descriptor, Chain& chain
 ) noexcept {
@@ -23,7 +23,7 @@ namespace vduse::ring {
         return false;
     const uint32_t writable = (descriptor.flags & kDescWrite) != 0 ? 1 : 0;
     Segment& segment = segments_[segments_in_use_];
-    // A buffer that wraps is longer than its region.
+    // A buffer that wraps at 2^64 is longer than its region.
     if (translator_.translate(
             descriptor.addr,
             descriptor.len,
@@ -94,7 +94,7 @@ namespace vduse::ring {
            (walk_simple(first[count], chains[count]) || walk(first[count], chains[count])))
         ++count;
     peeked_ = static_cast<uint16_t>(peeked_ + count);
-    // What stopped us stands at the front next time.
+    // Do not peek past the chain that stopped us: the next `peek` begins with it.
     if (count < wanted)
         pending_ = peeked_;
     return count;
@@ -103,7 +103,7 @@ namespace vduse::ring {
 [[gnu::always_inline]] inline uint16_t SplitRing::fetch_first(
     uint16_t count, std::span<Descriptor> first
 ) noexcept {
-    // Heads: at most two runs, for the ring may wrap between them.
+    // Heads: at most two runs, as the ring may wrap between them.
     const std::span<uint16_t> heads = std::span(heads_).subspan(peeked_, count);
     const auto at = static_cast<uint16_t>((next_avail_ + peeked_) & mask_);
     const auto run = static_cast<uint16_t>(std::min<uint32_t>(count, size_ - at));
@@ -113,10 +113,10 @@ namespace vduse::ring {
             heads.data() + run, avail_ + kRingOffset, 2 * static_cast<size_t>(count - run)
         );
 
-    // First descriptors of all chains, so that their cache misses overlap.
+    // Fetch the first descriptors of all chains, so that their cache misses overlap.
     for (uint16_t i = 0; i < count; ++i) {
         if (heads[i] >= size_) {
-            // What comes before a bad head is good; the peek that starts at it faults.
+            // Chains before a bad head are served; the peek that starts at it faults.
             if (peeked_ + i == 0)
                 fault_ = RingFault::bad_head;
             return i;
@@ -144,8 +144,8 @@ namespace vduse::ring {
 [[gnu::always_inline]] inline bool SplitRing::should_interrupt() noexcept {
     if (next_used_ == signalled_used_)
         return false;
-    // 2.7.7.2, 2.7.10: the used index must be visible before we read what the driver wishes, or
-    // both sides could go to sleep.
+    // 2.7.7.2, 2.7.10: the used index must be visible before we read the driver's notification
+    // settings, or both sides could go to sleep.
     full_fence();
     const uint16_t before = std::exchange(signalled_used_, next_used_);
     if (std::exchange(interrupt_owed_, false))

@@ -1,24 +1,23 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The gate of a queue: how control gets a data thread out of the way (design.md, 2).
+// The gate of a queue: control uses it to keep the data thread out of the queue (design.md, 2).
 //
 //   data thread:  busy = 1;  if open: work;  busy = 0
 //   control:      open = 0;  membarrier;  wait until busy = 0;  change things;  open = 1
 //
-// The data thread's two stores and one load are plain: the barrier that the store of `busy` and the
-// load of `open` need between them is executed for it by control's membarrier(2), which interrupts
-// every running thread of the process. A thread that entered before sees its work through; one that
-// comes later finds the gate closed. Nothing needs the data thread to come at all, for data threads
-// belong to strangers who may pause for ever: then the gate is simply idle.
+// The data thread's two stores and one load are plain. The barrier that is needed between the store
+// of `busy` and the load of `open` is executed by control's membarrier(2), which interrupts every
+// running thread of the process. A thread that entered before finishes its work; one that comes
+// later finds the gate closed. Control does not depend on the data thread ever polling: data
+// threads belong to the application and may pause indefinitely. Then the gate is simply idle.
 //
-// ThreadSanitizer knows nothing of membarrier(2), and need not: the barrier decides which of the
-// two sees the other, and is executed in its builds as in any. What orders the plain memory behind
-// the gate are two pairs that it does know, `leave` (release) before `idle` (acquire), and `open`
-// before `enter` (acquire). So it checks the code that ships, and nothing here is told to it or
-// hidden from it.
+// ThreadSanitizer does not know membarrier(2) and need not: the barrier only decides which of the
+// two threads sees the other, and is executed in its builds as in any other. The memory behind the
+// gate is ordered by two pairs that it knows: `leave` (release) before `idle` (acquire), and `open`
+// before `enter` (acquire). So it checks the code that ships, without annotations or suppressions.
 //
-// What must happen while a gate is closed and idle: everything that control does to what a data
-// thread reads, i.e. ring, lookup table, filter.
+// Control may change what a data thread reads (ring, lookup table, filter) only while the gate is
+// closed and idle.
 #pragma once
 
 #include <atomic>
@@ -32,10 +31,10 @@ namespace vduse::sched {
 
 class Gate {
   public:
-    /// A burst takes microseconds. Several times this is still less than the kernel's 30 s.
+    /// A burst takes microseconds. Several of these timeouts are still less than the kernel's 30 s.
     static constexpr std::chrono::milliseconds kTimeout = std::chrono::seconds(5);
 
-    /// Registers the process for membarrier(2). Once, before the first `close`; cheap to repeat.
+    /// Registers the process for membarrier(2). Call it before the first `close`; cheap to repeat.
     static Result<void> prepare();
 
     /// Data thread: true when it may work, until `leave`. Not recursive, one thread at a time.
@@ -49,16 +48,16 @@ class Gate {
     }
     void leave() noexcept { busy_.store(0, std::memory_order_release); }
 
-    /// Control: lets data threads in, who then see all that control wrote before.
+    /// Control: lets data threads in. They see everything that control wrote before.
     void open() noexcept { open_.store(true, std::memory_order_seq_cst); }
     [[nodiscard]] bool is_open() const noexcept { return open_.load(std::memory_order_relaxed); }
 
     /// Control: no data thread is inside. Meaningful only for a closed gate.
     [[nodiscard]] bool idle() const noexcept { return busy_.load(std::memory_order_acquire) == 0; }
 
-    /// Control: closes the gates and waits until all are idle, for `limit` at most. On false the
-    /// gates stay closed, but a data thread is still inside: nothing that it reads may change or go
-    /// away.
+    /// Control: closes the gates and waits at most `limit` until all are idle. If it returns false,
+    /// the gates stay closed but a data thread is still inside: nothing that it reads may be
+    /// changed or freed.
     [[nodiscard]] static bool close(
         std::span<Gate* const> gates, std::chrono::milliseconds limit = kTimeout
     );

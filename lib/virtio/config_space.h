@@ -10,7 +10,7 @@ namespace vduse::virtio {
 
 inline constexpr uint16_t kConfigLinkUp = 1;
 
-/// All 24 bytes, whatever is offered: QEMU reads as many as its own features ask for.
+/// All 24 bytes, whatever features are offered: QEMU reads as many as its own features require.
 struct [[gnu::packed]] ConfigSpace {
     uint8_t mac[6];
     uint16_t status;

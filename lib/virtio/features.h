@@ -2,12 +2,12 @@
 
 // Feature and status bits of a virtio-net device (virtio 1.3, 2.1, 5.1.3, 6).
 //
-// How it works: each feature is one row of kFeatures. What a device offers, the names in logs and
-// telemetry, the keys that people set features by and what QEMU makes of them are all read from
-// there, so a new feature is a row, a constant if code asks for it, and the code that does it.
+// How it works: each feature is one row of kFeatures. The offered features, the names in logs and
+// telemetry, the configuration keys and the support in QEMU are all read from there. So a new
+// feature is a row, a constant if code tests for it, and its implementation.
 //
-// Threads: any; constants and pure functions. What a hostile driver could try is not seen here: it
-// accepts bits, and device/state.h refuses those that were not offered.
+// Threads: any; constants and pure functions. A hostile driver is not handled here: it can only
+// accept bits, and device/state.h refuses those that were not offered.
 #pragma once
 
 #include <algorithm>
@@ -25,26 +25,26 @@ constexpr uint64_t bit(unsigned number) {
 
 inline constexpr unsigned kNoQemu = ~0U;
 
-/// A row: when a device offers a feature, and what people call it.
+/// A row: when a device offers a feature, and its names.
 struct Feature {
     unsigned number;        ///< of its bit
     std::string_view name;  ///< as in the specification, without VIRTIO_F_ or VIRTIO_NET_F_
     /// The feature that it requires (virtio 1.3, 5.1.3.1), whose row comes first; "": none.
     std::string_view needs = {};
-    /// What does instead of that; "": nothing.
+    /// An alternative to `needs`; "": none.
     std::string_view or_needs = {};
-    /// It means nothing without that one, which the specification does not say and drivers do not
-    /// keep to; "": none.
+    /// The feature has no meaning without this one, but the specification does not require it and
+    /// drivers may negotiate it alone; "": none.
     std::string_view useless_without = {};
-    /// Its switch, and the key by which people set that (options/keys.h). nullptr: no switch. "":
-    /// no key. Features may share both.
+    /// Its switch in the configuration, and the key that sets it (options/keys.h). nullptr: no
+    /// switch. "": no key. Features may share both.
     bool DeviceConfig::*member = nullptr;
     std::string_view key = {};
-    /// What else must be so. nullptr: nothing.
+    /// A further condition. nullptr: none.
     bool (*applies)(const DeviceConfig& config) = nullptr;
-    /// The first QEMU that shadows it; 0: all that can use VDUSE; kNoQemu: none. An older one
-    /// neither isolates the control queue nor migrates the guest, so Profile::migratable has only
-    /// those with 0.
+    /// The first QEMU that shadows it; 0: all that can use VDUSE; kNoQemu: none. With a feature
+    /// that it does not shadow, QEMU neither isolates the control queue nor migrates the guest, so
+    /// Profile::migratable has only features with 0.
     unsigned qemu = 0;
 };
 
@@ -119,7 +119,7 @@ constexpr const Feature* find_feature(std::string_view name) {
     return row != kFeatures.end() ? row : nullptr;
 }
 
-/// The bit of a feature by its name. One that has no row does not compile.
+/// The bit of a feature by its name. A name without a row does not compile.
 consteval uint64_t feature(std::string_view name) {
     return bit(find_feature(name)->number);
 }
@@ -159,7 +159,7 @@ inline constexpr uint64_t kFeatureAccessPlatform = feature("ACCESS_PLATFORM");
 inline constexpr uint64_t kFeatureDeviceStats = feature("DEVICE_STATS");
 inline constexpr uint64_t kFeatureSpeedDuplex = feature("SPEED_DUPLEX");
 
-/// Features that mean nothing without a control queue.
+/// Features that have no meaning without a control queue.
 inline constexpr uint64_t kControlFeatures = feature_and_dependents("CTRL_VQ");
 
 /// Whether each of `features` has what it needs (virtio 1.3, 5.1.3.1).
@@ -174,13 +174,13 @@ constexpr bool is_complete(uint64_t features) {
     });
 }
 
-/// How many data queues a device with so many pairs has for a driver that negotiated `features`
-/// (virtio 1.3, 5.1.2). The control queue, if there is one, comes after them.
+/// The number of data queues of a device with `pairs` pairs, for a driver that negotiated
+/// `features` (virtio 1.3, 5.1.2). The control queue, if any, follows them.
 constexpr uint32_t data_queues(uint64_t features, uint16_t pairs) {
     return (features & kFeatureMq) != 0 ? 2U * pairs : 2U;
 }
 
-/// What a device offers, with a control queue or without.
+/// The features that a device offers, with or without a control queue.
 uint64_t offered_features(const DeviceConfig& config, bool with_control);
 
 inline constexpr uint8_t kStatusAcknowledge = 0x01;

@@ -2,15 +2,16 @@
 
 // The control thread of all ports of a process.
 //
-// The library wants one thread that answers the kernel and owns all devices. An application with
-// ethdev ports has none to give, so the first port starts one and the last one ends it. It is on
-// the CPUs that EAL keeps for such threads. Whatever an ethdev operation wants of a device it does
-// in a closure that this thread runs between two turns of the library's loop, while the caller
-// waits: 100 us and more, so never in the datapath.
+// The library needs one thread that answers the kernel and owns all devices. An application with
+// ethdev ports does not provide one, so the first port starts it and the last port ends it. It runs
+// on the CPUs that EAL reserves for control threads. An ethdev operation accesses a device in a
+// closure that this thread runs between two iterations of the library's loop, while the caller
+// waits. That takes 100 us or more, so it is never done in the datapath.
 //
-// A closure must not call what waits for the kernel to ask the device (lib/include/vduse/bus.h):
-// that is for the threads that call the driver. Nor what is the application's: its callbacks come
-// from EAL's own thread (port.cc), as one of them may wait for a lock whose holder waits for us.
+// A closure must not call functions that wait for the kernel to ask the device
+// (lib/include/vduse/bus.h): only the threads that call the PMD may do that. It must not call the
+// application's callbacks either: they are called from EAL's own thread (port.cc), because one of
+// them may wait for a lock whose holder waits for this thread.
 #pragma once
 
 #include <functional>
@@ -20,7 +21,7 @@
 
 namespace vduse::pmd {
 
-/// What the control thread does for a port in each of its turns, ten times a second at least.
+/// A task that the control thread runs in each iteration, at least ten times a second.
 class PeriodicTask {
   public:
     virtual void run() = 0;
@@ -29,7 +30,7 @@ class PeriodicTask {
     ~PeriodicTask() = default;
 };
 
-/// A share in the control thread: it runs while there is one. Any thread.
+/// A reference to the control thread, which runs while there is one. Any thread.
 class ControlThread {
   public:
     ControlThread() = default;
@@ -37,7 +38,7 @@ class ControlThread {
     ControlThread& operator=(ControlThread&&) = delete;
     ~ControlThread();
 
-    /// `kernel`: of the first one; nullptr for the running one.
+    /// `kernel`: used by the first share, which starts the thread; nullptr for the running kernel.
     static Result<ControlThread> share(uapi::Kernel* kernel = nullptr);
 
     /// Runs `work` on the control thread and returns when it is done.

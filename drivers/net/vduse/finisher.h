@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Finishing on receive what the application did not ask to be left with (vduse/offload.h): sums of
-// checksums, and segments of large frames.
+// Software offloads on receive, for applications that do not accept unfinished frames
+// (vduse/offload.h): computes checksums and segments large frames.
 //
-// A large frame may become more mbufs than a burst has room for, and its pool may be empty. Frames
-// that are behind it were taken from the ring already, so they are held here with it, and nothing
-// is polled before all of them were delivered: none is lost, and their order stays.
+// A large frame may become more mbufs than a burst has room for, and its pool may be empty. The
+// frames after it were taken from the ring already, so they are held here with it. Nothing is
+// polled before all of them are delivered, so none is lost and their order is kept.
 //
 // Threads: the one that polls the queue; `held` any thread.
 #pragma once
@@ -23,10 +23,10 @@
 
 namespace vduse::pmd {
 
-/// What the application takes of what frames leave to be done. Aligned as a word, or clang would
-/// call libatomic for it.
+/// Which unfinished frames the application accepts. Aligned as a word, or clang would call
+/// libatomic for it.
 struct alignas(uint64_t) RxRules {
-    bool look = false;    ///< not all of it as it is
+    bool look = false;    ///< it does not accept all of them unchanged
     bool csum = false;    ///< checksums
     bool large = false;   ///< large frames, with theirs
     bool good = false;    ///< it wants to be told that a checksum is right
@@ -52,8 +52,8 @@ class Finisher {
     Finisher& operator=(const Finisher&) = delete;
     ~Finisher() { (void)free_held(); }
 
-    /// Makes of `polled` frames, the first of `frames` and kMaxBurst at most, what the application
-    /// takes. Returns how many frames for it there are now. Not while any are held.
+    /// Converts the first `polled` of `frames` (at most kMaxBurst) to what the application accepts.
+    /// Returns the number of frames for it now. Not to be called while frames are held.
     uint16_t finish(
         std::span<rte_mbuf*> frames, uint16_t polled, RxRules rules, FinisherCounters& counters
     ) noexcept {
@@ -65,14 +65,14 @@ class Finisher {
         return finish_any(frames, polled, rules, counters);
     }
 
-    /// Frames that are held, as many as `frames` and their pool have room for.
+    /// Delivers held frames, as many as `frames` and their pool have room for.
     uint16_t deliver_held(
         std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
     ) noexcept;
 
-    /// Those that the ring gave and that have not been delivered, or not all of them.
+    /// Frames taken from the ring and not, or not completely, delivered.
     [[nodiscard]] uint16_t held() const noexcept { return held_.load(std::memory_order_relaxed); }
-    /// Nobody will ask for them any more.
+    /// Drops held frames that will never be requested.
     void drop_held(FinisherCounters& counters) noexcept;
 
   private:

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Log lines of the driver: types pmd.net.vduse.init (probing, devargs) and pmd.net.vduse.driver
-// (everything later). Never in the datapath. Nothing above INFO in normal life: OVS takes a warning
-// for a failure.
+// (everything later). Never in the datapath. Nothing above INFO in normal operation: OVS treats a
+// warning as a failure.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What an MTU asks of a port: mbufs that its longest frame fits into, or an application that takes
-// chains of them. An MTU that would lose frames in silence is refused, as the drivers of network
-// cards do.
+// What an MTU requires of a port: mbufs that its longest frame fits into, or an application that
+// accepts chained mbufs. An MTU that would silently lose frames is refused, as in PMDs of network
+// cards.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace vduse::pmd {
 
-/// Whether all frames of `mtu` can be received by the rx queues, which are set up. Code EINVAL:
-/// they cannot, and the text says what would help. What loses frames because it was asked for, is a
-/// line in the log.
+/// Checks whether the rx queues, which are set up, can receive all frames of `mtu`. Code EINVAL:
+/// they cannot, and the text tells what would help. If a setting of the user makes the port drop
+/// frames, that is only logged.
 Result<void> check_mtu(const rte_eth_dev* dev, uint16_t mtu);
 
 }  // namespace vduse::pmd

@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// One port: a device of the library, and what ethdev wants of it besides.
+// One port: a device of the library, and its ethdev state.
 //
-//     probe      the device is made, and put on the vDPA bus if attach= asks for it
-//     start      its carrier is up, toward the guest; stop: down. Nothing else happens to it
-//     close      it is taken off the bus and destroyed, unless persist=1
+//     probe      creates the device, and attaches it to the vDPA bus if attach= requests it
+//     start      sets the carrier toward the guest up; stop sets it down. No other effect
+//     close      detaches the device from the bus and destroys it, unless persist=1
 //
-// Queues of the port and pairs of the device are two things. Rx queue i of n polls pairs i, i + n,
-// ...; tx queue q sends on pair q modulo the pairs that the driver uses now. So tx queues may meet
-// at a pair, and anybody may ask for a queue's fill level while another thread polls it: each pair
-// has a lock for each direction, one atomic exchange a burst.
+// Queues of the port and pairs of the device are distinct. Rx queue i of n polls pairs i, i + n,
+// ...; tx queue q sends on pair q modulo the number of pairs that the guest driver uses. So two tx
+// queues may use the same pair, and a thread may query a queue's fill level while another polls it.
+// Each pair has a lock for each direction, which costs one atomic exchange a burst.
 //
-// Primary process only; a secondary one sees `SecondaryStats` (secondary.h). Threads: the
-// operations of ethdev come from any thread, one at a time for a port; `run` and what changes the
-// link is the control thread's.
+// Primary process only; a secondary process uses `SecondaryStats` (secondary.h). Threads: ethdev
+// operations come from any thread, one at a time for a port. `run` and link changes are executed by
+// the control thread.
 #pragma once
 
 #include <rte_ethdev.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The datapath of a port: bursts, and what may be asked of a queue beside them. What they do with
-// frames is the library's; here are only the choice of the pair, its lock, and VLAN tags, which
-// virtio-net leaves to software.
+// The datapath of a port: bursts, and queries of a queue. The library processes the frames. This
+// file only selects the pair, takes its lock, and handles VLAN tags, which virtio-net leaves to
+// software.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -17,15 +17,15 @@ namespace vduse::pmd {
 uint16_t rx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 
-/// eth_tx_prep_t: stops at a frame that asks for what nobody can do, with rte_errno EINVAL.
+/// eth_tx_prep_t: stops at a frame that requests an unsupported offload, with rte_errno EINVAL.
 uint16_t tx_prepare(void* raw, rte_mbuf** frames, uint16_t count) noexcept;
 
-/// Buffers of the driver that wait for the queue, and frames that it holds. Any thread.
+/// Buffers of the guest driver that wait for the queue, and frames that it holds. Any thread.
 uint32_t rx_waiting(RxQueue& queue) noexcept;
 uint32_t tx_waiting(TxQueue& queue) noexcept;
 
-/// Asks the driver to kick when more comes. false: something is there already, and the queue's
-/// interrupt comes at once. Any thread.
+/// Asks the guest driver to kick when more frames arrive. Returns false if there are some already;
+/// then the queue's interrupt comes at once. Any thread.
 bool enable_interrupt(RxQueue& queue) noexcept;
 void disable_interrupt(RxQueue& queue) noexcept;
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the processes of one DPDK application share of a port: statistics for secondary ones.
+// The data that the processes of one DPDK application share about a port: statistics for secondary
+// processes.
 //
-// It lies in the port's dev_private, which is in EAL's shared memory. The counters themselves are
-// private to the primary process; a secondary one asks for a copy by raising `wanted`, and the
-// primary's control thread, which comes by ten times a second at least, makes it and raises `made`.
-// Nobody needs it while nobody asks.
+// It is in the port's dev_private, which is in EAL's shared memory. The counters themselves are
+// private to the primary process. A secondary process requests a copy by incrementing `wanted`. The
+// primary's control thread checks that at least ten times a second, makes the copy and sets `made`.
 #pragma once
 
 #include <array>
@@ -66,7 +66,8 @@ struct SecondaryStats {
     bool full_duplex = true;
     PortStats stats;  ///< since the last reset
 
-    /// A secondary process: a copy not older than this call. false: the primary does not answer.
+    /// Secondary process: gets a copy not older than this call. Returns false if the primary does
+    /// not answer.
     [[nodiscard]] bool ask(std::chrono::milliseconds limit = std::chrono::seconds(2));
 };
 static_assert(std::atomic<uint32_t>::is_always_lock_free && std::atomic<bool>::is_always_lock_free);

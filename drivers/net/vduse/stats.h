@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Statistics of a port, from the counters of its device's pairs: the same code for the primary
-// process and for a secondary one, which has a copy of them (secondary.h).
+// Statistics of a port, from the counters of its device's pairs. The same code serves the primary
+// process and secondary ones, which have a copy of the counters (secondary.h).
 //
-// xstats are named by the pair, as the drops of a pair belong to no single queue:
+// xstats are named by the pair, because the drops of a pair do not belong to a single queue:
 // rx_pair0_malformed_errors. OVS shows those that end in _errors or _dropped.
 #pragma once
 
