@@ -17,7 +17,7 @@
 namespace vduse::pmd {
 namespace {
 
-/// What the library asks for where the kernel does not tell of late queues.
+/// The period that the library requires if the kernel does not report late queues.
 constexpr int kTurnMs = 100;
 
 struct Task {
@@ -40,11 +40,11 @@ struct Loop {
 
 std::mutex life;
 int users = 0;
-Loop* loop =
-    nullptr;  ///< A program that ends without closing its ports ends with the thread running.
+/// If a program exits without closing its ports, the thread is still running.
+Loop* loop = nullptr;
 
 void Loop::work() {
-    // Signals are for the application's threads, but for what this one does itself.
+    // Signals are for the application's threads, except for faults of this thread.
     sigset_t others;
     sigfillset(&others);
     for (const int own : {SIGBUS, SIGSEGV, SIGFPE, SIGILL})

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What the port says of itself, to people. Rows of the table in ethdev_ops.cc.
+// Human-readable descriptions of the port. Rows of the table in ethdev_ops.cc.
 #pragma once
 
 #include <cstdio>

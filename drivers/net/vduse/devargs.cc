@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: rte_kvargs cuts the string up as it does for every driver. Each key is a row of one
-// table, which is searched and listed in complaints; those that switch a feature are rows of the
-// features' own table. Values that vduse-dp's --device has too are read by lib/options/keys.h; what
-// can only be said of all keys together comes at the end.
+// How it works: rte_kvargs splits the string as for every PMD. Each key is a row of one table,
+// which is searched, and listed in error messages. Keys that switch a feature are rows of the
+// feature table. Values that vduse-dp's --device has too are parsed by lib/options/keys.h. Checks
+// that involve several keys come last.
 #include "devargs.h"
 
 #include <grp.h>
@@ -155,7 +155,7 @@ Complaint set_mode(DevArgs& args, Text value) {
     return {};
 }
 
-/// What a driver of this kind is expected to have one day.
+/// Features that a PMD like this is expected to have, but does not have yet.
 Complaint refuse_feature(DevArgs& /*args*/, Text value) {
     bool wanted = false;
     if (parse::store_bool(value, wanted) || wanted)
@@ -163,7 +163,7 @@ Complaint refuse_feature(DevArgs& /*args*/, Text value) {
     return {};
 }
 
-/// net_vhost has them, and its strings are to work.
+/// Keys of net_vhost, accepted so that its argument strings work.
 Complaint ignore(DevArgs& /*args*/, Text value) {
     bool any = false;
     return parse::store_bool(value, any);
@@ -201,7 +201,7 @@ constexpr std::array<Key, 29> kKeys = {
      {"postcopy-support", ignore},
      {"legacy-ol-flags", set_legacy}}};
 
-/// What is wrong with the word `name`, of which `seen` came before it.
+/// Checks the key `name`; `seen` are the keys before it.
 Complaint check_key(Text name, const std::vector<Text>& seen) {
     std::vector<Text> valid = parse::names_of(kKeys);
     // Some of these mean more here, and are rows of both tables.
@@ -260,7 +260,7 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
     if (!result.config.mac)
         result.config.mac = mac_from_name(result.config.name);
     result.config.offer_mtu = result.mtu.has_value();
-    // Programs with ports end without closing them more often than not.
+    // Programs usually exit without closing their ports.
     result.config.survive_crash = true;
     if (!result.mtu)
         result.config.mtu = kMaxMtu;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What stands behind a port's name in --vdev, in EAL's hotplug and in OVS's dpdk-devargs: from a
-// string to a checked struct.
+// Parses the arguments after a port's name in --vdev, in EAL's hotplug and in OVS's dpdk-devargs,
+// into a checked struct.
 //
 //     net_vduse0,iface=vd0,queues=2,attach=virtio,netdev=eth7,netns=blue
 //
-// A pure function, but for `owner`, which asks the host who that is. It knows neither the EAL's
-// devices nor VDUSE. Errors are one line for a person, name the key or the value and what would be
-// valid, and have code EINVAL. Called once by probe, and by test/unit/pmd/devargs_test.cc.
+// A pure function, except for `owner`, which looks up users and groups of the host. It does not
+// depend on EAL's devices or VDUSE. Errors are one line of text that names the key or the value and
+// what would be valid; their code is EINVAL. Called once by probe, and by
+// test/unit/pmd/devargs_test.cc.
 #pragma once
 
 #include <sys/types.h>
@@ -40,7 +41,7 @@ struct DevArgs {
     std::vector<std::string> ignored;  ///< keys of net_vhost that were given and have no effect
 };
 
-/// `name`: of the vdev. `args`: what stands behind its first comma, may be nullptr or empty.
+/// `name`: of the vdev. `args`: the text after its first comma, may be nullptr or empty.
 Result<DevArgs> parse_devargs(const char* name, const char* args);
 
 /// What dpdk-pmdinfo.py shows. A macro, as RTE_PMD_REGISTER_PARAM_STRING makes an array of it.

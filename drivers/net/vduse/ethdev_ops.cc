@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: ethdev has checked ranges (queue numbers, whether the port is started) before it
-// calls; what is left is to hand on. Errors are negative errnos. See port.h for threads.
+// How it works: ethdev checks queue numbers and whether the port is started before it calls. The
+// operations here only forward. Errors are negative errnos. See port.h for threads.
 #include "ethdev_ops.h"
 
 #include <rte_ether.h>
@@ -27,7 +27,7 @@
 namespace vduse::pmd {
 namespace {
 
-/// Whatever the guest's driver takes: what it does not is done here.
+/// Independent of the guest driver: offloads that it does not accept are done in software.
 constexpr uint64_t kTxOffloads = RTE_ETH_TX_OFFLOAD_VLAN_INSERT | RTE_ETH_TX_OFFLOAD_MULTI_SEGS |
                                  RTE_ETH_TX_OFFLOAD_MBUF_FAST_FREE | RTE_ETH_TX_OFFLOAD_IPV4_CKSUM |
                                  RTE_ETH_TX_OFFLOAD_UDP_CKSUM | RTE_ETH_TX_OFFLOAD_TCP_CKSUM |
@@ -61,7 +61,7 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     if ((shared.rx_offloads & RTE_ETH_RX_OFFLOAD_TCP_LRO) != 0)
         info->max_lro_pkt_size = kLongestLarge;
     info->tx_offload_capa = kTxOffloads;
-    // The rings are the driver's; these bound what an application may wish for.
+    // The guest driver sets the ring sizes. These limits only bound an application's request.
     const rte_eth_desc_lim limits = {
         .nb_max = kMaxQueueSize,
         .nb_min = 1,
@@ -105,7 +105,7 @@ void stop_queues(void** queues, uint16_t count, uint8_t* states) {
 /// Whether what the application configured is still there, and is enough.
 Result<void> may_start(const rte_eth_dev* dev) {
     const rte_eth_dev_data& data = *dev->data;
-    // ethdev would let the application poll queues that are not there.
+    // ethdev would let the application poll queues that do not exist.
     if (data.nb_rx_queues == 0 && data.nb_tx_queues == 0)
         return Error{
             EINVAL,
@@ -183,7 +183,7 @@ int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
     Port& port = port_of(dev);
     if (mtu < kMinMtu || mtu > port.max_mtu())
         return -EINVAL;
-    // Those of a port that is stopped may get other mbufs before it starts.
+    // The rx queues of a stopped port may get other mbufs before it starts.
     if (dev->data->dev_started != 0)
         if (const int error = report(port, check_mtu(dev, mtu)); error != 0)
             return error;
@@ -191,8 +191,8 @@ int mtu_set(rte_eth_dev* dev, uint16_t mtu) {
     return 0;
 }
 
-// The port has one peer, and receives all that it sends, for whomever it is: nothing is to be
-// switched on.
+// The port has one peer and receives all frames that it sends, whatever their destination. So there
+// is nothing to enable.
 int receive_all(rte_eth_dev* /*dev*/) {
     return 0;
 }

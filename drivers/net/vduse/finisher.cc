@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: from the first frame on that may be unfinished, frames go through `behind_`; from
-// there they are delivered one by one, until the burst is full or the pool is empty. Most need no
-// room but their own, so `behind_` is nearly always empty again at once.
+// How it works: the first frame that may be unfinished, and all after it, are moved to `behind_`.
+// From there they are delivered one by one, until the burst is full or the pool is empty. Most
+// frames need only their own slot, so `behind_` is nearly always emptied at once.
 #include "finisher.h"
 
 #include <algorithm>
@@ -10,15 +10,15 @@
 namespace vduse::pmd {
 namespace {
 
-/// Held frames have mbufs, too, and could be all that their pool has: then waiting helps nobody.
-/// Some milliseconds of polling.
+/// Held frames have mbufs, too, and could be all of their pool: then waiting does not help. Some
+/// milliseconds of polling.
 constexpr uint32_t kPatience = 1U << 16;
 
 bool is_large(const rte_mbuf& frame) noexcept {
     return (frame.ol_flags & RTE_MBUF_F_RX_LRO) != 0;
 }
 
-/// Says what an unfinished frame leaves in the words of who asks for it.
+/// Describes what an unfinished frame leaves with the flags of a request (tx flags).
 void say_as_asked(rte_mbuf& frame) noexcept {
     Unfinished what;
     if (read_unfinished(frame, what))
@@ -65,7 +65,7 @@ uint16_t Finisher::deliver_held(
     return got;
 }
 
-/// Returns how many frames it gave; the completion may have more.
+/// Returns the number of frames delivered; the completion may have more.
 uint16_t Finisher::take(
     rte_mbuf* frame, std::span<rte_mbuf*> frames, RxRules rules, FinisherCounters& counters
 ) noexcept {

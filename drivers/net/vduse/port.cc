@@ -47,7 +47,8 @@ Result<std::unique_ptr<Port>> Port::create(DevArgs arguments, ControlThread cont
             return;
         }
         port->device = std::move(*added);
-        // It has a driver already: what a crash is to the driver is a pause, so its carrier stays.
+        // An adopted device with a guest driver: the guest sees a crash as a pause, so the carrier
+        // stays up.
         port->keeps_carrier_ = port->device->driver_ok();
     });
     if (!made)
@@ -76,7 +77,7 @@ Result<void> Port::own() const {
 Result<void> Port::attach() {
     if (arguments_.config.attach == Attach::none)
         return {};
-    // A device that was not there before is ours to take off again, however far this comes.
+    // A device that was not on the bus before must be detached again, even if this fails.
     attached_ = !bus::vdpa_exists(name());
     if (auto done = bus::vdpa_attach(name(), bus::bus_driver_of(arguments_.config.attach)); !done)
         return done;
@@ -94,7 +95,7 @@ Port::~Port() {
         rte_eal_alarm_cancel(call_back, this);
     }
     const bool keep = (!attached_ || arguments_.config.persist) && bus::vdpa_may_stay(name());
-    // What was on the bus before a probe that failed stays there for the next try.
+    // If probe fails, a device that was on the bus before stays there for the next try.
     const bool leaves = !keep && (dev_ != nullptr || attached_);
     bool said = false;
     if (leaves)
@@ -135,7 +136,7 @@ void Port::start() {
     control_.run([this](Control& /*library*/) {
         keeps_carrier_ = false;
         running = true;
-        // Lookup tables are put near who polls, those of an adopted device, too.
+        // Place lookup tables on the node of the polling lcore, also those of an adopted device.
         const uint16_t count = dev_->data->nb_rx_queues;
         for (uint16_t pair = 0; pair < queue_pairs.size() && count != 0; ++pair) {
             const auto& queue = *static_cast<RxQueue*>(dev_->data->rx_queues[pair % count]);
@@ -178,7 +179,7 @@ void Port::refresh_link() {
 }
 
 void Port::tell_link() {
-    // From EAL's thread: an application's callback may wait for somebody who waits for us.
+    // From EAL's thread: the application's callback may wait for a thread that waits for this one.
     if (rte_eal_alarm_set(1, call_back, this) != 0)
         log(Topic::driver, Severity::error, "%s: no alarm: a link event is lost", name().c_str());
 }
@@ -223,7 +224,7 @@ DeviceInfo Port::info() const {
 PortStats Port::counters() const {
     PortStats all;
     all.pairs = device->queue_pairs();
-    // What is taken off is read before that from which it is: neither stands still.
+    // Subtrahends are read first, as the counters change meanwhile.
     for (uint16_t i = 0; i < kMaxQueues; ++i) {
         const QueueCounters& queue = queues[i];
         const Traffic withheld = {
@@ -266,7 +267,8 @@ uint64_t Port::rx_offloads() const {
     uint64_t offloads = RTE_ETH_RX_OFFLOAD_VLAN_STRIP | RTE_ETH_RX_OFFLOAD_VLAN_FILTER;
     if (!linear())
         offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
-    // Who reads the older flags finishes all sums itself, and does not ask to be left with them.
+    // An application that reads the legacy flags computes all checksums itself, and does not
+    // request this offload.
     if (!arguments_.legacy_flags)
         offloads |= RTE_ETH_RX_OFFLOAD_CHECKSUM;
     if (offers_large() && !linear())
@@ -322,7 +324,7 @@ Result<void> Port::install_interrupts() {
             rte_intr_efds_index_set(handle, i, queue.interrupts.get()) != 0)
             return Error{ENOSPC, "interrupt vectors"};
     }
-    // Nobody reads an epoll: enabling the interrupt of a queue empties what is below it.
+    // An epoll fd is not read. Enabling the interrupt of a queue reads the eventfds in it.
     if (rte_intr_efd_counter_size_set(handle, 0) != 0 || rte_intr_nb_efd_set(handle, count) != 0 ||
         rte_intr_max_intr_set(handle, count + 1) != 0 ||
         rte_intr_type_set(handle, RTE_INTR_HANDLE_VDEV) != 0)
@@ -331,7 +333,7 @@ Result<void> Port::install_interrupts() {
 }
 
 void Port::remove_interrupts() {
-    // Or EAL would take the next start's for those that it knows.
+    // Otherwise EAL would mistake the next start's fds for those that it knows.
     rte_intr_free_epoll_fd(dev_->intr_handle);
     rte_intr_vec_list_free(dev_->intr_handle);
     rte_intr_nb_efd_set(dev_->intr_handle, 0);

@@ -41,10 +41,10 @@
 
 namespace vduse::pmd {
 
-/// As many as a device has pairs at most; a port may have more queues than its device has pairs.
+/// The maximum number of pairs of a device. A port may have more queues than its device has pairs.
 inline constexpr uint16_t kMaxQueues = kMaxPairs;
 inline constexpr uint16_t kMaxVlan = 4095;
-/// Addresses that an application may add: they change nothing.
+/// Addresses that an application may add. They have no effect.
 inline constexpr uint32_t kMaxMacs = 64;
 
 class Port;
@@ -103,13 +103,13 @@ struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
 
 class Port final : public PeriodicTask {
   public:
-    /// Makes the device, and attaches it. On an error nothing is left behind.
+    /// Creates the device and attaches it. On an error nothing is left behind.
     static Result<std::unique_ptr<Port>> create(DevArgs arguments, ControlThread control);
     Port(const Port&) = delete;
     Port& operator=(const Port&) = delete;
     ~Port();
 
-    /// The port has its ethdev from now on, and `run` is called.
+    /// Sets the port's ethdev. From then on, `run` is called.
     void serve(rte_eth_dev* dev);
 
     void start();
@@ -121,18 +121,18 @@ class Port final : public PeriodicTask {
     Result<void> install_interrupts();
     void remove_interrupts();
 
-    /// What only the control thread may ask.
+    /// Runs on the control thread, which alone may query the device.
     [[nodiscard]] DeviceInfo info() const;
 
     void run() override;
 
     [[nodiscard]] rte_eth_link link() const;
     [[nodiscard]] uint16_t max_mtu() const { return arguments_.config.mtu; }
-    /// The MTU that the driver on the other side is told, if it is told one.
+    /// The MTU that is offered to the guest driver, if any.
     [[nodiscard]] std::optional<uint16_t> guest_mtu() const { return arguments_.mtu; }
     /// RTE_ETH_RX_OFFLOAD_*
     [[nodiscard]] uint64_t rx_offloads() const;
-    /// The application gets no chains, whatever it asks for, nor frames that one mbuf cannot hold.
+    /// The application never gets chained mbufs, nor frames that do not fit into one mbuf.
     [[nodiscard]] bool linear() const { return arguments_.linear && !large_buffers; }
     [[nodiscard]] bool mergeable() const { return arguments_.config.mrg_rxbuf; }
     [[nodiscard]] uint32_t speed() const { return arguments_.config.speed; }

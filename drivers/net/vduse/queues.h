@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Queues of the port: set up, started, stopped, and told of. Rows of the table in ethdev_ops.cc.
+// Queues of the port: setup, start, stop and information. Rows of the table in ethdev_ops.cc.
 #pragma once
 
 #include "compat.h"

@@ -30,8 +30,8 @@ uint16_t pair_after(const RxQueue& queue, uint16_t pair) noexcept {
     return next < queue.port->queue_pairs.size() ? static_cast<uint16_t>(next) : queue.index;
 }
 
-/// `burst(first, count)` for all of `count`, in parts that the library takes at once, until one is
-/// not taken whole. Returns how many were.
+/// Calls `burst(first, count)` for parts of at most kMaxBurst, until one is not taken completely.
+/// Returns the number of frames taken.
 template <class Burst>
 uint16_t in_parts(uint16_t count, Burst burst) noexcept {
     uint16_t done = 0;
@@ -52,14 +52,14 @@ bool wanted_vlan(const Port& port, uint16_t tci) noexcept {
 
 void strip_tag(rte_mbuf& frame) noexcept {
     rte_vlan_strip(&frame);
-    // What an unfinished frame says of its headers.
+    // Adjust the header lengths of an unfinished frame.
     if (frame.l2_len > sizeof(rte_vlan_hdr))
         frame.l2_len = (frame.l2_len - sizeof(rte_vlan_hdr)) & 0x7f;
     if ((frame.packet_type & RTE_PTYPE_L2_MASK) == RTE_PTYPE_L2_ETHER_VLAN)
         frame.packet_type ^= RTE_PTYPE_L2_ETHER_VLAN ^ RTE_PTYPE_L2_ETHER;
 }
 
-/// Takes tags off, and frames away whose VLAN nobody asked for. Returns how many are left.
+/// Strips tags, and drops frames of VLANs that are filtered out. Returns how many frames are left.
 uint16_t look_at_tags(
     const Port& port, std::span<rte_mbuf*> frames, QueueCounters& counters
 ) noexcept {
@@ -87,8 +87,8 @@ uint16_t look_at_tags(
     return left;
 }
 
-/// Puts tags into the frames that ask for one. Returns how many of the first frames may be sent;
-/// the one behind them could not have its tag.
+/// Inserts tags into the frames that request one. Returns how many of the first frames may be
+/// sent; the tag of the next one could not be inserted.
 uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
     uint16_t good = 0;
     for (rte_mbuf*& frame : frames) {
@@ -99,7 +99,7 @@ uint16_t put_tags(std::span<rte_mbuf*> frames) noexcept {
     return good;
 }
 
-/// What one pair has for `frames`, which are kMaxBurst at most.
+/// Receives from one pair into `frames`, at most kMaxBurst.
 uint16_t poll(
     const RxQueue& queue,
     uint16_t pair,
@@ -109,8 +109,8 @@ uint16_t poll(
 ) noexcept {
     Port& port = *queue.port;
     rte_spinlock_t& lock = port.locks[pair].from_guest;
-    // A pair that the guest does not use costs a load. And one that somebody else looks at can wait
-    // for the next burst.
+    // A pair that the guest does not use costs only a load. A pair that another thread has locked
+    // can wait for the next burst.
     if (!port.queue_pairs[pair].serves() || rte_spinlock_trylock(&lock) == 0)
         return 0;
     const Traffic before = port.queue_pairs[pair].from_guest_traffic();
@@ -122,7 +122,7 @@ uint16_t poll(
     return got;
 }
 
-/// What the pairs of `queue` have for `frames`, finished.
+/// Receives from the pairs of `queue` into `frames`, and finishes them.
 uint16_t poll_pairs(
     RxQueue& queue, std::span<rte_mbuf*> frames, RxRules rules, QueueCounters& counters
 ) noexcept {
@@ -134,7 +134,7 @@ uint16_t poll_pairs(
         port.large_buffers.get()};
     uint16_t got = 0;
     bool full = false;
-    // Each burst begins with another pair, or one that is always full would be the only one.
+    // Each burst begins with another pair, so that one that is always full does not starve others.
     uint16_t pair = queue.next;
     do {
         bool whole = false;
@@ -145,7 +145,7 @@ uint16_t poll_pairs(
             const uint16_t finished =
                 rules.look ? queue.finisher.finish(part, polled, rules, counters.finisher) : polled;
             got = static_cast<uint16_t>(got + finished);
-            // What comes behind frames that are held stays in the ring.
+            // While frames are held, later ones stay in the ring.
             full = got == frames.size() || queue.finisher.held() != 0;
         } while (whole && !full);
         pair = pair_after(queue, pair);
@@ -185,7 +185,7 @@ uint16_t tx_burst(void* raw, rte_mbuf** frames, uint16_t count) noexcept {
     if (port.vlan_insert.load(std::memory_order_relaxed)) {
         const uint16_t good = put_tags(std::span(frames, count));
         if (good == 0) {
-            // Nothing can be done for it; those behind it come next time.
+            // The first frame cannot be sent. The frames after it are sent by the next burst.
             rte_pktmbuf_free(frames[0]);
             port.queues[queue.index].vlan_errors.add(1);
             return 1;
@@ -241,7 +241,7 @@ bool enable_interrupt(RxQueue& queue) noexcept {
     bool nothing = true;
     for_each_pair(queue, [&](uint16_t pair) noexcept {
         const int kick = port.queue_pairs[pair].kick_fd();
-        // What woke the caller is read before the ring is looked at (vduse/device.h).
+        // Read the kick that woke the caller before the ring is checked (vduse/device.h).
         uint64_t kicks = 0;
         (void)!::read(kick, &kicks, sizeof kicks);
         const Locked locked(port.locks[pair].from_guest);

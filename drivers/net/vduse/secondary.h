@@ -6,6 +6,7 @@
 // It is in the port's dev_private, which is in EAL's shared memory. The counters themselves are
 // private to the primary process. A secondary process requests a copy by incrementing `wanted`. The
 // primary's control thread checks that at least ten times a second, makes the copy and sets `made`.
+// No copy is made unless one is requested.
 #pragma once
 
 #include <array>

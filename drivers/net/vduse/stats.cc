@@ -30,7 +30,7 @@ uint64_t lost_to_guest(const PairStats& stats) {
     return stats.to_guest.drops[at(drop)];
 }
 
-// What a frame or a chain was dropped for, in the words of kDropNames.
+// Reasons for drops have the names in kDropNames.
 constexpr std::array kXStats = {
     XStat{"rx", "malformed_errors", lost_from_guest<Drop::malformed>},
     XStat{"rx", "bad_header_errors", lost_from_guest<Drop::bad_header>},
@@ -82,7 +82,8 @@ void add_up(const PortStats& port, rte_eth_stats& stats) {
         stats.rx_nombuf += from.no_mbuf;
         stats.opackets += to.frames;
         stats.obytes += to.bytes;
-        // What the guest's own filter refuses is no error, and bad buffers of its cost no frame.
+        // A frame refused by the guest's own filter is no error, and a bad guest buffer loses no
+        // frame.
         for (const Drop drop : {Drop::too_long, Drop::no_room, Drop::bad_csum, Drop::bad_gso})
             stats.oerrors += to.drops[at(drop)];
     }
