@@ -30,7 +30,7 @@ class HugepagePlacer final : public TableAllocator {
 
 class PlainPlacer final : public TableAllocator {
   public:
-    PlainPlacer() { log(Severity::notice, "lookup tables are in plain pages: no hugepages"); }
+    PlainPlacer() { log(Severity::notice, "no hugepages: lookup tables use normal pages"); }
 
     void* allocate(size_t bytes, int node) override {
         if (numa_available() < 0)

@@ -31,9 +31,9 @@ const char* describe(LoadError error) {
         case LoadError::bad_size:
             return "its size is not a power of two up to 32768";
         case LoadError::misaligned:
-            return "an address of it is not aligned";
+            return "one of its addresses is not aligned";
         case LoadError::unmapped:
-            return "it is not mapped, or not in one piece, with the permissions that it needs";
+            return "it is not mapped contiguously with the required permissions";
         case LoadError::overlapping:
             return "its parts overlap";
     }

@@ -159,7 +159,7 @@ Complaint set_mode(DevArgs& args, Text value) {
 Complaint refuse_feature(DevArgs& /*args*/, Text value) {
     bool wanted = false;
     if (parse::store_bool(value, wanted) || wanted)
-        return "must be 0, net_vduse does not have it yet";
+        return "must be 0: not supported yet";
     return {};
 }
 
@@ -241,7 +241,7 @@ struct FreeKvargs {
 Complaint set_keys(DevArgs& args, const char* text) {
     const std::unique_ptr<rte_kvargs, FreeKvargs> list(rte_kvargs_parse(text, nullptr));
     if (list == nullptr)
-        return parse::quoted(text) + " is no list of key=value,key=value";
+        return parse::quoted(text) + " is not a list key=value,...";
     std::vector<Text> given;
     for (const rte_kvargs_pair& pair : std::span(list->pairs, list->count))
         if (auto complaint = set_key(args, pair.key, pair.value, given))
@@ -269,7 +269,7 @@ Result<DevArgs> parse_devargs(const char* name, const char* args) {
     if (!result.netns.empty() && result.config.attach != Attach::virtio)
         return invalid("netns needs attach=virtio: there is no netdev otherwise");
     if (result.always_large && !result.config.csum)
-        return invalid("tso=1 needs csum=1: large frames leave their checksums to others");
+        return invalid("tso=1 needs csum=1: large frames require checksum offload");
     if (auto valid = validate(result.config); !valid)
         return valid.error();
     return result;

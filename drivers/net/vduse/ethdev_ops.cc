@@ -109,7 +109,8 @@ Result<void> may_start(const rte_eth_dev* dev) {
     if (data.nb_rx_queues == 0 && data.nb_tx_queues == 0)
         return Error{
             EINVAL,
-            "start: it has no queues, as a port that was taken out of a bond: configure it again"};
+            "start: no queues are configured (as after removal from a bond); configure the port "
+            "again"};
     const auto is_missing = [](const void* queue) { return queue == nullptr; };
     if (std::any_of(data.rx_queues, data.rx_queues + data.nb_rx_queues, is_missing) ||
         std::any_of(data.tx_queues, data.tx_queues + data.nb_tx_queues, is_missing))

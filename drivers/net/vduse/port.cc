@@ -181,7 +181,10 @@ void Port::refresh_link() {
 void Port::tell_link() {
     // From EAL's thread: the application's callback may wait for a thread that waits for this one.
     if (rte_eal_alarm_set(1, call_back, this) != 0)
-        log(Topic::driver, Severity::error, "%s: no alarm: a link event is lost", name().c_str());
+        log(Topic::driver,
+            Severity::error,
+            "%s: cannot set an EAL alarm: link event lost",
+            name().c_str());
 }
 
 void Port::call_back(void* port) {

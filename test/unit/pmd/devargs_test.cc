@@ -239,7 +239,7 @@ TEST(Devargs, AStringThatIsNoList) {
 TEST(Devargs, FeaturesThatAreNotThereAreRefusedByName) {
     for (const std::string key : {"in_order", "packed_vq", "umem"}) {
         for (const char* yes : {"1", "on", "2", ""})
-            expect_refused(key + "=" + yes, {key.c_str(), "must be 0", "does not have it yet"});
+            expect_refused(key + "=" + yes, {key.c_str(), "must be 0", "not supported yet"});
         EXPECT_EQ(complaint(key + "=0"), "accepted");
         EXPECT_EQ(complaint(key + "=off"), "accepted");
     }
