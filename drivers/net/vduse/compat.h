@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What differs between the DPDK releases that the driver is built with, and nothing else: 22.11
-// (Debian 12), 24.11 (Debian 13), 25.11. Also where all driver headers of DPDK come from.
+// The differences between the supported DPDK releases: 22.11 (Debian 12), 24.11 (Debian 13), 25.11.
+// Also includes all driver headers of DPDK.
 #pragma once
 
 #include <ethdev_driver.h>
@@ -14,7 +14,7 @@
 
 namespace vduse::pmd {
 
-// --- a thread on the CPUs that EAL keeps for control work
+// ---- a thread on the CPUs that EAL reserves for control work
 
 #if RTE_VERSION >= RTE_VERSION_NUM(23, 7, 0, 0)
 using Thread = rte_thread_t;
@@ -40,10 +40,10 @@ inline void join_thread(Thread thread) {
 }
 #endif
 
-// --- statistics of single queues: once a part of rte_eth_stats, now a struct of their own
+// ---- statistics of single queues: part of rte_eth_stats in 22.11, a struct of their own later
 
 #if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
-/// `op(dev, stats, queues)`, `queues` may be nullptr.
+/// Calls `op(dev, stats, queues)`. `queues` may be nullptr.
 #define VDUSE_STATS_GET(op)                                                      \
     [](rte_eth_dev* dev, rte_eth_stats* stats, eth_queue_stats* queues) -> int { \
         return op(dev, stats, queues);                                           \
@@ -55,7 +55,7 @@ using CountResult = int;
 using CountResult = uint32_t;
 #endif
 
-// --- fill level of tx queues: later releases want it, and want it to be there
+// ---- fill level of tx queues: required by later releases
 
 #if RTE_VERSION >= RTE_VERSION_NUM(24, 3, 0, 0)
 inline void set_tx_queue_count(rte_eth_dev* dev, int (*count)(void* queue)) {

@@ -77,21 +77,22 @@ Complaint set_legacy(DevArgs& args, Text value) {
     return parse::store_bool(value, args.legacy_flags);
 }
 
-/// Beside what it does for vduse-dp: whoever says 1 knows what RTE_MBUF_F_RX_L4_CKSUM_NONE means.
+/// As for vduse-dp. In addition, csum=1 says that the application handles
+/// RTE_MBUF_F_RX_L4_CKSUM_NONE.
 Complaint set_csum(DevArgs& args, Text value) {
     auto complaint = parse::store_bool(value, args.config.csum);
     args.leave_sums = !complaint && args.config.csum;
     return complaint;
 }
 
-/// Beside what it does for vduse-dp: whoever says 1 knows that large frames come.
+/// As for vduse-dp. In addition, tso=1 says that the application expects large frames.
 Complaint set_tso(DevArgs& args, Text value) {
     auto complaint = parse::store_bool(value, args.config.tso);
     args.always_large = !complaint && args.config.tso;
     return complaint;
 }
 
-/// What the kernel accepts (dev_valid_name), but for '%', by which it would choose a number.
+/// What the kernel accepts (dev_valid_name), except '%', which would make it choose a number.
 Complaint set_netdev(DevArgs& args, Text value) {
     constexpr size_t kLongest = 15;
     const bool valid = !value.empty() && value.size() <= kLongest && value != "." &&
@@ -110,7 +111,7 @@ Complaint set_netns(DevArgs& args, Text value) {
     return {};
 }
 
-/// A number, or what `find` makes of a name: nothing if there is none.
+/// Parses a number, or a name by `find`. Returns nothing if the name is unknown.
 template <class Id, class Find>
 bool store_id(Text text, std::optional<Id>& target, Find find) {
     target = parse::number(text);

@@ -26,15 +26,15 @@ namespace vduse::pmd {
 
 struct DevArgs {
     DeviceConfig config;
-    std::optional<uint16_t> mtu;  ///< As given. None: the driver is told no MTU, and any will do.
-    bool linear = false;          ///< Nobody gets chains: what one mbuf cannot hold is dropped.
-    bool ext_buffer = false;      ///< What one mbuf cannot hold comes in a buffer attached to it.
-    bool leave_sums = false;      ///< Who asks for rx checksum offload takes frames without them.
-    bool always_large = false;  ///< Large frames go to applications that did not ask for them, too.
-    bool legacy_flags = false;  ///< Received frames say what they leave as sent ones do.
-    std::string netdev;         ///< what virtio_vdpa's netdev is to be called; "": as it is
-    std::string netns;          ///< where it is to be moved to: a name or a path; "": it stays
-    // Of /dev/vduse/NAME; none: as the kernel made it.
+    std::optional<uint16_t> mtu;  ///< as given; none: no MTU is offered to the guest driver
+    bool linear = false;          ///< no chained mbufs: frames that do not fit one mbuf are dropped
+    bool ext_buffer = false;      ///< frames that do not fit one mbuf come in an external buffer
+    bool leave_sums = false;      ///< with rx checksum offload, frames come without checksums
+    bool always_large = false;    ///< large frames also go to applications that did not enable LRO
+    bool legacy_flags = false;    ///< received frames have Tx-style flags
+    std::string netdev;           ///< new name of virtio_vdpa's netdev; "": unchanged
+    std::string netns;            ///< network namespace for it, a name or a path; "": unchanged
+    // Owner and group of /dev/vduse/NAME; none: unchanged.
     std::optional<uid_t> owner;
     std::optional<gid_t> group;
     std::optional<mode_t> mode;
@@ -44,7 +44,7 @@ struct DevArgs {
 /// `name`: of the vdev. `args`: the text after its first comma, may be nullptr or empty.
 Result<DevArgs> parse_devargs(const char* name, const char* args);
 
-/// What dpdk-pmdinfo.py shows. A macro, as RTE_PMD_REGISTER_PARAM_STRING makes an array of it.
+/// What dpdk-pmdinfo.py shows. A macro, because driver.cc builds a string literal with it.
 #define VDUSE_PMD_PARAMS            \
     "iface=<NAME|/dev/vduse/NAME> " \
     "queues=<1-128> "               \

@@ -2,8 +2,8 @@
 
 // The driver "net_vduse" of the vdev bus: from a name and devargs to an ethdev, and back.
 //
-// Probing makes the kernel's device, so what is wrong (no VDUSE, no right to it, a name that is
-// taken) is said here, by a negative errno and a line of pmd.net.vduse.init. A secondary process
+// Probing creates the kernel's device. If that fails (no VDUSE, no permission, a name in use),
+// probe returns a negative errno and logs a line to pmd.net.vduse.init. A secondary process
 // attaches to the primary's port, for statistics.
 #include <rte_kvargs.h>
 
@@ -23,7 +23,7 @@ namespace {
 
 int refuse(const char* name, const Error& error) {
     log(Topic::init, Severity::error, "%s: %s", name, error.text().c_str());
-    // EAL takes EEXIST for a device that is probed already, and so for success.
+    // EAL treats EEXIST as a device that was probed before, which is a success.
     return error.code == EEXIST ? -EBUSY : -error.code;
 }
 
@@ -37,7 +37,7 @@ void fill_data(rte_eth_dev_data& data, const Port& port, rte_ether_addr* macs) {
     data.dev_link = port.link();
 }
 
-/// The ethdev of a port that is ready; nullptr: no memory, or too many ports.
+/// Returns the ethdev of a port that is ready, or nullptr: no memory, or too many ports.
 rte_eth_dev* make_ethdev(rte_vdev_device* vdev, const Port& port) {
     rte_eth_dev* dev = rte_eth_vdev_allocate(vdev, sizeof(SecondaryStats));
     if (dev == nullptr)
@@ -96,7 +96,7 @@ int probe(rte_vdev_device* vdev) {
     return 0;
 }
 
-/// Also after the application has closed the port.
+/// May be called after the application has closed the port.
 int remove(rte_vdev_device* vdev) {
     rte_eth_dev* dev = rte_eth_dev_allocated(rte_vdev_device_name(vdev));
     if (dev == nullptr)
@@ -106,7 +106,7 @@ int remove(rte_vdev_device* vdev) {
     return rte_eth_dev_release_port(dev);
 }
 
-// RTE_PMD_REGISTER_VDEV is not for C++: it would give its symbols names that no tool finds.
+// RTE_PMD_REGISTER_VDEV does not work in C++: tools would not find the names of its symbols.
 rte_vdev_driver driver = [] {
     rte_vdev_driver made{};
     made.driver.name = "net_vduse";
@@ -116,8 +116,8 @@ rte_vdev_driver driver = [] {
     return made;
 }();
 
-/// What dpdk-pmdinfo.py looks for, at the start of a string: before it there may be parts of
-/// others, which the compiler left without an end.
+/// dpdk-pmdinfo.py looks for this at the start of a string. The leading NUL ends a string before it
+/// that the compiler may have left unterminated.
 [[gnu::used]] const char pmd_info[] =
     "\0PMD_INFO_STRING= {\"name\" : \"net_vduse\", \"params\" : \"" VDUSE_PMD_PARAMS
     "\", \"pci_ids\" : []}";

@@ -46,7 +46,7 @@ SecondaryStats& secondary_stats(const rte_eth_dev* dev) {
     return *static_cast<SecondaryStats*>(dev->data->dev_private);
 }
 
-// --- what it is
+// ---- capabilities
 
 int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     const SecondaryStats& shared = secondary_stats(dev);
@@ -78,7 +78,7 @@ int infos_get(rte_eth_dev* dev, rte_eth_dev_info* info) {
     return 0;
 }
 
-// --- its life
+// ---- configuration, start, stop, close
 
 int configure(rte_eth_dev* dev) {
     port_of(dev).set_rules();
@@ -102,7 +102,7 @@ void stop_queues(void** queues, uint16_t count, uint8_t* states) {
     }
 }
 
-/// Whether what the application configured is still there, and is enough.
+/// Whether the configured queues still exist and are enough.
 Result<void> may_start(const rte_eth_dev* dev) {
     const rte_eth_dev_data& data = *dev->data;
     // ethdev would let the application poll queues that do not exist.
@@ -151,7 +151,7 @@ int stop(rte_eth_dev* dev) {
     return 0;
 }
 
-// --- rx interrupts
+// ---- rx interrupts
 
 int rx_interrupt_enable(rte_eth_dev* dev, uint16_t index) {
     return enable_interrupt(rx_queue(dev, index)) ? 0 : -EAGAIN;
@@ -162,7 +162,7 @@ int rx_interrupt_disable(rte_eth_dev* dev, uint16_t index) {
     return 0;
 }
 
-// --- link, MTU, addresses, VLANs
+// ---- link, MTU, addresses, VLANs
 
 int link_update(rte_eth_dev* dev, int /*wait*/) {
     const SecondaryStats& shared = secondary_stats(dev);
@@ -233,9 +233,9 @@ int vlan_offload_set(rte_eth_dev* dev, int /*mask*/) {
     return 0;
 }
 
-// --- statistics
+// ---- statistics
 
-/// In any process. nullptr: the primary does not answer.
+/// In any process. Returns nullptr if the primary does not answer.
 const PortStats* stats_of(const rte_eth_dev* dev, PortStats& room) {
     if (dev->process_private != nullptr) {
         room = port_of(dev).stats();
@@ -282,7 +282,7 @@ int xstats_get(rte_eth_dev* dev, rte_eth_xstat* values, unsigned room) {
     return static_cast<int>(count);
 }
 
-// --- the tables
+// ---- the tables
 
 eth_dev_ops secondary_ops() {
     eth_dev_ops ops{};

@@ -8,15 +8,15 @@
 namespace vduse::pmd {
 
 extern const eth_dev_ops kOps;
-/// Statistics, link, and what the device can do. Nothing that changes it.
+/// Statistics, link and capabilities. No operation that changes the device.
 extern const eth_dev_ops kSecondaryOps;
 
-/// What ethdev keeps beside the tables: bursts, fill levels, descriptor states.
+/// Sets the functions that ethdev has outside the tables: bursts, fill levels, descriptor states.
 void set_fast_path(rte_eth_dev* dev);
-/// In a secondary process, which has no datapath.
+/// The same in a secondary process, which has no datapath.
 void set_no_path(rte_eth_dev* dev);
 
-/// Ends the port; the ethdev itself is released by the caller.
+/// Closes the port. The caller releases the ethdev.
 int close(rte_eth_dev* dev);
 
 }  // namespace vduse::pmd

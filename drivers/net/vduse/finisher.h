@@ -26,11 +26,11 @@ namespace vduse::pmd {
 /// Which unfinished frames the application accepts. Aligned as a word, or clang would call
 /// libatomic for it.
 struct alignas(uint64_t) RxRules {
-    bool look = false;    ///< it does not accept all of them unchanged
+    bool look = false;    ///< some frames need the Finisher
     bool csum = false;    ///< checksums
-    bool large = false;   ///< large frames, with theirs
-    bool good = false;    ///< it wants to be told that a checksum is right
-    bool legacy = false;  ///< and it knows the flags only by which it would ask for the same itself
+    bool large = false;   ///< large frames, and their checksums
+    bool good = false;    ///< it wants RX_L4_CKSUM_GOOD for correct checksums
+    bool legacy = false;  ///< it understands only Tx-style flags (legacy-ol-flags=1)
 };
 static_assert(std::atomic<RxRules>::is_always_lock_free);
 
@@ -38,9 +38,9 @@ static_assert(std::atomic<RxRules>::is_always_lock_free);
 struct FinisherCounters {
     Counter csum_done;  ///< frames whose checksum was computed
     Counter cut;        ///< large frames
-    Counter segments;   ///< that they became
+    Counter segments;   ///< the segments of these large frames
     Counter segment_bytes;
-    Counter withheld;  ///< frames that the application did not get as they came: cut, or dropped
+    Counter withheld;  ///< frames that were segmented or dropped
     Counter withheld_bytes;
     Counter dropped;  ///< frames and segments
 };
@@ -89,9 +89,10 @@ class Finisher {
     void update_held() noexcept;
 
     std::atomic<uint16_t> held_ = 0;
-    uint16_t next_ = 0;     ///< of `behind_`
-    uint16_t count_ = 0;    ///< in `behind_`
-    uint32_t starved_ = 0;  ///< bursts in a row that gave nothing for want of mbufs
+    uint16_t next_ = 0;   ///< of `behind_`
+    uint16_t count_ = 0;  ///< in `behind_`
+    uint32_t starved_ =
+        0;  ///< consecutive bursts without a frame, as the pool was empty
     Completion completion_;
     std::array<rte_mbuf*, kMaxBurst> behind_;  ///< the frame in `completion_`
 };

@@ -15,7 +15,7 @@
 namespace vduse::pmd {
 namespace {
 
-/// The shortest mbufs that frames are received into.
+/// The smallest data room of the mbufs that frames are received into.
 struct Room {
     uint32_t bytes = UINT32_MAX;
     uint16_t queue = 0;

@@ -130,7 +130,7 @@ void Port::serve(rte_eth_dev* dev) {
     });
 }
 
-// --- the link
+// ---- the link
 
 void Port::start() {
     control_.run([this](Control& /*library*/) {
@@ -210,7 +210,7 @@ void Port::run() {
     shared->made.store(wanted, std::memory_order_release);
 }
 
-// --- what operations ask
+// ---- queries
 
 Result<void> Port::set_mac(const std::array<uint8_t, 6>& mac) {
     Result<void> done;
@@ -289,8 +289,9 @@ void Port::set_rules() {
     rules.legacy = arguments_.legacy_flags;
     rules.large = offers_large() && wants_large && !linear();
     dev_->data->scattered_rx = (scatter || rules.large) && !large_buffers ? 1 : 0;
-    // That it asks says that it wants to know whether they are right, and Open vSwitch up to 3.1
-    // knows no more: frames without are for those who must know what that is.
+    // Requesting this offload means that the application wants to know whether checksums are right.
+    // Open vSwitch up to 3.1 knows no more than that. Frames without checksums are only for
+    // applications that are known to understand them.
     const bool wants_sums = (offloads & kSums) == kSums;
     rules.csum = rules.legacy || (wants_sums && (arguments_.leave_sums || rules.large));
     rules.good = wants_sums;
@@ -303,7 +304,7 @@ void Port::set_rules() {
     longest = max_frame(dev_->data->mtu);
 }
 
-// --- rx interrupts
+// ---- rx interrupts
 
 Result<void> Port::install_interrupts() {
     const uint16_t count = dev_->data->nb_rx_queues;
@@ -336,7 +337,7 @@ Result<void> Port::install_interrupts() {
 }
 
 void Port::remove_interrupts() {
-    // Otherwise EAL would mistake the next start's fds for those that it knows.
+    // Otherwise EAL would take the fds of the next start for the ones it has registered.
     rte_intr_free_epoll_fd(dev_->intr_handle);
     rte_intr_vec_list_free(dev_->intr_handle);
     rte_intr_nb_efd_set(dev_->intr_handle, 0);

@@ -55,7 +55,7 @@ struct PairLocks {
     alignas(RTE_CACHE_LINE_SIZE) rte_spinlock_t to_guest = RTE_SPINLOCK_INITIALIZER;
 };
 
-/// For a scope.
+/// Holds a lock for a scope.
 class Locked {
   public:
     explicit Locked(rte_spinlock_t& lock) noexcept : lock_(lock) { rte_spinlock_lock(&lock_); }
@@ -70,12 +70,12 @@ class Locked {
 struct alignas(RTE_CACHE_LINE_SIZE) RxQueue {
     Port* port = nullptr;
     uint16_t index = 0;
-    int node = -1;             ///< of the thread that polls it, by rx_queue_setup; -1: any
-    uint16_t descriptors = 0;  ///< as asked for: the rings are the driver's
+    int node = -1;             ///< NUMA node of the polling thread, from rx_queue_setup; -1: any
+    uint16_t descriptors = 0;  ///< as requested; the guest driver decides the ring size
     rte_mempool* pool = nullptr;
     bool deferred = false;
     std::atomic<bool> running = false;
-    uint16_t stride = 1;  ///< it polls each stride-th pair, from `index` on
+    uint16_t stride = 1;  ///< it polls every stride-th pair, starting at `index`
     uint16_t next = 0;    ///< the pair that the next burst begins with
     UniqueFd interrupts;  ///< epoll over the kick eventfds of its pairs
     Finisher finisher;
@@ -89,14 +89,14 @@ struct alignas(RTE_CACHE_LINE_SIZE) TxQueue {
     std::atomic<bool> running = false;
 };
 
-/// Of the queues with one number, in both directions. They outlive queues that are set up anew.
+/// Counters of the rx and tx queue with one number. They outlive a new setup of the queues.
 struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
     Counter tx_frames;
     Counter tx_bytes;
-    Counter vlan_errors;  ///< frames whose tag could not be put in
+    Counter vlan_errors;  ///< frames whose VLAN tag could not be inserted
     alignas(RTE_CACHE_LINE_SIZE) Counter rx_frames;
     Counter rx_bytes;
-    Counter vlan_filtered;  ///< frames of VLANs that the application did not ask for
+    Counter vlan_filtered;  ///< frames of VLANs that the application did not enable
     Counter vlan_filtered_bytes;
     FinisherCounters finisher;
 };
@@ -116,7 +116,7 @@ class Port final : public PeriodicTask {
     void stop();
     void set_admin(bool up);
     Result<void> set_mac(const std::array<uint8_t, 6>& mac);
-    /// From rxmode.offloads and the MTU.
+    /// Derives the receive rules from rxmode.offloads and the MTU.
     void set_rules();
     Result<void> install_interrupts();
     void remove_interrupts();
@@ -142,14 +142,15 @@ class Port final : public PeriodicTask {
     [[nodiscard]] PortStats stats() const;
     void reset_stats();
 
-    // The datapath's.
+    // Used by the datapath.
     std::unique_ptr<Device> device;
     std::vector<QueuePair> queue_pairs;  ///< of the device
     std::unique_ptr<PairLocks[]> locks;
     std::unique_ptr<LargeBuffers> large_buffers;  ///< with ext-buffer=1
     std::atomic<bool> running = false;            ///< between start and stop
     std::atomic<uint32_t> longest = 0;            ///< bytes of a frame from the guest
-    std::atomic<bool> scatter = false;  ///< the application takes chained mbufs, and may have them
+    std::atomic<bool> scatter =
+        false;  ///< the application gets chained mbufs
     std::atomic<RxRules> rx_rules;
     std::atomic<bool> vlan_strip = false;
     std::atomic<bool> vlan_filter = false;
@@ -176,7 +177,7 @@ class Port final : public PeriodicTask {
     ControlThread control_;
     rte_eth_dev* dev_ = nullptr;
     bool attached_ = false;
-    bool keeps_carrier_ = false;  ///< until it is started or stopped
+    bool keeps_carrier_ = false;  ///< the carrier stays as it is until the first start or stop
     bool said_broken_ = false;
     mutable std::mutex stats_lock_;
     PortStats before_;  ///< the counters at the last reset

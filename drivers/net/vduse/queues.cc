@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: ethdev has checked that the queue is there.
+// How it works: ethdev has checked the number of the queue.
 #include "queues.h"
 
 #include <cerrno>
@@ -74,7 +74,7 @@ int rx_queue_start(rte_eth_dev* dev, uint16_t index) {
 }
 
 int rx_queue_stop(rte_eth_dev* dev, uint16_t index) {
-    // What it holds stays for its next start: testpmd stops queues that are being polled.
+    // Held frames stay until its next start: testpmd stops queues while they are polled.
     return set_running(rx_queue(dev, index), dev->data->rx_queue_state[index], false);
 }
 
@@ -103,7 +103,7 @@ void txq_info_get(rte_eth_dev* dev, uint16_t index, rte_eth_txq_info* info) {
     info->conf.offloads = dev->data->dev_conf.txmode.offloads;
 }
 
-// Frames that were sent are freed at once.
+// Sent frames are freed at once, so there is nothing to clean up.
 int tx_done_cleanup(void* /*queue*/, uint32_t /*count*/) {
     return 0;
 }

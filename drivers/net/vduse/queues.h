@@ -16,7 +16,7 @@ inline TxQueue& tx_queue(const rte_eth_dev* dev, uint16_t index) {
     return *static_cast<TxQueue*>(dev->data->tx_queues[index]);
 }
 
-/// Bursts on an RxQueue or a TxQueue move frames from now on, or do not. Returns 0.
+/// Starts or stops a queue: bursts on a stopped queue move no frames. Returns 0.
 template <class Queue>
 int set_running(Queue& queue, uint8_t& state, bool run) {
     queue.running = run;
@@ -26,7 +26,7 @@ int set_running(Queue& queue, uint8_t& state, bool run) {
 
 void rx_queue_release(rte_eth_dev* dev, uint16_t index);
 void tx_queue_release(rte_eth_dev* dev, uint16_t index);
-/// Frees what rx queues hold back for later bursts.
+/// Frees the frames that rx queues hold for later bursts.
 void drop_held(const rte_eth_dev* dev);
 int rx_queue_setup(
     rte_eth_dev* dev,

@@ -44,7 +44,7 @@ PortStats& PortStats::operator-=(const PortStats& before) {
 bool SecondaryStats::ask(std::chrono::milliseconds limit) {
     const uint32_t mine = wanted.fetch_add(1, std::memory_order_acq_rel) + 1;
     const auto end = std::chrono::steady_clock::now() + limit;
-    // Numbers may wrap, and a later question's answer is as good.
+    // Numbers may wrap. The answer to a later request is as good.
     while (static_cast<int32_t>(made.load(std::memory_order_acquire) - mine) < 0) {
         if (std::chrono::steady_clock::now() > end)
             return false;
