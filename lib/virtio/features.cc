@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// How it works: see features.h. Bits of the status and of VDUSE's own features have names only.
+// How it works: see features.h. Status bits and the features of VDUSE itself have only names.
 #include "virtio/features.h"
 
 #include <algorithm>
@@ -33,7 +33,7 @@ constexpr std::array kStatusNames = std::to_array<Named>({
     {virtio::kStatusFeaturesOk, "FEATURES_OK"},
 });
 
-// As linux/vduse.h has them.
+// As in linux/vduse.h.
 constexpr std::array kKernelNames = std::to_array<Named>({
     {uapi::abi::kFeatureQueueReady, "QUEUE_READY"},
     {uapi::abi::kFeatureSuspend, "SUSPEND"},

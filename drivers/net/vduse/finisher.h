@@ -89,10 +89,9 @@ class Finisher {
     void update_held() noexcept;
 
     std::atomic<uint16_t> held_ = 0;
-    uint16_t next_ = 0;   ///< of `behind_`
-    uint16_t count_ = 0;  ///< in `behind_`
-    uint32_t starved_ =
-        0;  ///< consecutive bursts without a frame, as the pool was empty
+    uint16_t next_ = 0;     ///< of `behind_`
+    uint16_t count_ = 0;    ///< in `behind_`
+    uint32_t starved_ = 0;  ///< consecutive bursts for which the pool was empty
     Completion completion_;
     std::array<rte_mbuf*, kMaxBurst> behind_;  ///< the frame in `completion_`
 };

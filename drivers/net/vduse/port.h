@@ -149,8 +149,7 @@ class Port final : public PeriodicTask {
     std::unique_ptr<LargeBuffers> large_buffers;  ///< with ext-buffer=1
     std::atomic<bool> running = false;            ///< between start and stop
     std::atomic<uint32_t> longest = 0;            ///< bytes of a frame from the guest
-    std::atomic<bool> scatter =
-        false;  ///< the application gets chained mbufs
+    std::atomic<bool> scatter = false;            ///< the application gets chained mbufs
     std::atomic<RxRules> rx_rules;
     std::atomic<bool> vlan_strip = false;
     std::atomic<bool> vlan_filter = false;
