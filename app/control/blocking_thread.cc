@@ -15,7 +15,8 @@ namespace vduse::app {
 TaskResult attach(const std::string& name, const std::string& driver) {
     if (const auto done = bus::vdpa_attach(name, driver); !done)
         return {name, name + ": not attached: " + done.error().text(), true};
-    return {name, name + ": attached, driver " + driver};
+    const std::string node = bus::vdpa_node(name);
+    return {name, name + ": attached, driver " + driver + (node.empty() ? "" : ", " + node)};
 }
 
 TaskResult detach(const std::string& name) {

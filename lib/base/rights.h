@@ -12,13 +12,13 @@
 namespace vduse {
 
 inline constexpr const char* kNeedsNetAdmin =
-    "the kernel wants CAP_NET_ADMIN for this, whoever may open the file; a systemd service gets it "
-    "by AmbientCapabilities=CAP_NET_ADMIN";
+    "this requires CAP_NET_ADMIN in addition to access to the file; a systemd service gets it with "
+    "AmbientCapabilities=CAP_NET_ADMIN";
 inline constexpr const char* kNeedsSysAdmin =
-    "the kernel wants CAP_SYS_ADMIN for this; a systemd service gets it by "
+    "this requires CAP_SYS_ADMIN; a systemd service gets it with "
     "AmbientCapabilities=CAP_SYS_ADMIN";
 inline constexpr const char* kNeedsFile =
-    "only its owner may; a udev rule, chown or chmod gives it to others";
+    "no access to the file; grant it with a udev rule, chown or chmod";
 
 /// `error`, with `needs` appended to its text if a right was missing.
 inline Error with_rights(Error error, const char* needs) {

@@ -205,22 +205,26 @@ std::string vdpa_driver(const std::string& name) {
     return uapi::linux_kernel().bus_driver(name);
 }
 
+std::string vdpa_node(const std::string& name) {
+    const std::string device = character_device(name);
+    return device.empty() ? device : "/dev/" + device;
+}
+
 bool vdpa_in_use(const std::string& name) {
     if (vdpa_driver(name) != kVhostVdpa)
         return false;
-    const std::string node = "/dev/" + character_device(name);
+    const std::string node = vdpa_node(name);
     const UniqueFd file(::open(node.c_str(), O_RDWR | O_CLOEXEC));
     return !file && errno == EBUSY;
 }
 
 std::string vdpa_holder(const std::string& name) {
-    const std::string node = character_device(name);
+    const std::string node = vdpa_node(name);
     if (node.empty())
         return {};
     for (const auto& process : entries("/proc")) {
         const std::string pid = process.filename().string();
-        if (pid.find_first_not_of("0123456789") != std::string::npos ||
-            !has_open(process, "/dev/" + node))
+        if (pid.find_first_not_of("0123456789") != std::string::npos || !has_open(process, node))
             continue;
         std::string command;
         std::ifstream comm(process / "comm");

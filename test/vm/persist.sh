@@ -100,7 +100,7 @@ for persist in 0 1; do
     [ "$persist" = 1 ] || {
         start_app --vdev=net_tap0,iface=dtap0,mac=fixed -- --device vd0,attach=virtio,queues=2,persist=1 \
             --port net_tap0 --patch vd0:net_tap0
-        app_says "note: vd0: persist=1 adds nothing to attach=virtio" || fail "no note on persist=1"
+        app_says "note: vd0: persist=1 has no effect with attach=virtio" || fail "no note on persist=1"
         tap_up
         driver_to_netns vd0
         all_answered "$tap_ip" in_netns
@@ -111,7 +111,7 @@ step "with persist=1 a device for QEMU stays on the bus, and the next one goes o
 modprobe -r virtio_vdpa
 use_bus vhost
 start_app -- --device vd0,attach=vhost,persist=1
-wait_for 20 app_says "vd0: attached, driver vhost_vdpa"
+wait_for 20 app_says "vd0: attached, driver vhost_vdpa, /dev/vhost-vdpa-[0-9]"
 kill -TERM "$app_pid"
 wait_for 30 gone "$app_pid"
 wait "$app_pid" || fail "it ended with status $?"

@@ -22,11 +22,11 @@ refused() {
 install -d -o 65534 /tmp/nobody
 
 step "a right of the process"
-refused -- 'VDUSE_CREATE_DEV \(the kernel wants CAP_NET_ADMIN .*AmbientCapabilities=CAP_NET_ADMIN\): Operation not permitted'
+refused -- 'VDUSE_CREATE_DEV \(this requires CAP_NET_ADMIN .*AmbientCapabilities=CAP_NET_ADMIN\): Operation not permitted'
 
 step "a right on the device's own node"
-refused --inh-caps=+net_admin --ambient-caps=+net_admin -- 'open /dev/vduse/vd0 \(only its owner may; a udev rule'
+refused --inh-caps=+net_admin --ambient-caps=+net_admin -- 'open /dev/vduse/vd0 \(no access to the file; grant it with a udev rule'
 
 step "a right on the control node"
 chmod 600 /dev/vduse/control
-refused -- 'open /dev/vduse/control \(only its owner may; a udev rule.*\): Permission denied'
+refused -- 'open /dev/vduse/control \(no access to the file; grant it with a udev rule.*\): Permission denied'

@@ -60,15 +60,18 @@ Result<void> vdpa_detach(const std::string& name);
 bool vdpa_may_stay(const std::string& name);
 /// The consequence for persist=1 with attach=virtio, as a text for people.
 inline constexpr const char* kPersistentNetdev =
-    "persist=1 adds nothing to attach=virtio: the netdev outlives a crash in any case, and an "
+    "persist=1 has no effect with attach=virtio: the netdev survives a crash anyway, and an "
     "orderly "
-    "end takes it away";
+    "exit removes it";
 
 /// Whether the device is on the vDPA bus.
 bool vdpa_exists(const std::string& name);
 
 /// The bus driver that the device is bound to, or "".
 std::string vdpa_driver(const std::string& name);
+
+/// The device's character device, "/dev/vhost-vdpa-N", or "" if vhost_vdpa does not have it.
+std::string vdpa_node(const std::string& name);
 
 /// Whether a process has the device's /dev/vhost-vdpa-N open. This opens it, which resets a device
 /// that no process has open.
