@@ -5,7 +5,8 @@
 // A chain is {class, command, data...}, readable, and one ack byte, writable. The result of a query
 // follows the ack, as far as there is room (net/device_stats.h). The readable part is copied once,
 // into a buffer of bounded size. Every length is checked against the command's row in the table
-// before its handler runs, so no handler can forget to. A handler edits a copy of the ControlState.
+// before its handler runs, so no handler can forget to. (Statistics have no row;
+// net/device_stats.h checks them.) A handler edits a copy of the ControlState.
 // There are no callbacks: the caller gets the copy, publishes it (to the journal and the data
 // threads), and reports whether that succeeded. Only then is the command acknowledged and does the
 // copy become the state:

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // Converts checksum and segmentation offloads between the virtio-net header (virtio 1.3, 5.1.6.2)
-// and mbuf flags. This is the only code that reads or writes the offload fields of a header.
+// and mbuf flags. This is the only code that decodes requests from a header or encodes them in one;
+// that a checksum is good (DATA_VALID) is set where the frame is copied (net/chain_writer.h).
 //
 // A header may request the checksum of any protocol: Linux requests those inside tunnels. An mbuf
 // can describe only TCP or UDP directly after the outer IP header; other checksums are computed
