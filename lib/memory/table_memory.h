@@ -18,7 +18,8 @@ class TableAllocator {
     virtual void release(void* memory, size_t bytes) = 0;
 };
 
-/// Hugepages if the EAL has them. Otherwise plain pages bound by libnuma, which is logged once.
+/// Hugepages if the EAL has them. Otherwise plain pages, bound by libnuma if there
+/// is NUMA; that is logged once.
 TableAllocator& default_table_allocator();
 
 /// The node of memory that may be on any node: -1, or 0 if it is the only one.

@@ -5,7 +5,7 @@
 //   data thread:  busy = 1;  if open: work;  busy = 0
 //   control:      open = 0;  membarrier;  wait until busy = 0;  change things;  open = 1
 //
-// The data thread's two stores and one load are plain. The barrier that is needed between the store
+// The data thread's two stores and one load need no full fence. The barrier that is needed between the store
 // of `busy` and the load of `open` is executed by control's membarrier(2), which interrupts every
 // running thread of the process. A thread that entered before finishes its work; one that comes
 // later finds the gate closed. Control does not depend on the data thread ever polling: data

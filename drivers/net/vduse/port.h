@@ -3,8 +3,10 @@
 // One port: a device of the library, and its ethdev state.
 //
 //     probe      creates the device, and attaches it to the vDPA bus if attach= requests it
-//     start      sets the carrier toward the guest up; stop sets it down. No other effect
-//     close      detaches the device from the bus and destroys it, unless persist=1
+//     start      sets the carrier toward the guest up, and moves lookup tables to the node of the
+//                polling threads; stop sets the carrier down
+//     close      detaches the device from the bus, if probe attached it, and destroys it, unless
+//                persist=1
 //
 // Queues of the port and pairs of the device are distinct. Rx queue i of n polls pairs i, i + n,
 // ...; tx queue q sends on pair q modulo the number of pairs that the guest driver uses. So two tx

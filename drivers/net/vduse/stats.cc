@@ -30,7 +30,7 @@ uint64_t lost_to_guest(const PairStats& stats) {
     return stats.to_guest.drops[at(drop)];
 }
 
-// Reasons for drops have the names in kDropNames.
+// Those that count a drop reason have its name in kDropNames.
 constexpr std::array kXStats = {
     XStat{"rx", "malformed_errors", lost_from_guest<Drop::malformed>},
     XStat{"rx", "bad_header_errors", lost_from_guest<Drop::bad_header>},
