@@ -3,9 +3,9 @@
 // Reads and sets the links of DPDK ports and reads their counters, in a thread of its own.
 //
 // Each of these may wait for the kernel's RTNL lock: net_tap, bonding and mlx5 use ioctl(2). The
-// holder of that lock may wait for one of our devices: virtio_net does so when it sets DRIVER_OK and for each
-// control queue command. So the control thread, which answers, must never call a port. It leaves
-// requests here and reads the last results (Endpoint::link, Endpoint::traffic).
+// holder of that lock may wait for one of our devices: virtio_net does so when it sets DRIVER_OK
+// and for each control queue command. So the control thread, which answers, must never call a port.
+// It leaves requests here and reads the last results (Endpoint::link, Endpoint::traffic).
 //
 // Threads: `start` on the main lcore, `stop` on the blocking thread. The thread of this object
 // calls ethdev's functions for links and statistics only.

@@ -10,9 +10,9 @@
 // Guest memory (a regular file: memfd, tmpfs, hugetlbfs) is mapped whole, and once per file for all
 // spaces of a device. Regions point into it, so an update that divides the same memory differently
 // costs no mmap, no munmap and no page fault. Live migration does such updates during its downtime.
-// The kernel's own bounce and coherent memory (no regular file) is mapped region by region and never
-// kept for the next Space: the kernel replaces its pages without notice, and access to a page that
-// it has not allocated raises SIGBUS.
+// The kernel's own bounce and coherent memory (no regular file) is mapped region by region and
+// never kept for the next Space: the kernel replaces its pages without notice, and access to a page
+// that it has not allocated raises SIGBUS.
 //
 // Control thread only.
 #pragma once

@@ -5,11 +5,12 @@
 //   data thread:  busy = 1;  if open: work;  busy = 0
 //   control:      open = 0;  membarrier;  wait until busy = 0;  change things;  open = 1
 //
-// The data thread's two stores and one load need no full fence. The barrier that is needed between the store
-// of `busy` and the load of `open` is executed by control's membarrier(2), which interrupts every
-// running thread of the process. A thread that entered before finishes its work; one that comes
-// later finds the gate closed. Control does not depend on the data thread ever polling: data
-// threads belong to the application and may pause indefinitely. Then the gate is simply idle.
+// The data thread's two stores and one load need no full fence. The barrier that is needed between
+// the store of `busy` and the load of `open` is executed by control's membarrier(2), which
+// interrupts every running thread of the process. A thread that entered before finishes its work;
+// one that comes later finds the gate closed. Control does not depend on the data thread ever
+// polling: data threads belong to the application and may pause indefinitely. Then the gate is
+// simply idle.
 //
 // ThreadSanitizer does not know membarrier(2) and need not: the barrier only decides which of the
 // two threads sees the other, and is executed in its builds as in any other. The memory behind the

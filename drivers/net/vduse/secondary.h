@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// The data that the processes of one DPDK application share about a port: statistics, link state and
-// limits, for secondary processes.
+// The data that the processes of one DPDK application share about a port: statistics, link state
+// and limits, for secondary processes.
 //
 // It is in the port's dev_private, which is in EAL's shared memory. The counters themselves are
 // private to the primary process. A secondary process requests a copy by incrementing `wanted`. The
