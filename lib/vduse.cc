@@ -100,7 +100,7 @@ struct Control::Loop {
         std::erase_if(sessions, [&](const auto& sources) { return sources->session == &session; });
     }
 
-    int wait(std::span<epoll_event> events, int timeout_ms) const {
+    [[nodiscard]] int wait(std::span<epoll_event> events, int timeout_ms) const {
         return ::epoll_wait(
             epoll.get(), events.data(), static_cast<int>(events.size()), timeout_ms
         );

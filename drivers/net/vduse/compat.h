@@ -42,6 +42,7 @@ inline void join_thread(Thread thread) {
 
 // ---- statistics of single queues: part of rte_eth_stats in 22.11, a struct of their own later
 
+// NOLINTBEGIN(cppcoreguidelines-macro-usage): `op` may be a template
 #if RTE_VERSION >= RTE_VERSION_NUM(25, 11, 0, 0)
 /// Calls `op(dev, stats, queues)`. `queues` may be nullptr.
 #define VDUSE_STATS_GET(op)                                                      \
@@ -54,6 +55,7 @@ using CountResult = int;
     [](rte_eth_dev* dev, rte_eth_stats* stats) -> int { return op(dev, stats, stats); }
 using CountResult = uint32_t;
 #endif
+// NOLINTEND(cppcoreguidelines-macro-usage)
 
 // ---- fill level of tx queues: required by later releases
 

@@ -45,6 +45,7 @@ struct DevArgs {
 Result<DevArgs> parse_devargs(const char* name, const char* args);
 
 /// What dpdk-pmdinfo.py shows. A macro, because driver.cc builds a string literal with it.
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage)
 #define VDUSE_PMD_PARAMS            \
     "iface=<NAME|/dev/vduse/NAME> " \
     "queues=<1-128> "               \

@@ -103,13 +103,32 @@ struct alignas(RTE_CACHE_LINE_SIZE) QueueCounters {
     FinisherCounters finisher;
 };
 
-class Port final : public PeriodicTask {
+/// What bursts use of a port. The operations of the port set it.
+struct PortDatapath {
+    std::unique_ptr<Device> device;
+    std::vector<QueuePair> queue_pairs;  ///< of the device
+    std::unique_ptr<PairLocks[]> locks;
+    std::unique_ptr<LargeBuffers> large_buffers;  ///< with ext-buffer=1
+    std::atomic<bool> running = false;            ///< between start and stop
+    std::atomic<uint32_t> longest = 0;            ///< bytes of a frame from the guest
+    std::atomic<bool> scatter = false;            ///< the application gets chained mbufs
+    std::atomic<RxRules> rx_rules;
+    std::atomic<bool> vlan_strip = false;
+    std::atomic<bool> vlan_filter = false;
+    std::atomic<bool> vlan_insert = false;
+    std::array<std::atomic<uint64_t>, (kMaxVlan + 1) / 64> vlans{};
+    uint16_t number = RTE_MAX_ETHPORTS;  ///< of the port
+
+    std::array<QueueCounters, kMaxQueues> queues;
+};
+
+class Port final : public PeriodicTask, public PortDatapath {
   public:
     /// Creates the device and attaches it. On an error nothing is left behind.
     static Result<std::unique_ptr<Port>> create(DevArgs arguments, ControlThread control);
     Port(const Port&) = delete;
     Port& operator=(const Port&) = delete;
-    ~Port();
+    virtual ~Port();
 
     /// Sets the port's ethdev. From then on, `run` is called.
     void serve(rte_eth_dev* dev);
@@ -143,23 +162,6 @@ class Port final : public PeriodicTask {
     /// Since the last reset.
     [[nodiscard]] PortStats stats() const;
     void reset_stats();
-
-    // Used by the datapath.
-    std::unique_ptr<Device> device;
-    std::vector<QueuePair> queue_pairs;  ///< of the device
-    std::unique_ptr<PairLocks[]> locks;
-    std::unique_ptr<LargeBuffers> large_buffers;  ///< with ext-buffer=1
-    std::atomic<bool> running = false;            ///< between start and stop
-    std::atomic<uint32_t> longest = 0;            ///< bytes of a frame from the guest
-    std::atomic<bool> scatter = false;            ///< the application gets chained mbufs
-    std::atomic<RxRules> rx_rules;
-    std::atomic<bool> vlan_strip = false;
-    std::atomic<bool> vlan_filter = false;
-    std::atomic<bool> vlan_insert = false;
-    std::array<std::atomic<uint64_t>, (kMaxVlan + 1) / 64> vlans{};
-    uint16_t number = RTE_MAX_ETHPORTS;  ///< of the port
-
-    std::array<QueueCounters, kMaxQueues> queues;
 
   private:
     Port(DevArgs arguments, ControlThread control)
