@@ -32,8 +32,8 @@ const char* const kUsage =
                                 none (default) prints the commands to type
   --port ETHDEV[,key=value...]  a DPDK port of the EAL options, by its name; repeatable
       queues_of_port=N          rx queues, and as many tx queues, 1 to 1024 (default: as many as
-                                the devices that it is joined with); at most what its driver
-                                supports
+                                the device with the most that it is joined with); at most what
+                                its driver supports
   --patch A:B                   join two devices or ports; a device's link follows the other side
   --reflect A                   send every frame back with its MAC addresses swapped
   --bridge A,B,...[,age=N]      a learning switch between devices and ports; MAC
