@@ -5,8 +5,10 @@
 // A Table is immutable: control builds a new one for every change and publishes it through the
 // gates of the queues that read it (sched/gate.h), so a burst sees one snapshot from its first
 // descriptor to its last. Regions are sorted and do not overlap. A lookup tries the region of the
-// last hit and then a binary search, which stays cheap for the hundreds of regions of a driver on
-// 2 MiB pages without --single-file-segments.
+// last hit. Otherwise, the range of all regions is divided into buckets of equal size, a few times
+// as many as there are regions, and each knows the regions in it: mostly one or two, even of a
+// driver with hundreds of regions, on 2 MiB pages without --single-file-segments. Where many are in
+// one bucket, because others are far away, a binary search finds the right one.
 //
 // What a hostile driver could try: addresses that wrap, that end one byte after a region, or that
 // are in a region with the wrong permission. A segment never extends beyond its region, whatever
@@ -38,19 +40,35 @@ class Table {
 
     /// The region that contains `iova`, or nullptr.
     [[nodiscard]] const Region* find(Iova iova) const noexcept {
-        const Region* base = regions_;
+        const uint64_t at = (iova - first_) >> shift_;
+        if (at >= buckets_.size())
+            return nullptr;
+        const Bucket bucket = buckets_[at];
+        const Region* base = regions_ + bucket.region;
         // No branch depends on the address (doc/performance.md): with buffers in random order, half
         // of such branches would be mispredicted.
-        for (uint32_t left = count_; left > 1; left -= left / 2)
+        for (uint32_t left = bucket.count; left > 1; left -= left / 2)
             base += base[left / 2].first <= iova ? left / 2 : 0;
-        return count_ != 0 && base->contains(iova) ? base : nullptr;
+        return base->contains(iova) ? base : nullptr;
     }
 
   private:
-    Table(const Region* regions, uint32_t count) noexcept : regions_(regions), count_(count) {}
+    struct Parts;
 
-    const Region* regions_;  ///< Directly behind this object.
+    /// The regions that may contain an address in this bucket, at least one.
+    struct Bucket {
+        uint32_t region;  ///< the first one
+        uint32_t count;
+    };
+
+    Table(std::span<const Region> regions, std::span<Bucket> buckets, unsigned shift) noexcept;
+
+    // Both are directly behind this object.
+    const Region* regions_;
+    std::span<const Bucket> buckets_;
+    Iova first_ = 0;
     uint32_t count_;
+    unsigned shift_;
 };
 
 enum class Fault : uint8_t {
@@ -59,10 +77,36 @@ enum class Fault : uint8_t {
     forbidden,  ///< The region does not allow this access.
 };
 
-/// A run of bytes of guest memory that is contiguous for us.
+/// A run of bytes of guest memory that is contiguous for us. Members have no initialisers: a burst
+/// of segments is on the stack, and only those that were peeked are read.
 struct Segment {
-    std::byte* host = nullptr;
-    uint32_t bytes = 0;
+    std::byte* host;
+    uint32_t bytes;
+};
+
+/// A region that allows the access which the caller has in mind, or nothing. It is small, so that a
+/// loop over addresses keeps it in registers.
+class Run {
+  public:
+    Run() = default;
+    explicit Run(const Region& region) noexcept
+        : first_(region.first), bytes_(region.last - region.first + 1), host_(region.host) {
+        // A region of 2^64 bytes: its last one is left to others.
+        if (bytes_ == 0)
+            --bytes_;
+    }
+
+    /// Whether all of [iova, iova + bytes) is in it; false if that is nothing.
+    [[nodiscard]] bool holds(Iova iova, uint64_t bytes) const noexcept {
+        const uint64_t offset = iova - first_;
+        return offset < bytes_ && bytes - 1 < bytes_ - offset;
+    }
+    [[nodiscard]] std::byte* host(Iova iova) const noexcept { return host_ + (iova - first_); }
+
+  private:
+    Iova first_ = 0;
+    uint64_t bytes_ = 0;
+    std::byte* host_ = nullptr;
 };
 
 /// Translates with the memory of the last hit. One thread at a time.
@@ -91,6 +135,16 @@ class Translator {
         const uint64_t left = last_->last - iova;
         segment.bytes = left >= bytes - 1 ? bytes : static_cast<uint32_t>(left) + 1;
         return Fault::none;
+    }
+
+    /// The region of the last hit; the one that contains `iova`. Empty if there is none, or if it
+    /// does not allow `access`.
+    [[nodiscard]] Run run(Access access) const noexcept {
+        return last_ != nullptr && last_->allows(access) ? Run(*last_) : Run();
+    }
+    [[nodiscard]] Run run_at(Iova iova, Access access) noexcept {
+        last_ = table_ == nullptr ? nullptr : table_->find(iova);
+        return run(access);
     }
 
     /// The host address of [iova, iova + bytes) if all of it is mapped, allowed, and contiguous for

@@ -5,8 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <limits>
 #include <random>
+#include <vector>
 
 #include "support/guest_memory.h"
 
@@ -138,6 +140,42 @@ TEST_F(TableTest, FiveHundredRegions) {
         const Iova offset = random() % 0x1000;
         expect(i * kStep + offset, 1, 0x10000000 + i * 0x1000 + offset, 1);
         EXPECT_EQ(fault(i * kStep + 0x1000 + offset, 1), Fault::unmapped);
+    }
+}
+
+// Many regions in one bucket, and many buckets without any.
+TEST_F(TableTest, RegionsFarApart) {
+    std::mt19937_64 random(1);
+    for (int round = 0; round < 50; ++round) {
+        std::vector<Region> regions;
+        Iova next = random() >> (random() % 64);
+        const uint64_t most = 1 + random() % 300;
+        while (regions.size() < most) {
+            const Iova gap = random() % 8 == 0 ? random() >> (8 + random() % 56) : random() % 3;
+            const Iova bytes = 1 + (random() >> (24 + random() % 40));
+            if (next + gap < next || next + gap + bytes < next)
+                break;
+            next += gap;
+            regions.push_back({next, next + bytes - 1, host(0x1000 + regions.size()), kReadWrite});
+            next += bytes;
+        }
+        with(regions);
+        const auto check = [&](Iova iova) {
+            const auto right = std::ranges::find_if(regions, [&](const Region& region) {
+                return region.contains(iova);
+            });
+            const Region* const found = table_->find(iova);
+            ASSERT_EQ(found == nullptr, right == regions.end()) << iova;
+            if (found != nullptr) {
+                EXPECT_EQ(found->host, right->host) << iova;
+            }
+        };
+        for (const Region& region : regions)
+            for (const Iova iova :
+                 {region.first - 1, region.first, region.last, region.last + 1, random()})
+                check(iova);
+        check(0);
+        check(kTop);
     }
 }
 
