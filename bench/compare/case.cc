@@ -35,6 +35,10 @@ std::vector<Case> all_cases() {
                         for (const bool to_guest : {false, true})
                             if (where == Where::last || regions > 1)
                                 cases.push_back({to_guest, frame, burst, regions, cores, where});
+    // Shorter than a cache line: ARP, and the shortest frame without its checksum.
+    for (const uint32_t frame : {42U, 60U})
+        for (const bool to_guest : {false, true})
+            cases.push_back({.to_guest = to_guest, .frame = frame});
     for (const auto& [frame, leaves] :
          {std::pair{1518U, Leaves::csum}, {9014U, Leaves::tso}, {65226U, Leaves::tso}})
         for (const bool to_guest : {false, true})

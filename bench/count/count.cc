@@ -27,6 +27,7 @@ std::vector<Case> counted_cases() {
     std::vector<Case> cases;
     for (const bool to_guest : {false, true}) {
         cases.push_back({.to_guest = to_guest});
+        cases.push_back({.to_guest = to_guest, .frame = 60});
         cases.push_back({.to_guest = to_guest, .burst = 1});
         cases.push_back({.to_guest = to_guest, .frame = 1518});
         cases.push_back({.to_guest = to_guest, .regions = 8, .where = Where::spread});

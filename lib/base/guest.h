@@ -12,6 +12,7 @@
 // And a test sees what the driver would see if the process died at that moment.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +46,30 @@ inline void report_store(const void* /*guest*/, size_t /*bytes*/) noexcept {
 }
 #endif
 
+/// Copies fewer than 64 bytes: two pieces that may overlap.
+inline void copy_short(std::byte* to, const std::byte* from, size_t bytes) noexcept {
+    const auto pieces = [&]<size_t kPiece>() {
+        std::array<std::byte, kPiece> first;
+        std::array<std::byte, kPiece> last;
+        std::memcpy(&first, from, kPiece);
+        std::memcpy(&last, from + bytes - kPiece, kPiece);
+        std::memcpy(to, &first, kPiece);
+        std::memcpy(to + bytes - kPiece, &last, kPiece);
+    };
+    if (bytes >= 32)
+        pieces.operator()<32>();
+    else if (bytes >= 16)
+        pieces.operator()<16>();
+    else if (bytes >= 8)
+        pieces.operator()<8>();
+    else if (bytes >= 4)
+        pieces.operator()<4>();
+    else if (bytes >= 2)
+        pieces.operator()<2>();
+    else if (bytes != 0)
+        *to = *from;
+}
+
 /// std::memcpy, but without a call for the sizes of small frames, and without the string
 /// instruction that libc uses from 2 KiB on: it is slow to start, and on an emulated CPU it copies
 /// a byte at a time.
@@ -52,12 +77,12 @@ inline void copy(void* to, const void* from, size_t bytes) noexcept {
     constexpr size_t kBlock = 64;
     constexpr size_t kInline = 4 * kBlock;
     constexpr size_t kString = 2048;
-    if (bytes < kBlock || (bytes > kInline && bytes < kString)) {
-        std::memcpy(to, from, bytes);
-        return;
-    }
     auto* target = static_cast<std::byte*>(to);
     const auto* source = static_cast<const std::byte*>(from);
+    if (bytes < kBlock)
+        return copy_short(target, source, bytes);
+    if (bytes > kInline && bytes < kString)
+        return static_cast<void>(std::memcpy(to, from, bytes));
     const size_t last = bytes - kBlock;
     for (size_t at = 0; at < last; at += kBlock)
         std::memcpy(target + at, source + at, kBlock);
@@ -80,12 +105,20 @@ inline void prefetch_to_store(const void* guest) noexcept {
 template <class T>
 requires std::is_trivially_copyable_v<T>
 inline void fetch_into(T& local, const void* guest) noexcept {
-    std::memcpy(&local, guest, sizeof local);
-    // The copy is final: the compiler must not load it again. A number may stay in its register.
-    if constexpr (std::is_integral_v<T>)
-        asm volatile("" : "+r"(local));
-    else
-        asm volatile("" : "+m"(local));
+    // The copy is final: the compiler must not load it again. What fits into registers may stay
+    // there.
+    if constexpr (sizeof local == 2 * sizeof(uint64_t)) {
+        std::array<uint64_t, 2> words;
+        std::memcpy(&words, guest, sizeof words);
+        asm volatile("" : "+r"(words[0]), "+r"(words[1]));
+        std::memcpy(&local, &words, sizeof local);
+    } else {
+        std::memcpy(&local, guest, sizeof local);
+        if constexpr (std::is_integral_v<T>)
+            asm volatile("" : "+r"(local));
+        else
+            asm volatile("" : "+m"(local));
+    }
     report(guest, sizeof local);
 }
 

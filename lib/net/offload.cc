@@ -3,6 +3,8 @@
 #include "net/offload.h"
 
 #include <rte_ip.h>
+#include <rte_tcp.h>
+#include <rte_udp.h>
 
 #include <algorithm>
 #include <cstring>
@@ -62,6 +64,66 @@ uint32_t ip_bytes(const rte_mbuf& frame, bool ipv4, uint32_t l2) {
     return copy_from(frame, l2, sizeof ip, &ip) ? sizeof ip + rte_be_to_cpu_16(ip.payload_len) : 0;
 }
 
+/// Whether `header` names the checksum of the TCP or UDP header that was found.
+bool names_csum(
+    const NetHeader& header, const rte_mbuf& frame, bool tcp, const rte_net_hdr_lens& lengths
+) {
+    const uint32_t l4_at = uint32_t{lengths.l2_len} + lengths.l3_len;
+    const uint32_t headers = l4_at + lengths.l4_len;
+    return (!tcp || lengths.l4_len >= sizeof(rte_tcp_hdr)) && header.csum_start == l4_at &&
+           header.csum_offset == (tcp ? 16 : 6) && headers <= kMostHeaders &&
+           headers <= frame.pkt_len;
+}
+
+void mark(rte_mbuf& frame, uint32_t type, const rte_net_hdr_lens& lengths, uint16_t segment) {
+    frame.packet_type = type;
+    frame.ol_flags |=
+        RTE_MBUF_F_RX_L4_CKSUM_NONE | (segment != 0 ? RTE_MBUF_F_RX_LRO : uint64_t{0});
+    frame.tx_offload =
+        rte_mbuf_tx_offload(lengths.l2_len, lengths.l3_len, lengths.l4_len, segment, 0, 0, 0);
+}
+
+/// Fast path: the checksum of most frames. Returns false for the others.
+bool decode_plain(const NetHeader& header, rte_mbuf& frame) {
+    rte_net_hdr_lens lengths;
+    const uint32_t type = find_plain_layers(frame, lengths);
+    if (type == RTE_PTYPE_UNKNOWN ||
+        !names_csum(header, frame, (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP, lengths))
+        return false;
+    mark(frame, type, lengths, 0);
+    return true;
+}
+
+/// Out of line, because it takes the registers that the fast path needs.
+[[gnu::noinline]] std::optional<Drop> decode_any(
+    const NetHeader& header, rte_mbuf& frame, Decoded& decoded
+) {
+    rte_net_hdr_lens lengths{};
+    const uint32_t type = find_layers(frame, lengths);
+    const bool ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
+    const bool ip = ipv4 || RTE_ETH_IS_IPV6_HDR(type) != 0;
+    const uint32_t l4 = type & RTE_PTYPE_L4_MASK;
+    const bool tcp = ip && l4 == RTE_PTYPE_L4_TCP;
+    const bool udp = ip && l4 == RTE_PTYPE_L4_UDP;
+    const bool named = (tcp || udp) && names_csum(header, frame, tcp, lengths);
+    const bool large = header.gso_type != kGsoNone;
+    if (large && (!named || !tcp || ipv4 != ((header.gso_type & ~kGsoEcn) == kGsoTcp4) ||
+                  ip_bytes(frame, ipv4, lengths.l2_len) != frame.pkt_len - lengths.l2_len))
+        return Drop::bad_gso;
+    if (!named) {
+        frame.packet_type = type;
+        finish(frame, header.csum_start, uint32_t{header.csum_start} + header.csum_offset);
+        decoded.finished = true;
+        return std::nullopt;
+    }
+    const uint32_t headers = uint32_t{lengths.l2_len} + lengths.l3_len + lengths.l4_len;
+    // Linux marks a frame as large even if it is not longer than one segment.
+    decoded.csum = true;
+    decoded.large = large && frame.pkt_len - headers > header.gso_size;
+    mark(frame, type, lengths, decoded.large ? header.gso_size : uint16_t{0});
+    return std::nullopt;
+}
+
 }  // namespace
 
 Offloads offloads_from_guest(uint64_t features) {
@@ -91,38 +153,31 @@ std::optional<Drop> decode(
 ) noexcept {
     if (const auto drop = check_header(header, negotiated, frame.pkt_len))
         return drop;
-    const uint32_t start = header.csum_start;
-    rte_net_hdr_lens lengths{};
-    const uint32_t type = find_layers(frame, lengths);
-    const bool ipv4 = RTE_ETH_IS_IPV4_HDR(type) != 0;
-    const bool ip = ipv4 || RTE_ETH_IS_IPV6_HDR(type) != 0;
-    const uint32_t l4 = type & RTE_PTYPE_L4_MASK;
-    const bool tcp = ip && l4 == RTE_PTYPE_L4_TCP && lengths.l4_len >= 20;
-    const bool udp = ip && l4 == RTE_PTYPE_L4_UDP;
-    const uint32_t headers = uint32_t{lengths.l2_len} + lengths.l3_len + lengths.l4_len;
-    const bool named = (tcp || udp) && start == uint32_t{lengths.l2_len} + lengths.l3_len &&
-                       header.csum_offset == (tcp ? 16 : 6) && headers <= kMostHeaders &&
-                       headers <= frame.pkt_len;
-    const bool large = header.gso_type != kGsoNone;
-    if (large && (!named || !tcp || ipv4 != ((header.gso_type & ~kGsoEcn) == kGsoTcp4) ||
-                  ip_bytes(frame, ipv4, lengths.l2_len) != frame.pkt_len - lengths.l2_len))
-        return Drop::bad_gso;
-    frame.packet_type = type;
-    if (!named) {
-        finish(frame, start, start + header.csum_offset);
-        decoded.finished = true;
-        return std::nullopt;
-    }
-    // Linux marks a frame as large even if it is not longer than one segment.
+    if (header.gso_type != kGsoNone || !decode_plain(header, frame))
+        return decode_any(header, frame, decoded);
     decoded.csum = true;
-    decoded.large = large && frame.pkt_len - headers > header.gso_size;
-    frame.ol_flags |= RTE_MBUF_F_RX_L4_CKSUM_NONE;
-    if (decoded.large)
-        frame.ol_flags |= RTE_MBUF_F_RX_LRO;
-    frame.tx_offload = rte_mbuf_tx_offload(
-        lengths.l2_len, lengths.l3_len, lengths.l4_len, decoded.large ? header.gso_size : 0, 0, 0, 0
-    );
     return std::nullopt;
+}
+
+WireHeader encode_plain(const rte_mbuf& frame) noexcept {
+    rte_net_hdr_lens lengths;
+    const uint32_t type = find_plain_layers(frame, lengths);
+    const bool tcp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
+    const uint32_t l4_at = uint32_t{lengths.l2_len} + lengths.l3_len;
+    if (type == RTE_PTYPE_UNKNOWN || l4_at + lengths.l4_len > frame.data_len)
+        return {0, 0};
+    if (tcp) {
+        if (lengths.l4_len < sizeof(rte_tcp_hdr))
+            return {0, 0};
+    } else {
+        rte_udp_hdr udp;
+        std::memcpy(&udp, rte_pktmbuf_mtod_offset(&frame, const void*, l4_at), sizeof udp);
+        if (udp.dgram_cksum == 0)
+            return {0, 0};
+    }
+    const auto start = static_cast<uint16_t>(l4_at);
+    const auto offset = static_cast<uint16_t>(tcp ? 16 : 6);
+    return wire({kHeaderNeedsCsum, kGsoNone, 0, 0, start, offset, 1});
 }
 
 NetHeader encode(const Unfinished& what, bool large) noexcept {

@@ -52,6 +52,10 @@ std::optional<Drop> decode(
     const NetHeader& header, const Offloads& negotiated, rte_mbuf& frame, Decoded& decoded
 ) noexcept;
 
+/// Fast path for `encode`: the header of a received frame that leaves only its checksum, if its
+/// headers are those of most frames, in one buffer. `last` is 0 for other frames.
+WireHeader encode_plain(const rte_mbuf& frame) noexcept;
+
 /// The header of a frame that leaves `what` to the driver. `large`: segmentation, too.
 NetHeader encode(const Unfinished& what, bool large) noexcept;
 

@@ -27,7 +27,9 @@
 #include <array>
 #include <optional>
 #include <span>
+#include <utility>
 
+#include "base/guest.h"
 #include "net/chain_writer.h"
 #include "net/counters.h"
 #include "net/filter.h"
@@ -74,19 +76,15 @@ inline bool is_unfit(const ring::Chain& chain, bool mergeable) noexcept {
     return chain.writable_bytes < kHeaderBytes + (mergeable ? 0 : kEthernetHeader);
 }
 
-/// Frees frames that were placed or dropped. Fast path: if all are single-segment mbufs of one pool
-/// that nobody else holds, they are returned to the pool in bulk.
-inline void free_frames(std::span<rte_mbuf* const> frames) noexcept {
+/// Frees frames that were placed or dropped. `singly`: not all are single-segment mbufs of one pool
+/// that nobody else holds, which are returned to the pool in bulk.
+inline void free_frames(std::span<rte_mbuf* const> frames, bool singly) noexcept {
     auto** const mbufs = const_cast<rte_mbuf**>(frames.data());
     const auto count = static_cast<unsigned>(frames.size());
-    const auto is_simple = [pool = frames.front()->pool](const rte_mbuf* mbuf) {
-        return mbuf->pool == pool && mbuf->nb_segs == 1 && rte_mbuf_refcnt_read(mbuf) == 1 &&
-               RTE_MBUF_DIRECT(mbuf);
-    };
-    if (std::all_of(frames.begin(), frames.end(), is_simple))
-        rte_mempool_put_bulk(frames.front()->pool, reinterpret_cast<void**>(mbufs), count);
-    else
+    if (singly)
         rte_pktmbuf_free_bulk(mbufs, count);
+    else
+        rte_mempool_put_bulk(frames.front()->pool, reinterpret_cast<void**>(mbufs), count);
 }
 
 /// Whether the frame's checksum was verified, so that the driver need not do it.
@@ -95,11 +93,49 @@ inline bool is_valid(const rte_mbuf& frame, const QueueRules& rules) noexcept {
            rules.offloads.csum;
 }
 
-/// Whether `write_simple_frame` can write `frame` into `chain`. Only good chains have segments.
-inline bool is_simple(const rte_mbuf& frame, const ring::Chain& chain) noexcept {
-    return frame.nb_segs == 1 && chain.writable_segments != 0 &&
-           kHeaderBytes + uint32_t{frame.data_len} <= chain.writable()[0].bytes;
-}
+/// Fast path: frames of one mbuf, into single buffers with room for them.
+struct SimpleToGuest {
+    uint32_t lengths;  ///< how many lengths a frame may have, from that of an Ethernet header on
+    bool csum;
+    const Filter* filter;  ///< nullptr: all frames pass
+    const rte_mempool* pool;
+
+    /// `first`: the first frame of the burst.
+    SimpleToGuest(const QueueRules& rules, const rte_mbuf& first) noexcept
+        : lengths(rules.longest - kEthernetHeader + 1),
+          csum(rules.offloads.csum),
+          filter(rules.filter->promiscuous ? nullptr : rules.filter),
+          pool(first.pool) {}
+
+    /// Whether `frame` is one, of a legal length, that the driver wants, and fits into `buffer`.
+    [[nodiscard]] bool fits(const rte_mbuf& frame, const ring::Segment& buffer) const noexcept {
+        const uint32_t bytes = frame.data_len;
+        return frame.nb_segs == 1 && bytes - kEthernetHeader < lengths &&
+               kHeaderBytes + bytes <= buffer.bytes &&
+               (filter == nullptr ||
+                filter->accepts(
+                    {rte_pktmbuf_mtod(&frame, const uint8_t*), std::min(bytes, Filter::kHead)}
+                ));
+    }
+    /// The offload flags that matter.
+    static uint64_t flags_of(const rte_mbuf& frame) noexcept {
+        return frame.ol_flags & (kAskedFlags | RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK);
+    }
+    /// The header of a frame with such `flags` in one buffer; `last` is 0 if the slow path must
+    /// find it.
+    [[nodiscard]] WireHeader header(const rte_mbuf& frame, uint64_t flags) const noexcept {
+        if (flags == RTE_MBUF_F_RX_L4_CKSUM_GOOD)
+            return wire({csum ? kHeaderDataValid : uint8_t{0}, kGsoNone, 0, 0, 0, 0, 1});
+        return flags == RTE_MBUF_F_RX_L4_CKSUM_NONE && csum ? encode_plain(frame)
+                                                            : WireHeader{0, 0};
+    }
+    /// Not 0 if a frame cannot be returned to the pool together with the first one.
+    [[nodiscard]] uint64_t free_singly(const rte_mbuf& frame) const noexcept {
+        return static_cast<uint64_t>(frame.pool != pool) |
+               static_cast<uint64_t>(rte_mbuf_refcnt_read(&frame) != 1) |
+               (frame.ol_flags & (RTE_MBUF_F_INDIRECT | RTE_MBUF_F_EXTERNAL));
+    }
+};
 
 /// How many of the first chains are needed for `need` bytes. `fits` is false if there are too few.
 struct Gathered {
@@ -123,10 +159,13 @@ enum class Put : uint8_t { placed, dropped, waits };
 template <ring::DeviceRing Ring>
 struct Window {
     Ring& ring;
-    uint16_t seen = 0;    ///< chains that the ring has shown
-    uint16_t used = 0;    ///< the first ones, which are finished, good or not
-    uint64_t placed = 0;  ///< frames placed on the slow path
-    uint64_t bytes = 0;   ///< bytes of these frames
+    uint16_t simple = 0;    ///< the first chains, which are single buffers: in `buffers`
+    uint16_t seen = 0;      ///< chains that the ring has shown
+    uint16_t used = 0;      ///< the first ones, which are finished, good or not
+    bool unfolded = false;  ///< unused simple chains are in `chains`, too
+    uint64_t placed = 0;    ///< frames placed on the slow path
+    uint64_t bytes = 0;     ///< bytes of these frames
+    std::array<ring::Segment, kMaxBurst> buffers;
     std::array<ring::Chain, ring::kWindow> chains;
     std::array<uint32_t, ring::kWindow> lengths;
 
@@ -134,7 +173,24 @@ struct Window {
 
     /// Peeks as many chains as there are frames. More are peeked only when a frame needs them.
     [[gnu::always_inline]] void open(size_t frames) noexcept {
-        seen = ring.peek(std::span(chains).first(std::min(frames, chains.size())));
+        const auto [count, more] =
+            ring.template peek_simple<memory::Access::write>(std::span(buffers).first(frames));
+        simple = count;
+        seen = count;
+        if (more && count < frames)
+            peek_rest(frames);
+    }
+    [[gnu::noinline]] void peek_rest(size_t frames) noexcept {
+        seen = static_cast<uint16_t>(
+            seen + ring.peek_more(std::span(chains).first(frames).subspan(seen))
+        );
+    }
+    /// The slow path reads `chains` only.
+    void unfold() noexcept {
+        if (std::exchange(unfolded, true))
+            return;
+        for (uint16_t i = used; i < simple; ++i)
+            chains[i] = {&buffers[i], 0, 1, 0, buffers[i].bytes, true};
     }
     /// Peeks more chains. Returns false if there are none for this burst.
     bool peek_more() noexcept {
@@ -144,6 +200,7 @@ struct Window {
             std::copy(chains.begin() + used, chains.begin() + seen, chains.begin());
             seen = static_cast<uint16_t>(seen - used);
             used = 0;
+            simple = 0;
         }
         const uint16_t more = ring.peek_more(std::span(chains).subspan(seen));
         seen = static_cast<uint16_t>(seen + more);
@@ -173,8 +230,33 @@ struct Window {
         }
     }
 
+    /// Places a frame of one mbuf into a single buffer with room for it. Returns false if the next
+    /// chain is not one, or the frame is another.
+    bool put_simple(const Output& output) noexcept {
+        if (used >= simple || !output.head.empty() || output.frame->nb_segs != 1 ||
+            kHeaderBytes + output.bytes > buffers[used].bytes)
+            return false;
+        std::byte* const host = buffers[used].host;
+        NetHeader header = output.header;
+        header.num_buffers = 1;
+        store_header(host, wire(header));
+        guest::store_bytes(
+            host + kHeaderBytes,
+            rte_pktmbuf_mtod_offset(output.frame, const void*, output.at),
+            output.bytes
+        );
+        lengths[used] = kHeaderBytes + output.bytes;
+        use(1);
+        ++placed;
+        bytes += output.bytes;
+        return true;
+    }
+
     /// Slow path: places any frame.
     Put put(const Output& output, const QueueRules& rules, QueueCounters& counters) noexcept {
+        if (put_simple(output))
+            return Put::placed;
+        unfold();
         const bool mergeable = rules.mergeable;
         if (!skip_unfit(mergeable, counters))
             return Put::waits;
@@ -203,9 +285,22 @@ struct Window {
         return Put::dropped;
     }
 
-    /// Slow path: a frame that requests no offload. Out of line, because inlined it would take
-    /// registers from the fast path.
-    [[gnu::noinline]] Put put_finished(
+    /// Slow path: any frame. Out of line, because inlined it would take registers from the fast
+    /// path.
+    [[gnu::noinline]] Put put(
+        const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
+    ) noexcept {
+        if (may_be_unfinished(*frame))
+            return put_unfinished(frame, rules, counters);
+        if (const auto drop = check_to_guest(frame, frame->pkt_len, rules)) {
+            counters.drop(*drop);
+            return Put::dropped;
+        }
+        return put_finished(frame, rules, counters);
+    }
+
+    /// Slow path: a frame that requests no offload.
+    Put put_finished(
         const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
     ) noexcept {
         Output output{.frame = frame, .bytes = frame->pkt_len};
@@ -215,7 +310,7 @@ struct Window {
     }
 
     /// Slow path: a frame that may request an offload.
-    [[gnu::noinline]] Put put_unfinished(
+    Put put_unfinished(
         const rte_mbuf* frame, const QueueRules& rules, QueueCounters& counters
     ) noexcept {
         Unfinished what;
@@ -278,6 +373,7 @@ struct Window {
         const QueueRules& rules,
         QueueCounters& counters
     ) noexcept {
+        unfold();
         const auto wanted =
             std::min<size_t>({segmenter.count(), chains.size(), size_t{ring.size()}});
         while (unused().size() < wanted && peek_more())
@@ -307,43 +403,63 @@ uint16_t to_guest(
     Ring& ring, const QueueRules& rules, std::span<rte_mbuf* const> frames, QueueCounters& counters
 ) noexcept {
     const auto burst = static_cast<uint16_t>(std::min<size_t>(frames.size(), kMaxBurst));
+    if (burst == 0)
+        return 0;
     for (const rte_mbuf* frame : frames.first(burst))
         __builtin_prefetch(frame);
     detail::Window<Ring> window(ring);
     window.open(burst);
-    uint16_t done = 0;  // frames that were placed or dropped
-    uint64_t placed = 0;
+    const detail::SimpleToGuest simple(rules, *frames.front());
+    // Locals, so that they stay in registers: a call is given the window.
+    size_t done = 0;  // frames that were placed or dropped
+    size_t slow = 0;  // those of them that took the slow path
+    size_t used = 0;
+    size_t usable = window.simple;
     uint64_t bytes = 0;
+    uint64_t csum = 0;
+    uint64_t free_singly = 0;
     for (; done < burst; ++done) {
-        rte_mbuf* frame = frames[done];
-        if (may_be_unfinished(*frame)) {
-            if (window.put_unfinished(frame, rules, counters) == detail::Put::waits)
-                break;
-            continue;
+        const rte_mbuf& frame = *frames[done];
+        if (used < usable && simple.fits(frame, window.buffers[used])) [[likely]] {
+            const uint64_t flags = simple.flags_of(frame);
+            WireHeader header = wire({0, kGsoNone, 0, 0, 0, 0, 1});
+            if (flags != 0) [[unlikely]] {
+                header = simple.header(frame, flags);
+                csum += header.first & kHeaderNeedsCsum;
+            }
+            if (header.last != 0) [[likely]] {
+                const uint32_t frame_bytes = frame.data_len;
+                bytes += frame_bytes;
+                free_singly |= simple.free_singly(frame);
+                window.lengths[used] = kHeaderBytes + frame_bytes;
+                std::byte* const host = window.buffers[used++].host;
+                detail::store_header(host, header);
+                guest::store_bytes(
+                    host + kHeaderBytes, rte_pktmbuf_mtod(&frame, const void*), frame_bytes
+                );
+                continue;
+            }
         }
-        if (const auto drop = detail::check_to_guest(frame, frame->pkt_len, rules)) {
-            counters.drop(*drop);
-            continue;
-        }
-        if (window.used < window.seen && detail::is_simple(*frame, window.chains[window.used])) {
-            window.lengths[window.used] = detail::write_simple_frame(
-                frame, window.chains[window.used].writable()[0], detail::is_valid(*frame, rules)
-            );
-            window.use(1);
-            ++placed;
-            bytes += frame->pkt_len;
-        } else if (window.put_finished(frame, rules, counters) == detail::Put::waits) {
+        window.used = static_cast<uint16_t>(used);
+        const detail::Put result = window.put(&frame, rules, counters);
+        used = window.used;
+        usable = window.simple;
+        if (result == detail::Put::waits)
             break;
-        }
+        ++slow;
+        free_singly |= simple.free_singly(frame) | (frame.nb_segs != 1 ? 1U : 0U);
     }
+    window.used = static_cast<uint16_t>(used);
     if (done < burst)
         counters.no_buffer.add(1);
     window.complete();
     if (done != 0)
-        detail::free_frames(frames.first(done));
-    counters.frames.add(placed + window.placed);
+        detail::free_frames(frames.first(done), free_singly != 0);
+    if (csum != 0)
+        counters.csum.add(csum);
+    counters.frames.add(done - slow + window.placed);
     counters.bytes.add(bytes + window.bytes);
-    return done;
+    return static_cast<uint16_t>(done);
 }
 
 }  // namespace vduse::net

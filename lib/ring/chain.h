@@ -40,12 +40,21 @@ struct Chain {
 /// many chains. A frame never takes more chains than a window has.
 inline constexpr uint16_t kWindow = 64;
 
+/// What `peek_simple` has found.
+struct Simple {
+    uint16_t count;  ///< buffers
+    bool more;       ///< `peek_more` may show chains after them
+};
+
 /// The interface of a virtqueue format, device side. One thread at a time.
 ///
 /// - `peek` begins a call. It shows the next chains without taking them: all heads and descriptors
 ///   are read and checked before any buffer is accessed.
+/// - `peek_simple` begins a call as well, and is much faster. It shows the next chains as long as
+///   they are simple: one buffer, not empty, for the given access, inside one region. `peek_more`
+///   shows the chains after them, simple or not. There is room for at most a window of `buffers`.
 /// - `complete` returns chains to the driver, in order, each with the number of bytes written.
-/// - `peek_more` continues after the last `peek` or `peek_more`, so a call may peek, complete and
+/// - `peek_more` continues after the last call that peeked, so a call may peek, complete and
 ///   peek more until it has what it needs. It returns 0 if this call can show no more chains: the
 ///   avail ring is empty, the window is full, or the call has read enough descriptors (the ring
 ///   bounds the number that it reads between two `peek`s).
@@ -54,9 +63,15 @@ inline constexpr uint16_t kWindow = 64;
 /// Chains that are not completed are peeked again by the next call, so no chain is in flight
 /// between two calls.
 template <class R>
-concept DeviceRing = requires(R ring, std::span<Chain> chains, std::span<const uint32_t> lengths) {
+concept DeviceRing = requires(
+    R ring, std::span<Chain> chains, std::span<Segment> buffers, std::span<const uint32_t> lengths
+) {
     { ring.peek(chains) }
     noexcept->std::same_as<uint16_t>;
+    { ring.template peek_simple<memory::Access::read>(buffers) }
+    noexcept->std::same_as<Simple>;
+    { ring.template peek_simple<memory::Access::write>(buffers) }
+    noexcept->std::same_as<Simple>;
     { ring.peek_more(chains) }
     noexcept->std::same_as<uint16_t>;
     { ring.complete(lengths) }

@@ -85,6 +85,8 @@ class SplitRing {
     [[nodiscard]] uint32_t size() const noexcept { return size_; }
 
     uint16_t peek(std::span<Chain> chains) noexcept;
+    template <memory::Access access>
+    Simple peek_simple(std::span<Segment> buffers) noexcept;
     uint16_t peek_more(std::span<Chain> chains) noexcept;
     void complete(std::span<const uint32_t> lengths) noexcept;
 
@@ -124,7 +126,10 @@ class SplitRing {
 
     enum class Walk : uint8_t { good, malformed, waits, full };
 
+    uint16_t begin() noexcept;
     uint16_t show(std::span<Chain> chains) noexcept;
+    void fetch_heads(uint16_t count) noexcept;
+    void refuse_head(size_t at) noexcept;
     uint16_t fetch_first(uint16_t count, std::span<Descriptor> first) noexcept;
     bool walk(const Descriptor& descriptor, Chain& chain) noexcept;
     bool walk_simple(const Descriptor& descriptor, Chain& chain) noexcept;
@@ -152,7 +157,10 @@ class SplitRing {
     std::array<uint16_t, kWindow> heads_{};
     uint16_t completed_ = 0;
     uint16_t peeked_ = 0;
-    uint16_t pending_ = 0;  ///< chains from heads_[0] on that may be peeked, set by `peek`
+    uint16_t fetched_ = 0;  ///< heads in heads_: those of peeked chains, and perhaps more
+    uint16_t pending_ = 0;  ///< chains from heads_[0] on that may be peeked, set by `begin`
+    bool has_held_ = false;
+    Descriptor held_{};  ///< the first descriptor of the next chain, if peek_simple fetched it
     // Since the last `peek`:
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;

@@ -14,6 +14,14 @@
 
 namespace vduse::ring {
 
+template <memory::Access access>
+[[gnu::always_inline]] inline void prefetch(const std::byte* host) noexcept {
+    if constexpr (access == memory::Access::write)
+        guest::prefetch_to_store(host);
+    else
+        __builtin_prefetch(host);
+}
+
 /// Fast path: a single buffer inside one region. Returns false otherwise.
 [[gnu::always_inline]] inline bool SplitRing::walk_simple(
     const Descriptor& descriptor, Chain& chain
@@ -42,20 +50,23 @@ namespace vduse::ring {
         true};
     // Header and the beginning of the frame.
     if (writable != 0) {
-        guest::prefetch_to_store(segment.host);
-        guest::prefetch_to_store(segment.host + 64);
+        prefetch<memory::Access::write>(segment.host);
+        prefetch<memory::Access::write>(segment.host + 64);
     } else {
-        __builtin_prefetch(segment.host);
-        __builtin_prefetch(segment.host + 64);
+        prefetch<memory::Access::read>(segment.host);
+        prefetch<memory::Access::read>(segment.host + 64);
     }
     return true;
 }
 
-[[gnu::always_inline]] inline uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
+/// Begins a call. Returns the number of chains that it may peek.
+[[gnu::always_inline]] inline uint16_t SplitRing::begin() noexcept {
     segments_in_use_ = 0;
     descriptors_ = 0;
     completed_ = 0;
     peeked_ = 0;
+    fetched_ = 0;
+    has_held_ = false;
     pending_ = 0;
     miss_.reset();
     if (fault_ != RingFault::none)
@@ -67,14 +78,71 @@ namespace vduse::ring {
         return 0;
     }
     pending_ = pending;
-    return show(chains);
+    return pending;
+}
+
+[[gnu::always_inline]] inline uint16_t SplitRing::peek(std::span<Chain> chains) noexcept {
+    return begin() != 0 ? show(chains) : uint16_t{0};
+}
+
+template <memory::Access access>
+[[gnu::always_inline]] inline Simple SplitRing::peek_simple(std::span<Segment> buffers) noexcept {
+    const uint16_t pending = begin();
+    const auto wanted = static_cast<uint16_t>(std::min<size_t>(pending, buffers.size()));
+    if (wanted == 0)
+        return {0, false};
+    fetch_heads(wanted);
+    // Locals: the compiler must assume that a store to `buffers` changes members.
+    const uint16_t* const heads = heads_.data();
+    const std::byte* const table = desc_;
+    const size_t mask = mask_;
+    memory::Run run = translator_.run(access);
+    size_t count = 0;
+    for (; count < wanted; ++count) {
+        const size_t head = heads[count];
+        if (head > mask) [[unlikely]] {
+            peeked_ = static_cast<uint16_t>(count);
+            refuse_head(count);
+            return {peeked_, false};
+        }
+        // Masked as well as checked, so that a mispredicted check reads nothing outside the table.
+        const auto descriptor =
+            guest::fetch<Descriptor>(table + sizeof(Descriptor) * (head & mask));
+        constexpr uint16_t kUsual = access == memory::Access::write ? kDescWrite : uint16_t{0};
+        const bool one = (descriptor.flags & (kDescNext | kDescIndirect | kDescWrite)) == kUsual;
+        if (!one || !run.holds(descriptor.addr, descriptor.len)) [[unlikely]] {
+            if (one)
+                run = translator_.run_at(descriptor.addr, access);
+            if (!one || !run.holds(descriptor.addr, descriptor.len)) {
+                held_ = descriptor;
+                has_held_ = true;
+                break;
+            }
+        }
+        std::byte* const host = run.host(descriptor.addr);
+        // Header and the beginning of the frame.
+        prefetch<access>(host);
+        prefetch<access>(host + 64);
+        buffers[count] = {host, descriptor.len};
+    }
+    peeked_ = static_cast<uint16_t>(count);
+    descriptors_ = peeked_;
+    return {peeked_, peeked_ < pending};
+}
+
+/// Chains before a bad head are served; the peek that starts at it faults.
+[[gnu::always_inline]] inline void SplitRing::refuse_head(size_t at) noexcept {
+    if (at == 0)
+        fault_ = RingFault::bad_head;
+    pending_ = peeked_;
 }
 
 [[gnu::always_inline]] inline uint16_t SplitRing::peek_more(std::span<Chain> chains) noexcept {
     if (completed_ != 0) {
         peeked_ = static_cast<uint16_t>(peeked_ - completed_);
         pending_ = static_cast<uint16_t>(pending_ - completed_);
-        std::copy_n(heads_.begin() + completed_, peeked_, heads_.begin());
+        fetched_ = static_cast<uint16_t>(fetched_ - completed_);
+        std::copy_n(heads_.begin() + completed_, fetched_, heads_.begin());
         completed_ = 0;
     }
     const size_t budget = kDescriptorBudget - std::min(descriptors_, kDescriptorBudget);
@@ -100,44 +168,59 @@ namespace vduse::ring {
     return count;
 }
 
+/// Fetches the first heads of the window, up to `count`.
+[[gnu::always_inline]] inline void SplitRing::fetch_heads(uint16_t count) noexcept {
+    if (fetched_ >= count)
+        return;
+    const std::byte* const ring = avail_ + kRingOffset;
+    const std::span<uint16_t> heads = std::span(heads_).subspan(fetched_, count - fetched_);
+    const auto at = static_cast<uint16_t>((next_avail_ + fetched_) & mask_);
+    if (heads.size() == 1) {
+        heads.front() = guest::fetch<uint16_t>(ring + 2 * size_t{at});
+    } else {
+        // At most two runs, as the ring may wrap between them.
+        const size_t run = std::min<size_t>(heads.size(), size_ - at);
+        guest::fetch_bytes(heads.data(), ring + 2 * size_t{at}, 2 * run);
+        if (run < heads.size())
+            guest::fetch_bytes(heads.data() + run, ring, 2 * (heads.size() - run));
+    }
+    fetched_ = count;
+}
+
+/// Fetches the first descriptors of the next chains, so that their cache misses overlap.
 [[gnu::always_inline]] inline uint16_t SplitRing::fetch_first(
     uint16_t count, std::span<Descriptor> first
 ) noexcept {
-    // Heads: at most two runs, as the ring may wrap between them.
-    const std::span<uint16_t> heads = std::span(heads_).subspan(peeked_, count);
-    const auto at = static_cast<uint16_t>((next_avail_ + peeked_) & mask_);
-    const auto run = static_cast<uint16_t>(std::min<uint32_t>(count, size_ - at));
-    guest::fetch_bytes(heads.data(), avail_ + kRingOffset + 2 * size_t{at}, 2 * size_t{run});
-    if (run < count)
-        guest::fetch_bytes(
-            heads.data() + run, avail_ + kRingOffset, 2 * static_cast<size_t>(count - run)
-        );
-
-    // Fetch the first descriptors of all chains, so that their cache misses overlap.
-    for (uint16_t i = 0; i < count; ++i) {
+    fetch_heads(static_cast<uint16_t>(peeked_ + count));
+    const auto heads = std::span(heads_).subspan(peeked_, count);
+    uint16_t i = 0;
+    if (std::exchange(has_held_, false))
+        first[i++] = held_;
+    for (; i < count; ++i) {
         if (heads[i] >= size_) {
-            // Chains before a bad head are served; the peek that starts at it faults.
-            if (peeked_ + i == 0)
-                fault_ = RingFault::bad_head;
+            refuse_head(size_t{peeked_} + i);
             return i;
         }
-        // Masked as well as checked, so that a mispredicted check reads nothing outside the table.
+        // Masked, as in peek_simple.
         guest::fetch_into(first[i], desc_ + sizeof(Descriptor) * size_t(heads[i] & mask_));
     }
     return count;
 }
 
 [[gnu::always_inline]] inline void SplitRing::complete(std::span<const uint32_t> lengths) noexcept {
+    // Locals: the compiler must assume that a store to guest memory changes members.
     std::byte* const elements = used_ + kRingOffset;
-    for (size_t i = 0; i < lengths.size(); ++i) {
-        const auto at = static_cast<uint16_t>((next_used_ + i) & mask_);
-        const uint16_t head = heads_[completed_ + i];
-        guest::store(elements + sizeof(UsedElement) * at, UsedElement{head, lengths[i]});
-    }
+    const uint16_t mask = mask_;
+    const uint16_t next = next_used_;
+    const uint16_t* const heads = heads_.data() + completed_;
     const auto count = static_cast<uint16_t>(lengths.size());
+    for (uint16_t i = 0; i < count; ++i) {
+        const auto at = static_cast<uint16_t>((next + i) & mask);
+        guest::store(elements + sizeof(UsedElement) * at, UsedElement{heads[i], lengths[i]});
+    }
     completed_ = static_cast<uint16_t>(completed_ + count);
     next_avail_ = static_cast<uint16_t>(next_avail_ + count);
-    next_used_ = static_cast<uint16_t>(next_used_ + count);
+    next_used_ = static_cast<uint16_t>(next + count);
     guest::store_release(used_ + kIdxOffset, next_used_);
 }
 

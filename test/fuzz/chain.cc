@@ -7,15 +7,36 @@
 namespace vduse::test {
 namespace {
 
+/// Peeks at up to `chains.size()` chains, in one call or first at the simple ones.
+/// `buffers` are the segments of these.
+uint16_t peek(
+    WatchedRing& ring,
+    Input& input,
+    std::span<ring::Chain> chains,
+    std::span<ring::Segment, ring::kWindow> buffers
+) {
+    if (!input.flag())
+        return ring.peek(chains);
+    const auto most = buffers.first(chains.size());
+    const bool write = input.flag();
+    const auto [count, more] = write ? ring.peek_simple<memory::Access::write>(most)
+                                     : ring.peek_simple<memory::Access::read>(most);
+    for (size_t i = 0; i < count; ++i)
+        chains[i] = write ? ring::Chain{&buffers[i], 0, 1, 0, buffers[i].bytes, true}
+                          : ring::Chain{&buffers[i], 1, 0, buffers[i].bytes, 0, true};
+    return more ? static_cast<uint16_t>(count + ring.peek_more(chains.subspan(count))) : count;
+}
+
 /// One burst: peeks, completes some of the chains and handles notifications.
 void burst(World& world, Input& input) {
+    std::array<ring::Segment, ring::kWindow> buffers;
     std::array<ring::Chain, ring::kWindow> chains;
     std::array<uint32_t, ring::kWindow> lengths{};
     world.settle();
     Race race(world, input);
     WatchedRing ring(world, race);
     const uint32_t most = input.flag() ? input.below(chains.size() + 1) : chains.size();
-    const uint16_t seen = ring.peek(std::span(chains).first(most));
+    const uint16_t seen = peek(ring, input, std::span(chains).first(most), buffers);
     const size_t count = input.flag() ? input.below(seen + 1U) : seen;
     for (size_t i = 0; i < count; ++i)
         lengths[i] = chains[i].writable_bytes;

@@ -21,30 +21,46 @@ class WatchedRing {
     WatchedRing(World& world, Race& race) : world_(world), race_(race) {}
 
     uint16_t peek(std::span<ring::Chain> chains) noexcept {
-        race_.forget();
-        heads_.clear();
-        descriptors_.clear();
-        chains_.clear();
-        avail_seen_.clear();
-        data_at_ = 0;
-        completed_ = 0;
-        ring::SplitRing& ring = world_.ring;
-        const bool faulty = ring.fault() != ring::RingFault::none;
-        const uint16_t count = ring.peek(chains);
+        const bool faulty = begin();
+        const uint16_t count = world_.ring.peek(chains);
         check(!faulty || (race_.fetches().empty() && count == 0), "a quarantined ring is not read");
         if (faulty)
             return count;
         look(chains.first(count));
-        const auto pending = static_cast<uint16_t>(seen_idx_ - ring.position().avail);
-        const bool jumped = pending > ring.size();
-        check(jumped == (ring.fault() == ring::RingFault::avail_jump), "a jump is a fault");
-        check(count <= (jumped ? 0 : pending), "no chain before it is made available");
+        const uint16_t pending = check_pending(count);
         check(
-            count != 0 || pending == 0 || chains.empty() || ring.miss() ||
-                ring.fault() != ring::RingFault::none,
+            count != 0 || pending == 0 || chains.empty() || world_.ring.miss() ||
+                world_.ring.fault() != ring::RingFault::none,
             "what is available is seen"
         );
         return count;
+    }
+
+    template <memory::Access access>
+    ring::Simple peek_simple(std::span<ring::Segment> buffers) noexcept {
+        const bool faulty = begin();
+        const ring::Simple simple = world_.ring.template peek_simple<access>(buffers);
+        check(
+            !faulty || (race_.fetches().empty() && simple.count == 0 && !simple.more),
+            "a quarantined ring is not read"
+        );
+        if (faulty)
+            return simple;
+        std::vector<ring::Chain> found;
+        for (const ring::Segment& buffer : buffers.first(simple.count))
+            found.push_back(
+                access == memory::Access::write ? ring::Chain{&buffer, 0, 1, 0, buffer.bytes, true}
+                                                : ring::Chain{&buffer, 1, 0, buffer.bytes, 0, true}
+            );
+        look_simple(found);
+        const uint16_t pending = check_pending(simple.count);
+        check(
+            simple.count == pending || simple.more || buffers.empty() ||
+                heads_[simple.count] >= world_.ring.size() ||
+                world_.ring.fault() != ring::RingFault::none,
+            "what is available is seen, or peek_more shows it"
+        );
+        return simple;
     }
 
     uint16_t peek_more(std::span<ring::Chain> chains) noexcept {
@@ -101,12 +117,61 @@ class WatchedRing {
         ring::Descriptor descriptor;
     };
 
+    /// Forgets the call before. Returns whether the ring is quarantined.
+    bool begin() {
+        race_.forget();
+        heads_.clear();
+        descriptors_.clear();
+        chains_.clear();
+        avail_seen_.clear();
+        data_at_ = 0;
+        completed_ = 0;
+        followed_ = 0;
+        held_.reset();
+        return world_.ring.fault() != ring::RingFault::none;
+    }
+    /// Checks the count of a call that began, and returns how many chains are available.
+    uint16_t check_pending(uint16_t count) {
+        const ring::SplitRing& ring = world_.ring;
+        const auto pending = static_cast<uint16_t>(seen_idx_ - ring.position().avail);
+        const bool jumped = pending > ring.size();
+        check(jumped == (ring.fault() == ring::RingFault::avail_jump), "a jump is a fault");
+        check(count <= (jumped ? 0 : pending), "no chain before it is made available");
+        return jumped ? uint16_t{0} : pending;
+    }
+
+    /// Checks what peek_simple fetched: heads, then the descriptors of the chains found, and that of
+    /// the next one, if it is not simple.
+    void look_simple(std::span<const ring::Chain> found) {
+        understand();
+        const memory::Iova table = world_.driver.layout().desc;
+        check(
+            descriptors_.size() == found.size() || descriptors_.size() == found.size() + 1,
+            "no descriptor is fetched after one that is not simple"
+        );
+        for (size_t i = 0; i < descriptors_.size(); ++i)
+            check(
+                i < heads_.size() && heads_[i] < world_.ring.size() &&
+                    descriptors_[i].at == table + sizeof(ring::Descriptor) * heads_[i],
+                "first descriptors are fetched in order"
+            );
+        if (descriptors_.size() > found.size())
+            held_ = descriptors_.back();
+        followed_ = descriptors_.size();
+        add(found);
+    }
+
     /// Checks what a peek, or peek_more, fetched to find these chains.
     void look(std::span<const ring::Chain> found) {
-        const size_t heads = heads_.size();
-        const size_t descriptors = descriptors_.size();
+        const size_t known = descriptors_.size();
         understand();
-        check_order(std::span(heads_).subspan(heads), std::span(descriptors_).subspan(descriptors));
+        const auto descriptors = std::span(descriptors_).subspan(known);
+        if (!found.empty() || !descriptors.empty())
+            check_order(descriptors);
+        add(found);
+    }
+
+    void add(std::span<const ring::Chain> found) {
         for (const ring::Chain& chain : found)
             check_chain(chain);
         chains_.insert(chains_.end(), found.begin(), found.end());
@@ -186,24 +251,24 @@ class WatchedRing {
         }
     };
 
-    /// Checks the order of fetches: the first descriptors of all heads up to one outside the table,
-    /// then the rest of each chain in turn. A chain may end early.
-    void check_order(std::span<const uint16_t> heads, std::span<const Seen> descriptors) {
+    /// Checks the order of fetches: the first descriptors of the next heads, and then the rest of
+    /// each chain in turn. A chain may end early.
+    void check_order(std::span<const Seen> descriptors) {
         const memory::Iova table = world_.driver.layout().desc;
-        const auto good = std::find_if(heads.begin(), heads.end(), [&](uint16_t head) {
-            return head >= world_.ring.size();
-        });
         std::vector<Walk> walks;
-        for (auto head = heads.begin(); head != good; ++head) {
-            check(
-                walks.size() < descriptors.size() &&
-                    descriptors[walks.size()].at == table + sizeof(ring::Descriptor) * *head,
-                "first descriptors are fetched in order"
-            );
-            walks.push_back({descriptors[walks.size()].descriptor, table});
+        if (held_)
+            walks.push_back({held_->descriptor, table});
+        held_.reset();
+        size_t first = 0;
+        for (; followed_ < heads_.size() && first < descriptors.size(); ++followed_, ++first) {
+            const uint16_t head = heads_[followed_];
+            if (head >= world_.ring.size() ||
+                descriptors[first].at != table + sizeof(ring::Descriptor) * head)
+                break;
+            walks.push_back({descriptors[first].descriptor, table});
         }
         size_t walk = 0;
-        for (const Seen& seen : descriptors.subspan(walks.size())) {
+        for (const Seen& seen : descriptors.subspan(first)) {
             while (walk < walks.size() && walks[walk].next() != seen.at)
                 ++walk;
             check(walk < walks.size(), "a descriptor is fetched because the one before names it");
@@ -252,6 +317,8 @@ class WatchedRing {
     std::vector<Seen> descriptors_;
     std::vector<ring::Chain> chains_;
     std::vector<const std::byte*> avail_seen_;
+    size_t followed_ = 0;       ///< heads whose descriptors were looked for
+    std::optional<Seen> held_;  ///< the first descriptor of the next chain
     size_t completed_ = 0;
     size_t data_at_ = 0;
     uint64_t written_ = 0;

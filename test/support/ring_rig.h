@@ -42,9 +42,20 @@ class RingRig {
     /// Loads the ring with a table of the regions that are in `memory` now.
     ring::LoadError reload() { return ring.load(memory.table(), driver.layout(), options); }
 
+    /// How `peek` asks the ring: for any chains, or first for those that are simple.
+    enum class Peeking : uint8_t { any, simple_readable, simple_writable };
+
     /// Peeks at up to `most` chains, which are in `chains` afterwards.
     std::span<const ring::Chain> peek(size_t most = ring::kWindow) {
-        return std::span(chains).first(ring.peek(std::span(chains).first(most)));
+        const auto wanted = std::span(chains).first(most);
+        switch (peeking) {
+            case Peeking::simple_readable:
+                return peek_simple<memory::Access::read>(wanted);
+            case Peeking::simple_writable:
+                return peek_simple<memory::Access::write>(wanted);
+            default:
+                return wanted.first(ring.peek(wanted));
+        }
     }
     /// Returns `count` chains to the driver, each with the used length `length`.
     void complete(size_t count, uint32_t length = 0) {
@@ -58,7 +69,26 @@ class RingRig {
     MockDriver driver;
     ring::SplitRing ring;
     std::array<ring::Chain, ring::kWindow> chains;
+    Peeking peeking = Peeking::any;
+    uint16_t simple = 0;  ///< chains that the last `peek` saw by peek_simple
     bool started = false;
+
+  private:
+    template <memory::Access access>
+    std::span<const ring::Chain> peek_simple(std::span<ring::Chain> wanted) {
+        const auto [count, more] =
+            ring.peek_simple<access>(std::span(buffers_).first(wanted.size()));
+        constexpr uint32_t kWrites = access == memory::Access::write ? 1 : 0;
+        for (size_t i = 0; i < count; ++i) {
+            const uint32_t bytes = buffers_[i].bytes;
+            wanted[i] = {
+                &buffers_[i], 1 - kWrites, kWrites, (1 - kWrites) * bytes, kWrites * bytes, true};
+        }
+        simple = count;
+        return wanted.first(count + (more ? ring.peek_more(wanted.subspan(count)) : size_t{0}));
+    }
+
+    std::array<ring::Segment, ring::kWindow> buffers_;
 };
 
 }  // namespace vduse::test

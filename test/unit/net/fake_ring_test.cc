@@ -31,6 +31,16 @@ class FakeRing {
         peeked_ = lengths.size();
         return peek_more(chains);
     }
+    template <memory::Access access>
+    ring::Simple peek_simple(std::span<ring::Segment> buffers) noexcept {
+        peeked_ = lengths.size();
+        const bool right = writable_ == (access == memory::Access::write);
+        const auto most =
+            right ? std::min({buffers.size(), most_simple, segments_.size() - peeked_}) : 0;
+        std::copy_n(segments_.begin() + static_cast<ptrdiff_t>(peeked_), most, buffers.begin());
+        peeked_ += most;
+        return {static_cast<uint16_t>(most), peeked_ < segments_.size()};
+    }
     uint16_t peek_more(std::span<ring::Chain> chains) noexcept {
         uint16_t count = 0;
         for (; count < chains.size() && peeked_ < segments_.size(); ++count) {
@@ -48,6 +58,7 @@ class FakeRing {
 
     [[nodiscard]] std::byte* buffer(size_t i) const { return segments_[i].host; }
     std::vector<uint32_t> lengths;  ///< used lengths of completed chains
+    size_t most_simple = 64;        ///< of a call; the others are shown by peek_more
 
   private:
     std::vector<std::byte> memory_;
@@ -57,8 +68,11 @@ class FakeRing {
 };
 static_assert(ring::DeviceRing<FakeRing>);
 
-TEST(FakeRing, GivesFrames) {
+class FakeRingTest : public testing::TestWithParam<size_t> {};
+
+TEST_P(FakeRingTest, GivesFrames) {
     FakeRing ring(3, 72, false);
+    ring.most_simple = GetParam();
     for (size_t i = 0; i < 3; ++i)
         std::memset(ring.buffer(i) + net::kHeaderBytes, 'a' + static_cast<int>(i), 60);
     Pool pool(16);
@@ -74,8 +88,9 @@ TEST(FakeRing, GivesFrames) {
     EXPECT_EQ(counters.bytes.read(), 180U);
 }
 
-TEST(FakeRing, TakesAFrameInTwoBuffers) {
+TEST_P(FakeRingTest, TakesAFrameInTwoBuffers) {
     FakeRing ring(4, 72, true);
+    ring.most_simple = GetParam();
     Pool pool(16);
     const net::Filter filter;
     net::QueueCounters counters;
@@ -89,6 +104,8 @@ TEST(FakeRing, TakesAFrameInTwoBuffers) {
     EXPECT_EQ(static_cast<int>(ring.buffer(0)[10]), 2) << "num_buffers";
     EXPECT_EQ(pool.in_use(), 0U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Simple, FakeRingTest, testing::Values(0, 1, 2, 64));
 
 }  // namespace
 }  // namespace vduse::test

@@ -109,9 +109,11 @@ TEST_F(UnfinishedFromGuest, Checksums) {
                 EXPECT_EQ(content(got[0]), frame.bytes);
                 EXPECT_EQ(got[0]->ol_flags, RTE_MBUF_F_RX_L4_CKSUM_NONE);
                 EXPECT_EQ(got[0]->l2_len + got[0]->l3_len, frame.l4_at());
+                // In a single buffer, num_buffers is not read: it means nothing in this direction.
+                const size_t header = sizes.empty() ? 10 : 12;
                 EXPECT_EQ(
                     ledger.bytes(),
-                    4 + 16 * std::min(sizes.size() + 1, frame.bytes.size() + 12) + 12 +
+                    4 + 16 * std::min(sizes.size() + 1, frame.bytes.size() + 12) + header +
                         frame.bytes.size()
                 );
             }
@@ -297,8 +299,14 @@ TEST_F(UnfinishedFromGuest, HeaderRewrittenAfterTheCheck) {
     hostile.gso_type = net::kGsoTcp4;
     hostile.gso_size = 1;
     hostile.csum_start = 65535;
-    for (const size_t nth : {size_t{5}, size_t{6}}) {
-        send(large_of(frame, 100), frame.bytes);
+    // After the last fetch of the header, which is in two parts if it is in one buffer with the frame.
+    for (const bool single : {true, false}) {
+        const size_t nth = single ? 6 : 5;
+        send(
+            large_of(frame, 100),
+            frame.bytes,
+            single ? std::vector<uint32_t>{} : std::vector<uint32_t>{12}
+        );
         got.assign(1, nullptr);
         ledger.begin();
         const Iova at = place;

@@ -33,15 +33,18 @@ constexpr Iova kTable = 0x90'0000;  ///< where tests put indirect tables
 constexpr Iova kNowhere = 0x7777'0000;
 constexpr Iova kTop = std::numeric_limits<Iova>::max();
 
-class HostileRing : public testing::Test {
+class HostileRing : public testing::TestWithParam<RingRig::Peeking> {
   protected:
     /// Chains have at most 16 descriptors here, so that loops and long chains can be told apart.
     RingRig rig{{.size = 16}};
     FetchLedger ledger;
 
+    HostileRing() { rig.peeking = GetParam(); }
+
     void setup(const RingRig::Setup& setup) {
         std::destroy_at(&rig);
         std::construct_at(&rig, setup);
+        rig.peeking = GetParam();
     }
     std::span<const ring::Chain> peek() {
         ledger.begin();
@@ -124,7 +127,7 @@ class HostileRing : public testing::Test {
 
 // ---- the structure of the ring
 
-TEST_F(HostileRing, Case01_HeadOutsideTheTable) {
+TEST_P(HostileRing, Case01_HeadOutsideTheTable) {
     for (const uint16_t head : {uint16_t{16}, uint16_t{255}, uint16_t{65535}}) {
         setup({.size = 16});
         rig.driver.push_head(head);
@@ -132,7 +135,7 @@ TEST_F(HostileRing, Case01_HeadOutsideTheTable) {
     }
 }
 
-TEST_F(HostileRing, Case01_ChainsBeforeABadHeadAreServed) {
+TEST_P(HostileRing, Case01_ChainsBeforeABadHeadAreServed) {
     push({{kBuffers, 64, 0, 0}});
     rig.driver.push_head(16);
     EXPECT_EQ(peek().size(), 1U);
@@ -141,7 +144,7 @@ TEST_F(HostileRing, Case01_ChainsBeforeABadHeadAreServed) {
     expect_quarantine(RingFault::bad_head);
 }
 
-TEST_F(HostileRing, Case02_NextOutsideTheTable) {
+TEST_P(HostileRing, Case02_NextOutsideTheTable) {
     for (const uint16_t next : {uint16_t{16}, uint16_t{32}, uint16_t{65520}}) {
         setup({.size = 16, .start = 1});
         rig.driver.write_descriptor(0, {kBuffers, 64, 0, 0});  // where a masked `next` leads
@@ -151,22 +154,22 @@ TEST_F(HostileRing, Case02_NextOutsideTheTable) {
     }
 }
 
-TEST_F(HostileRing, Case03_LoopThroughItself) {
+TEST_P(HostileRing, Case03_LoopThroughItself) {
     push({{kBuffers, 64, kDescNext, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case03_LoopThroughItselfInATable) {
+TEST_P(HostileRing, Case03_LoopThroughItselfInATable) {
     push_table({{kBuffers, 64, kDescNext, 0}}, 16);
     expect_drop();
 }
 
-TEST_F(HostileRing, Case04_LoopThroughTwo) {
+TEST_P(HostileRing, Case04_LoopThroughTwo) {
     push({{kBuffers, 64, kDescNext, 1}, {kBuffers, 64, kDescNext, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case04_LoopThroughAll) {
+TEST_P(HostileRing, Case04_LoopThroughAll) {
     for (uint16_t i = 0; i < 16; ++i)
         rig.driver.write_descriptor(
             i, {kBuffers, 64, kDescNext, static_cast<uint16_t>((i + 1) % 16)}
@@ -175,12 +178,12 @@ TEST_F(HostileRing, Case04_LoopThroughAll) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case04_LoopOfEmptyDescriptors) {
+TEST_P(HostileRing, Case04_LoopOfEmptyDescriptors) {
     push({{kBuffers, 0, kDescNext, 1}, {kBuffers, 0, kDescNext, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case05_ChainAsLongAsTheRing) {
+TEST_P(HostileRing, Case05_ChainAsLongAsTheRing) {
     for (const uint32_t size : {1U, 16U, 32768U}) {
         setup({.size = size});
         std::vector<Buffer> buffers(size, {kBuffers, 2, false});
@@ -192,7 +195,7 @@ TEST_F(HostileRing, Case05_ChainAsLongAsTheRing) {
     }
 }
 
-TEST_F(HostileRing, Case05_TableAsLongAsTheRing) {
+TEST_P(HostileRing, Case05_TableAsLongAsTheRing) {
     const AddressPair table = rig.memory.add_bytes(kTable, 16 * 16, kRead);
     ASSERT_EQ(rig.reload(), LoadError::none);
     rig.driver.offer_indirect(std::vector<Buffer>(16, {kBuffers, 2, false}), table);
@@ -200,7 +203,7 @@ TEST_F(HostileRing, Case05_TableAsLongAsTheRing) {
     expect_ok();
 }
 
-TEST_F(HostileRing, Case06_TableLongerThanTheRing) {
+TEST_P(HostileRing, Case06_TableLongerThanTheRing) {
     std::vector<Descriptor> entries;
     for (uint16_t i = 0; i < 17; ++i)
         entries.push_back({kBuffers, 2, kDescNext, static_cast<uint16_t>(i + 1)});
@@ -209,7 +212,7 @@ TEST_F(HostileRing, Case06_TableLongerThanTheRing) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case06_DescriptorsAndTableTogetherLongerThanTheRing) {
+TEST_P(HostileRing, Case06_DescriptorsAndTableTogetherLongerThanTheRing) {
     std::vector<Descriptor> entries;
     for (uint16_t i = 0; i < 16; ++i)
         entries.push_back({kBuffers, 2, kDescNext, static_cast<uint16_t>(i + 1)});
@@ -220,12 +223,12 @@ TEST_F(HostileRing, Case06_DescriptorsAndTableTogetherLongerThanTheRing) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case07_AvailIndexJumpsAhead) {
+TEST_P(HostileRing, Case07_AvailIndexJumpsAhead) {
     rig.driver.write_avail_idx(17);
     expect_quarantine(RingFault::avail_jump);
 }
 
-TEST_F(HostileRing, Case07_08_WhatWaitsIsBoundedByTheRing) {
+TEST_P(HostileRing, Case07_08_WhatWaitsIsBoundedByTheRing) {
     for (const uint16_t index : {uint16_t{116}, uint16_t{117}, uint16_t{99}, uint16_t{32868}}) {
         setup({.size = 16, .start = 100});
         rig.driver.write_avail_idx(index);
@@ -237,7 +240,7 @@ TEST_F(HostileRing, Case07_08_WhatWaitsIsBoundedByTheRing) {
     EXPECT_EQ(rig.ring.waiting(), 0U) << "nothing will come of it";
 }
 
-TEST_F(HostileRing, Case07_AsFarAheadAsTheRingIsLong) {
+TEST_P(HostileRing, Case07_AsFarAheadAsTheRingIsLong) {
     for (uint16_t i = 0; i < 16; ++i) {
         rig.driver.write_descriptor(i, {kBuffers, 64, 0, 0});
         rig.driver.push_head(i);
@@ -245,7 +248,7 @@ TEST_F(HostileRing, Case07_AsFarAheadAsTheRingIsLong) {
     EXPECT_EQ(peek().size(), 16U);
 }
 
-TEST_F(HostileRing, Case08_AvailIndexGoesBack) {
+TEST_P(HostileRing, Case08_AvailIndexGoesBack) {
     for (const uint32_t size : {1U, 16U, 256U, 32768U}) {
         setup({.size = size, .start = 100});
         rig.driver.write_avail_idx(99);
@@ -253,7 +256,7 @@ TEST_F(HostileRing, Case08_AvailIndexGoesBack) {
     }
 }
 
-TEST_F(HostileRing, Case09_AvailIndexWraps) {
+TEST_P(HostileRing, Case09_AvailIndexWraps) {
     setup({.size = 16, .start = 65530});
     for (uint32_t i = 0; i < 12; ++i)
         rig.driver.offer({{kBuffers + i * 64, 64, false}});
@@ -268,7 +271,7 @@ TEST_F(HostileRing, Case09_AvailIndexWraps) {
     EXPECT_EQ(rig.driver.used_idx(), 6);
 }
 
-TEST_F(HostileRing, Case10_SameHeadTwiceInFlight) {
+TEST_P(HostileRing, Case10_SameHeadTwiceInFlight) {
     push({{kBuffers, 64, 0, 0}});
     rig.driver.push_head(0);
     const auto chains = peek();
@@ -281,12 +284,12 @@ TEST_F(HostileRing, Case10_SameHeadTwiceInFlight) {
     EXPECT_EQ(rig.driver.used_at(1).id, 0U);
 }
 
-TEST_F(HostileRing, Case11_ReadableBehindWritable) {
+TEST_P(HostileRing, Case11_ReadableBehindWritable) {
     push({{kBuffers, 64, kDescNext | kDescWrite, 1}, {kBuffers, 64, 0, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case12_UnknownFlags) {
+TEST_P(HostileRing, Case12_UnknownFlags) {
     constexpr auto kUnknown = static_cast<uint16_t>(~(kDescNext | kDescWrite | kDescIndirect));
     push({{kBuffers, 64, kUnknown | kDescNext, 1}, {kBuffers, 64, kUnknown | kDescWrite, 0}});
     expect_ok();
@@ -294,7 +297,7 @@ TEST_F(HostileRing, Case12_UnknownFlags) {
     EXPECT_EQ(rig.chains[0].writable_bytes, 64U);
 }
 
-TEST_F(HostileRing, Case13_IndirectNotNegotiated) {
+TEST_P(HostileRing, Case13_IndirectNotNegotiated) {
     rig.options.indirect = false;
     push_table({{kBuffers, 64, 0, 0}}, 16);
     ledger.begin();
@@ -302,17 +305,17 @@ TEST_F(HostileRing, Case13_IndirectNotNegotiated) {
     EXPECT_FALSE(ledger.touched(rig.memory.host(kTable), 16));
 }
 
-TEST_F(HostileRing, Case14_IndirectAndNext) {
+TEST_P(HostileRing, Case14_IndirectAndNext) {
     push_table({{kBuffers, 64, 0, 0}}, 16, kDescNext);
     expect_drop();
 }
 
-TEST_F(HostileRing, Case15_IndirectInATable) {
+TEST_P(HostileRing, Case15_IndirectInATable) {
     push_table({{kTable + 16, 16, kDescIndirect, 0}, {kBuffers, 64, 0, 0}}, 32);
     expect_drop();
 }
 
-TEST_F(HostileRing, Case16_TableSpansTwoRegions) {
+TEST_P(HostileRing, Case16_TableSpansTwoRegions) {
     // 40 bytes in the first region: the third entry is split 8 to 8.
     rig.memory.add_bytes(kTable, 40, kRead);
     rig.memory.add_bytes(kTable + 40, 24, kRead);
@@ -328,12 +331,12 @@ TEST_F(HostileRing, Case16_TableSpansTwoRegions) {
     EXPECT_EQ(rig.chains[0].readable()[2].host, rig.memory.host(kBuffers + 128));
 }
 
-TEST_F(HostileRing, Case16_TableEndsBeforeItsLength) {
+TEST_P(HostileRing, Case16_TableEndsBeforeItsLength) {
     push_table({{kBuffers, 64, kDescNext, 1}, {kBuffers, 64, kDescNext, 2}}, 48);
     expect_unmapped(kTable + 32);
 }
 
-TEST_F(HostileRing, Case17_OddTableLengths) {
+TEST_P(HostileRing, Case17_OddTableLengths) {
     for (const uint32_t bytes : {0U, 1U, 15U, 17U, 31U}) {
         setup({.size = 16});
         push_table({{kBuffers, 64, 0, 0}, {kBuffers, 64, 0, 0}}, bytes);
@@ -341,23 +344,23 @@ TEST_F(HostileRing, Case17_OddTableLengths) {
     }
 }
 
-TEST_F(HostileRing, Case18_TableOf268MillionEntries) {
+TEST_P(HostileRing, Case18_TableOf268MillionEntries) {
     push_table({{kBuffers, 64, 0, 0}}, 0xfffffff0);
     expect_drop();
 }
 
-TEST_F(HostileRing, Case18_TableThatWraps) {
+TEST_P(HostileRing, Case18_TableThatWraps) {
     push({{kTop - 15, 32, kDescIndirect, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case19_TableOverlapsTheDescriptors) {
+TEST_P(HostileRing, Case19_TableOverlapsTheDescriptors) {
     // Entry 0 of the table is the descriptor that refers to it.
     push({{rig.driver.layout().desc, 32, kDescIndirect, 0}, {kBuffers, 64, 0, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case19_TableOverlapsTheUsedRing) {
+TEST_P(HostileRing, Case19_TableOverlapsTheUsedRing) {
     // used[0] becomes an entry of the next chain's table. Whatever it means, the work is bounded.
     const Iova used = rig.driver.layout().used;
     push({{used + 4, 16, kDescIndirect, 0}});
@@ -375,12 +378,12 @@ TEST_F(HostileRing, Case19_TableOverlapsTheUsedRing) {
     EXPECT_GE(rig.ring.position().avail, 50);
 }
 
-TEST_F(HostileRing, Case20_NextOutsideTheIndirectTable) {
+TEST_P(HostileRing, Case20_NextOutsideTheIndirectTable) {
     push_table({{kBuffers, 64, kDescNext, 2}, {kBuffers, 64, 0, 0}}, 32);
     expect_drop();
 }
 
-TEST_F(HostileRing, Case21_LengthsAddUpToMoreThan32Bits) {
+TEST_P(HostileRing, Case21_LengthsAddUpToMoreThan32Bits) {
     // The region claims 16 GiB. Nothing past its first page is accessed.
     constexpr Iova kHuge = 0x10'0000'0000;
     rig.memory.add(kHuge, kHuge + 0x3'ffff'ffff, kReadWrite, 4096);
@@ -389,7 +392,7 @@ TEST_F(HostileRing, Case21_LengthsAddUpToMoreThan32Bits) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case21_ReadableAndWritableTogether) {
+TEST_P(HostileRing, Case21_ReadableAndWritableTogether) {
     constexpr Iova kHuge = 0x10'0000'0000;
     rig.memory.add(kHuge, kHuge + 0x3'ffff'ffff, kReadWrite, 4096);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -397,7 +400,7 @@ TEST_F(HostileRing, Case21_ReadableAndWritableTogether) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case22_EmptyDescriptorsAreSkipped) {
+TEST_P(HostileRing, Case22_EmptyDescriptorsAreSkipped) {
     for (const uint16_t empty : {uint16_t{0}, uint16_t{1}, uint16_t{2}}) {
         setup({.size = 16});
         for (uint16_t i = 0; i < 3; ++i)
@@ -415,12 +418,12 @@ TEST_F(HostileRing, Case22_EmptyDescriptorsAreSkipped) {
     }
 }
 
-TEST_F(HostileRing, Case22_OnlyEmptyDescriptors) {
+TEST_P(HostileRing, Case22_OnlyEmptyDescriptors) {
     push({{kBuffers, 0, kDescNext, 1}, {kNowhere, 0, kDescWrite, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case22_EmptyDescriptorsCount) {
+TEST_P(HostileRing, Case22_EmptyDescriptorsCount) {
     // An indirect table of size + 1 entries, all but the last empty.
     std::vector<Descriptor> entries;
     for (uint16_t i = 0; i < 17; ++i)
@@ -434,7 +437,7 @@ TEST_F(HostileRing, Case22_EmptyDescriptorsCount) {
 
 // ---- addresses and regions
 
-TEST_F(HostileRing, Case24_BufferAcrossTwoRegions) {
+TEST_P(HostileRing, Case24_BufferAcrossTwoRegions) {
     rig.memory.add_bytes(0x1000, 0x1000);
     rig.memory.add_bytes(0x2000, 0x1000);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -449,7 +452,7 @@ TEST_F(HostileRing, Case24_BufferAcrossTwoRegions) {
     EXPECT_EQ(rig.chains[0].readable_bytes, 0x20U);
 }
 
-TEST_F(HostileRing, Case25_BufferIntoAGap) {
+TEST_P(HostileRing, Case25_BufferIntoAGap) {
     rig.memory.add_bytes(0x1000, 0x1000);
     rig.memory.add_bytes(0x3000, 0x1000);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -457,7 +460,7 @@ TEST_F(HostileRing, Case25_BufferIntoAGap) {
     expect_unmapped(0x2000);
 }
 
-TEST_F(HostileRing, Case26_MoreRegionsThanSegments) {
+TEST_P(HostileRing, Case26_MoreRegionsThanSegments) {
     constexpr Iova kPages = 0x5000'0000;
     for (Iova i = 0; i < 1000; ++i)
         rig.memory.add(kPages + i * 16, kPages + i * 16 + 15);
@@ -466,7 +469,7 @@ TEST_F(HostileRing, Case26_MoreRegionsThanSegments) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case26_SegmentsRunOutBehindOtherChains) {
+TEST_P(HostileRing, Case26_SegmentsRunOutBehindOtherChains) {
     constexpr Iova kPages = 0x5000'0000;
     for (Iova i = 0; i < 200; ++i)
         rig.memory.add(kPages + i * 16, kPages + i * 16 + 15);
@@ -486,12 +489,12 @@ TEST_F(HostileRing, Case26_SegmentsRunOutBehindOtherChains) {
     }
 }
 
-TEST_F(HostileRing, Case27_OneByteBehindTheRegion) {
+TEST_P(HostileRing, Case27_OneByteBehindTheRegion) {
     push({{kBuffers + RingRig::kBufferBytes - 63, 64, 0, 0}});
     expect_unmapped(kBuffers + RingRig::kBufferBytes);
 }
 
-TEST_F(HostileRing, Case28_AddressWraps) {
+TEST_P(HostileRing, Case28_AddressWraps) {
     rig.memory.add(kTop - 0xfff, kTop);
     rig.memory.add_bytes(0, 0x1000);
     ASSERT_EQ(rig.reload(), LoadError::none);
@@ -499,7 +502,7 @@ TEST_F(HostileRing, Case28_AddressWraps) {
     expect_drop();
 }
 
-TEST_F(HostileRing, Case29_LastByteOfTheAddressSpace) {
+TEST_P(HostileRing, Case29_LastByteOfTheAddressSpace) {
     rig.memory.add(kTop - 0xfff, kTop);
     ASSERT_EQ(rig.reload(), LoadError::none);
     push({{kTop, 1, 0, 0}});
@@ -507,7 +510,7 @@ TEST_F(HostileRing, Case29_LastByteOfTheAddressSpace) {
     EXPECT_EQ(rig.chains[0].readable()[0].host, rig.memory.host(kTop));
 }
 
-TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
+TEST_P(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     GuestMemory all;
     const AddressPair base = all.add(0, kTop, kReadWrite, 0x10000);
     MockDriver driver(RingAreas::behind(base, 16), {.size = 16});
@@ -523,12 +526,12 @@ TEST_F(HostileRing, Case30_RegionOfTheWholeAddressSpace) {
     EXPECT_EQ(ledger.twice(), 0U);
 }
 
-TEST_F(HostileRing, Case31_UnmappedAddress) {
+TEST_P(HostileRing, Case31_UnmappedAddress) {
     push({{kNowhere, 64, 0, 0}});
     expect_unmapped(kNowhere);
 }
 
-TEST_F(HostileRing, Case31_MappedWhileTheChainWaits) {
+TEST_P(HostileRing, Case31_MappedWhileTheChainWaits) {
     push({{kNowhere, 64, 0, 0}});
     EXPECT_TRUE(peek().empty());
     EXPECT_EQ(rig.ring.miss(), kNowhere);
@@ -538,7 +541,7 @@ TEST_F(HostileRing, Case31_MappedWhileTheChainWaits) {
     expect_ok();
 }
 
-TEST_F(HostileRing, Case31_ADenialIsForgottenWithTheTable) {
+TEST_P(HostileRing, Case31_ADenialIsForgottenWithTheTable) {
     push({{kNowhere, 64, 0, 0}});
     EXPECT_TRUE(peek().empty());
     rig.ring.deny(kNowhere);
@@ -547,28 +550,28 @@ TEST_F(HostileRing, Case31_ADenialIsForgottenWithTheTable) {
     EXPECT_EQ(rig.ring.miss(), kNowhere);
 }
 
-TEST_F(HostileRing, Case31_ChainsBeforeTheUnmappedOneAreServed) {
+TEST_P(HostileRing, Case31_ChainsBeforeTheUnmappedOneAreServed) {
     push({{kBuffers, 64, 0, 0}, {kNowhere, 64, 0, 0}});
     rig.driver.push_head(1);
     EXPECT_EQ(peek().size(), 1U);
     EXPECT_EQ(rig.ring.miss(), kNowhere);
 }
 
-TEST_F(HostileRing, Case32_WriteIntoAReadOnlyRegion) {
+TEST_P(HostileRing, Case32_WriteIntoAReadOnlyRegion) {
     rig.memory.add_bytes(0x1000, 0x1000, kRead);
     ASSERT_EQ(rig.reload(), LoadError::none);
     push({{0x1000, 64, kDescWrite, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case32_UsedRingInAReadOnlyRegion) {
+TEST_P(HostileRing, Case32_UsedRingInAReadOnlyRegion) {
     ring::Layout layout = rig.driver.layout();
     rig.memory.add_bytes(0x1000, 0x1000, kRead);
     layout.used = 0x1000;
     EXPECT_EQ(rig.ring.load(rig.memory.table(), layout, rig.options), LoadError::unmapped);
 }
 
-TEST_F(HostileRing, Case33_ReadFromAWriteOnlyRegion) {
+TEST_P(HostileRing, Case33_ReadFromAWriteOnlyRegion) {
     rig.memory.add_bytes(0x1000, 0x1000, kWrite);
     ASSERT_EQ(rig.reload(), LoadError::none);
     push({{0x1000, 64, 0, 0}});
@@ -580,14 +583,14 @@ TEST_F(HostileRing, Case33_ReadFromAWriteOnlyRegion) {
     }
 }
 
-TEST_F(HostileRing, Case33_TableInAWriteOnlyRegion) {
+TEST_P(HostileRing, Case33_TableInAWriteOnlyRegion) {
     rig.memory.add_bytes(0x1000, 0x1000, kWrite);
     ASSERT_EQ(rig.reload(), LoadError::none);
     push({{0x1000, 16, kDescIndirect, 0}});
     expect_drop();
 }
 
-TEST_F(HostileRing, Case34_AddressOfAnotherSpace) {
+TEST_P(HostileRing, Case34_AddressOfAnotherSpace) {
     // The other space has memory at this address and ours has none. Only our table is used.
     GuestMemory other;
     other.add_bytes(kNowhere, 0x1000);
@@ -596,7 +599,7 @@ TEST_F(HostileRing, Case34_AddressOfAnotherSpace) {
     expect_unmapped(kNowhere);
 }
 
-TEST_F(HostileRing, Case35_ManyRegions) {
+TEST_P(HostileRing, Case35_ManyRegions) {
     for (const uint32_t count : {1U, 512U, 100000U}) {
         std::vector<memory::Region> regions;
         for (const GuestMemory::Entry& entry : rig.memory.entries())
@@ -616,7 +619,7 @@ TEST_F(HostileRing, Case35_ManyRegions) {
 
 // 64 chains as long as the ring, on an lcore that also serves other queues. A call costs no more
 // than the budget and one chain, and all chains get through.
-TEST_F(HostileRing, Case146_CallsAreBounded) {
+TEST_P(HostileRing, Case146_CallsAreBounded) {
     constexpr uint32_t kSize = 32768;
     constexpr uint32_t kBudget = 64 * 44;
     setup({.size = kSize});
@@ -666,7 +669,7 @@ class HostileLayout : public HostileRing {
     HostileLayout() { rig.memory.add_bytes(0x10000, 0x1000); }
 };
 
-TEST_F(HostileLayout, Case36_Misaligned) {
+TEST_P(HostileLayout, Case36_Misaligned) {
     EXPECT_EQ(load(0x10000, 0x10200, 0x10400), LoadError::none);
     for (Iova off = 1; off < 16; ++off)
         EXPECT_EQ(load(0x10000 + off, 0x10200, 0x10400), LoadError::misaligned);
@@ -675,7 +678,7 @@ TEST_F(HostileLayout, Case36_Misaligned) {
         EXPECT_EQ(load(0x10000, 0x10200, 0x10400 + off), LoadError::misaligned);
 }
 
-TEST_F(HostileLayout, Case36_SpanningRegions) {
+TEST_P(HostileLayout, Case36_SpanningRegions) {
     rig.memory.add_bytes(0x20000, 0x1000);
     rig.memory.add_bytes(0x21000, 0x1000);  // contiguous IOVAs, but not contiguous host memory
     EXPECT_EQ(load(0x20ff0, 0x10200, 0x10400), LoadError::unmapped);
@@ -683,7 +686,7 @@ TEST_F(HostileLayout, Case36_SpanningRegions) {
     EXPECT_EQ(load(0x10000, 0x10200, 0x20ffc), LoadError::unmapped);
 }
 
-TEST_F(HostileLayout, Case36_PartlyMapped) {
+TEST_P(HostileLayout, Case36_PartlyMapped) {
     EXPECT_EQ(load(0x11000 - 16 * 16, 0x10200, 0x10400), LoadError::none) << "just fits";
     EXPECT_EQ(load(0x11000 - 15 * 16, 0x10200, 0x10400), LoadError::unmapped);
     EXPECT_EQ(load(0x10000, 0x11000 - 36, 0x10400), LoadError::none);
@@ -694,7 +697,7 @@ TEST_F(HostileLayout, Case36_PartlyMapped) {
     EXPECT_EQ(load(kTop - 15, 0x10200, 0x10400), LoadError::unmapped);
 }
 
-TEST_F(HostileLayout, Case36_OverlappingParts) {
+TEST_P(HostileLayout, Case36_OverlappingParts) {
     EXPECT_EQ(load(0x10000, 0x10000, 0x10400), LoadError::overlapping);
     EXPECT_EQ(load(0x10000, 0x10200, 0x10200), LoadError::overlapping);
     EXPECT_EQ(load(0x10100, 0x10400, 0x10080), LoadError::overlapping);
@@ -702,7 +705,7 @@ TEST_F(HostileLayout, Case36_OverlappingParts) {
     EXPECT_EQ(load(0x10000, 0x10100, 0x10120), LoadError::overlapping);
 }
 
-TEST_F(HostileLayout, Case36_RefusedRingKeepsTheOldOne) {
+TEST_P(HostileLayout, Case36_RefusedRingKeepsTheOldOne) {
     const memory::Table* table = rig.memory.table();
     ring::Layout layout = rig.driver.layout();
     ASSERT_EQ(rig.ring.load(table, layout, rig.options), LoadError::none);
@@ -727,7 +730,7 @@ class RacingDriver : public HostileRing {
     }
 };
 
-TEST_F(RacingDriver, Case47_LengthGrowsAfterTheCheck) {
+TEST_P(RacingDriver, Case47_LengthGrowsAfterTheCheck) {
     push({{kBuffers, 64, 0, 0}});
     const auto chains = race(3, [&] {
         rig.driver.write_descriptor(0, {kBuffers, 0xffffffff, 0, 0});
@@ -737,7 +740,7 @@ TEST_F(RacingDriver, Case47_LengthGrowsAfterTheCheck) {
     EXPECT_EQ(chains[0].readable()[0].bytes, 64U);
 }
 
-TEST_F(RacingDriver, Case49_FlagsChangeMidWalk) {
+TEST_P(RacingDriver, Case49_FlagsChangeMidWalk) {
     const uint16_t flags[] = {kDescNext, kDescWrite, kDescIndirect, 0};
     for (const uint16_t later : flags) {
         setup({.size = 16});
@@ -751,7 +754,7 @@ TEST_F(RacingDriver, Case49_FlagsChangeMidWalk) {
     }
 }
 
-TEST_F(RacingDriver, Case50_NextChangesMidWalk) {
+TEST_P(RacingDriver, Case50_NextChangesMidWalk) {
     push({{kBuffers, 64, kDescNext, 1}, {kBuffers + 64, 64, kDescNext, 2}, {kBuffers, 8, 0, 0}});
     const auto chains = race(3, [&] {
         rig.driver.write_descriptor(0, {kBuffers, 64, kDescNext, 60000});
@@ -761,7 +764,7 @@ TEST_F(RacingDriver, Case50_NextChangesMidWalk) {
     EXPECT_EQ(chains[0].readable_bytes, 136U);
 }
 
-TEST_F(RacingDriver, Case50_HeadChangesAfterTheFetch) {
+TEST_P(RacingDriver, Case50_HeadChangesAfterTheFetch) {
     push({{kBuffers, 64, 0, 0}});
     race(2, [&] { rig.driver.write_avail(0, 60000); });
     rig.complete(1);
@@ -769,12 +772,12 @@ TEST_F(RacingDriver, Case50_HeadChangesAfterTheFetch) {
     EXPECT_EQ(rig.ring.fault(), RingFault::none);
 }
 
-TEST_F(RacingDriver, Case50_IndexChangesAfterTheFetch) {
+TEST_P(RacingDriver, Case50_IndexChangesAfterTheFetch) {
     push({{kBuffers, 64, 0, 0}});
     EXPECT_EQ(race(1, [&] { rig.driver.write_avail_idx(9999); }).size(), 1U);
 }
 
-TEST_F(RacingDriver, Case51_TableRewrittenMidWalk) {
+TEST_P(RacingDriver, Case51_TableRewrittenMidWalk) {
     push_table({{kBuffers, 64, kDescNext, 1}, {kBuffers + 64, 64, 0, 0}}, 32);
     // Changes the table's length and entries after the fetch of the descriptor that refers to it.
     auto chains = race(3, [&] {
@@ -793,13 +796,20 @@ TEST_F(RacingDriver, Case51_TableRewrittenMidWalk) {
     EXPECT_EQ(chains[0].readable_bytes, 96U);
 }
 
-TEST_F(RacingDriver, Case54_UsedRingIsNeverReadBack) {
+TEST_P(RacingDriver, Case54_UsedRingIsNeverReadBack) {
     push({{kBuffers, 64, 0, 0}});
     peek();
     rig.driver.write_used_idx(12345);
     rig.complete(1);
     EXPECT_EQ(rig.driver.used_idx(), 1);
 }
+
+const auto kPeekings = testing::Values(
+    RingRig::Peeking::any, RingRig::Peeking::simple_readable, RingRig::Peeking::simple_writable
+);
+INSTANTIATE_TEST_SUITE_P(Peek, HostileRing, kPeekings);
+INSTANTIATE_TEST_SUITE_P(Peek, RacingDriver, kPeekings);
+INSTANTIATE_TEST_SUITE_P(Peek, HostileLayout, testing::Values(RingRig::Peeking::any));
 
 }  // namespace
 }  // namespace vduse::test

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <bit>
+#include <limits>
 #include <tuple>
 #include <vector>
 
@@ -209,6 +210,63 @@ TEST(Split, PeekMoreEndsBeforeABadHead) {
     rig.complete(1);
     EXPECT_EQ(rig.ring.peek(std::span(chains)), 0U);
     EXPECT_EQ(rig.ring.fault(), ring::RingFault::bad_head);
+}
+
+TEST(Split, SimpleChainsAreShownUpToOneThatIsNot) {
+    RingRig rig({.size = 16});
+    rig.peeking = RingRig::Peeking::simple_readable;
+    for (uint16_t i = 0; i < 8; ++i) {
+        rig.driver.write_descriptor(i, {RingRig::kBuffers + 64 * i, 64, 0, 0});
+        rig.driver.push_head(i);
+    }
+    EXPECT_EQ(rig.peek().size(), 8U);
+    EXPECT_EQ(rig.simple, 8U);
+    EXPECT_EQ(rig.peek(5).size(), 5U);
+    EXPECT_EQ(rig.simple, 5U);
+    const auto others = std::to_array<ring::Descriptor>({
+        {RingRig::kBuffers, 64, ring::kDescNext, 9},   // two buffers
+        {RingRig::kBuffers, 64, ring::kDescWrite, 0},  // the other direction
+        {RingRig::kBuffers, 0, 0, 0},                  // nothing
+        {RingRig::kBuffers, 64, ring::kDescIndirect, 0},
+        {RingRig::kBuffers + RingRig::kBufferBytes - 63, 64, 0, 0},  // ends outside
+        {RingRig::kBuffers - 1, 64, 0, 0},
+        {std::numeric_limits<memory::Iova>::max(), 64, 0, 0},
+    });
+    for (const ring::Descriptor& other : others) {
+        rig.driver.write_descriptor(3, other);
+        rig.peek();
+        EXPECT_EQ(rig.simple, 3U) << other.addr << ' ' << other.len << ' ' << other.flags;
+        EXPECT_EQ(rig.ring.fault(), ring::RingFault::none);
+    }
+    // Up to the last byte of a region.
+    rig.driver.write_descriptor(3, {RingRig::kBuffers + RingRig::kBufferBytes - 64, 64, 0, 0});
+    rig.peek();
+    EXPECT_EQ(rig.simple, 8U);
+}
+
+TEST(Split, SimpleChainsMayBeInSeveralRegions) {
+    RingRig rig({.size = 16});
+    rig.peeking = RingRig::Peeking::simple_writable;
+    constexpr memory::Iova kOther = 0x7000'0000;
+    constexpr memory::Iova kReadOnly = 0x7100'0000;
+    rig.memory.add_bytes(kOther, 4096);
+    rig.memory.add_bytes(kReadOnly, 4096, kRead);
+    ASSERT_EQ(rig.reload(), ring::LoadError::none);
+    for (uint16_t i = 0; i < 8; ++i) {
+        const memory::Iova at = (i % 2 != 0 ? kOther : RingRig::kBuffers) + 64 * i;
+        rig.driver.write_descriptor(i, {at, 64, ring::kDescWrite, 0});
+        rig.driver.push_head(i);
+    }
+    const auto chains = rig.peek();
+    ASSERT_EQ(rig.simple, 8U);
+    for (uint16_t i = 0; i < 8; ++i)
+        EXPECT_EQ(
+            chains[i].writable()[0].host, rig.memory.host(rig.driver.read_descriptor(i).addr)
+        );
+    rig.driver.write_descriptor(5, {kReadOnly, 64, ring::kDescWrite, 0});
+    rig.peek();
+    EXPECT_EQ(rig.simple, 5U) << "no store to what is read-only";
+    EXPECT_FALSE(rig.chains[5].good);
 }
 
 TEST(Split, ReadableThenWritableSegments) {
