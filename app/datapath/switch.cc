@@ -16,6 +16,7 @@
 #include "app/datapath/fair_share.h"
 #include "app/datapath/idle.h"
 #include "app/datapath/lane.h"
+#include "app/datapath/poll_order.h"
 #include "base/counter.h"
 
 namespace vduse::app {
@@ -107,6 +108,7 @@ struct Switch::Worker {
     std::vector<std::unique_ptr<Joined>> bridges;
     uint64_t sweep_period = 0;
     FairShare fair_share{0, 0, 0};
+    PollOrder order{0};
     rte_mempool* pool = nullptr;
     const std::atomic<bool>* stop = nullptr;
     std::unique_ptr<IdleWait> idle_wait;  ///< nullptr: it never sleeps
@@ -131,27 +133,38 @@ struct Switch::Worker {
 
     /// One round. Returns false if there was nothing to do.
     [[nodiscard]] bool poll() noexcept {
-        const bool busy = fair_share.timed() ? poll_timed() : poll_all();
+        const bool busy = fair_share.timed() ? poll_timed() : poll_untimed();
         fair_share.round_ended(rte_rdtsc(), busy);
+        return busy;
+    }
+    [[nodiscard]] bool poll_untimed() noexcept {
+        bool busy = false;
+        order.round([&](size_t lane) noexcept {
+            const bool had_work = run(lanes[lane], pool, gro.get());
+            busy |= had_work;
+            return had_work;
+        });
+        return busy;
+    }
+    [[nodiscard]] bool poll_timed() noexcept {
+        bool busy = false;
+        uint64_t then = rte_rdtsc();
+        order.round([&](size_t lane) noexcept {
+            if (fair_share.sits_out(lane))
+                return true;  // it has work to do
+            const bool had_work = run(lanes[lane], pool, gro.get());
+            busy |= had_work;
+            const uint64_t now = rte_rdtsc();
+            fair_share.ran(lane, now - then);
+            then = now;
+            return had_work;
+        });
         return busy;
     }
     [[nodiscard]] bool poll_all() const noexcept {
         bool busy = false;
         for (const Lane& lane : lanes)
             busy |= run(lane, pool, gro.get());
-        return busy;
-    }
-    [[nodiscard]] bool poll_timed() noexcept {
-        bool busy = false;
-        uint64_t then = rte_rdtsc();
-        for (size_t i = 0; i < lanes.size(); ++i) {
-            if (fair_share.sits_out(i))
-                continue;
-            busy |= run(lanes[i], pool, gro.get());
-            const uint64_t now = rte_rdtsc();
-            fair_share.ran(i, now - then);
-            then = now;
-        }
         return busy;
     }
 
@@ -175,7 +188,7 @@ struct Switch::Worker {
     void sleep() const noexcept {
         if (!idle_wait->arm())
             return;
-        if (poll_all())  // no lane sits out of the last check
+        if (poll_all())  // no lane rests or sits out in the last check
             idle_wait->busy();
         else
             idle_wait->wait(bridges.empty() ? -1 : kMaxSleepMs);
@@ -282,6 +295,7 @@ Result<void> Switch::start(rte_mempool* pool, const WorkerOptions& options) {
     for (auto& worker : workers_) {
         worker->pool = pool;
         worker->sweep_period = rte_get_tsc_hz() / kSweepsPerSecond;
+        worker->order = PollOrder(worker->lanes.size());
         worker->fair_share = FairShare(
             worker->lanes.size(),
             rte_get_tsc_hz() / kSlicesPerSecond,

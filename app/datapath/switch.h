@@ -18,8 +18,9 @@
 // A lane may also lead into a bridge (bridge.h), which decides for each frame of the burst where it
 // goes. All lanes of a bridge belong to one worker, and so does the bridge itself.
 //
-// A worker polls its lanes in turn until it is stopped. Lanes with expensive bursts share the
-// worker with the others by time (fair_share.h). A worker neither allocates, logs nor waits (except
+// A worker polls its lanes in turn until it is stopped. Lanes that are idle are polled less often
+// (poll_order.h). Lanes with expensive bursts share the worker with the others by time
+// (fair_share.h). A worker neither allocates, logs nor waits (except
 // for a tx lock): frames that the other side has no room for are dropped and counted. An idle
 // worker may sleep (idle.h).
 //

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 
@@ -13,7 +14,7 @@
 namespace vduse::bench {
 
 void give_up(const char* what) {
-    std::fprintf(stderr, "compare: %s\n", what);
+    std::fprintf(stderr, "%s: %s\n", program_invocation_short_name, what);
     std::exit(1);
 }
 

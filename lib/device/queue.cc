@@ -16,7 +16,8 @@ uint16_t Queue::from_guest(
     rte_mempool* pool, std::span<rte_mbuf*> frames, const RxOptions& options
 ) noexcept {
     const sched::Entered entered(gate);
-    if (!entered)
+    // Most polls find nothing.
+    if (!entered || ring.idle())
         return 0;
     const net::FromGuestRules burst{
         std::min(rules.longest, options.longest),

@@ -98,6 +98,10 @@ class SplitRing {
     /// Asks for a kick when more chains arrive; true if there are some already.
     bool request_kick() noexcept;
 
+    /// Whether a peek now would find nothing and leave nothing to do: cheaper than a peek. The
+    /// driver may make chains available at any moment.
+    [[nodiscard]] bool idle() const noexcept;
+
     /// Chains that the driver has made available and that are not completed; 0 after a fault.
     [[nodiscard]] uint32_t waiting() const noexcept;
     /// The same from the indexes in guest memory: control may call it while another thread works on

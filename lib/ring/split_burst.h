@@ -59,6 +59,10 @@ template <memory::Access access>
     return true;
 }
 
+[[gnu::always_inline]] inline bool SplitRing::idle() const noexcept {
+    return guest::load_hint(avail_ + kIdxOffset) == next_avail_ && fault_ == RingFault::none;
+}
+
 /// Begins a call. Returns the number of chains that it may peek.
 [[gnu::always_inline]] inline uint16_t SplitRing::begin() noexcept {
     segments_in_use_ = 0;
