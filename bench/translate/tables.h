@@ -38,6 +38,23 @@ class LinearList {
     std::list<Region> list_;
 };
 
+/// A sorted array, halved without a branch that depends on the address. The table in use does this
+/// within a bucket.
+class Branchless {
+  public:
+    explicit Branchless(std::span<const Region> regions)
+        : regions_(regions.begin(), regions.end()) {}
+    [[nodiscard]] const Region* find(Iova iova) const noexcept {
+        const Region* base = regions_.data();
+        for (size_t left = regions_.size(); left > 1; left -= left / 2)
+            base += base[left / 2].first <= iova ? left / 2 : 0;
+        return !regions_.empty() && base->contains(iova) ? base : nullptr;
+    }
+
+  private:
+    std::vector<Region> regions_;
+};
+
 /// The first addresses as an implicit binary tree, level by level, so that the upper levels share
 /// cache lines. The descent has no branch to mispredict.
 class Eytzinger {

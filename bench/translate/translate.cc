@@ -4,7 +4,7 @@
 //
 //   translate   lib/memory/table.h through its Translator, last hit included: the cost in a burst
 //   table       its Table alone
-//   halving, eytzinger, buckets   other tables (tables.h)
+//   branchless, halving, eytzinger, buckets   other tables (tables.h)
 //   list        DPDK's table
 //
 // 1 to 512 regions of 2 MiB with holes between them. Sequential: eight lookups in each region, like
@@ -131,6 +131,8 @@ BENCHMARK(translate<Order::sequential>)->Name("translate/sequential")->Apply(siz
 BENCHMARK(translate<Order::random>)->Name("translate/random")->Apply(sizes);
 BENCHMARK(find<InUse, Order::sequential>)->Name("table/sequential")->Apply(sizes);
 BENCHMARK(find<InUse, Order::random>)->Name("table/random")->Apply(sizes);
+BENCHMARK(find<Branchless, Order::sequential>)->Name("branchless/sequential")->Apply(sizes);
+BENCHMARK(find<Branchless, Order::random>)->Name("branchless/random")->Apply(sizes);
 BENCHMARK(find<Halving, Order::sequential>)->Name("halving/sequential")->Apply(sizes);
 BENCHMARK(find<Halving, Order::random>)->Name("halving/random")->Apply(sizes);
 BENCHMARK(find<Eytzinger, Order::sequential>)->Name("eytzinger/sequential")->Apply(sizes);

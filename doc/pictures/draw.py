@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Draws a picture as SVG: a plot of `ratio.csv`, or what a terminal shows (`*.txt`).
+"""Draws a picture as SVG: plots of `compare.csv`, or what a terminal shows (`*.txt`).
 
 Usage: draw.py SOURCE > PICTURE
+       draw.py --csv compare.json > compare.csv     from the results of devtools/bench compare
 """
 
 import csv
 import html
 import io
+import json
 import sys
 
 import matplotlib
@@ -23,32 +25,75 @@ def read_csv(path):
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
 
 
-def ratio_by_regions(path):
-    """One line for each direction and each way that buffers lie in the regions."""
-    lines = {}
-    for row in read_csv(path):
-        points = lines.setdefault((row["direction"], row["buffers"]), [])
-        points.append((int(row["regions"]), float(row["ratio"])))
-    figure, axes = pyplot.subplots(figsize=(7, 3.6))
-    styles = {"last": "-", "spread": "--"}
-    colours = {"from_guest": "#2f6fab", "to_guest": "#c0722b"}
-    names = {"last": "buffers in the last region", "spread": "buffers spread over all regions"}
-    for (direction, buffers), points in lines.items():
-        x, y = zip(*points)
-        axes.plot(x, y, styles[buffers], color=colours[direction], marker="o", label=f"{direction}, {names[buffers]}")
-    axes.axhline(1, color="#888888", linewidth=1)
-    axes.text(600, 1.05, "rte_vhost", color="#666666", ha="right", va="bottom", fontsize=9)
-    axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
-    ticks = [1, 8, 64, 512]
-    axes.set_xticks(ticks, [str(tick) for tick in ticks])
-    axes.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
-    axes.minorticks_off()
-    axes.set_xlabel("memory regions of the guest")
-    axes.set_ylabel("times as fast as rte_vhost")
-    axes.set_title("Bursts of 32 frames of 64 bytes, one core", fontsize=11)
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+def to_csv(path):
+    """The results of devtools/bench compare as a source for a plot."""
+    with open(path, encoding="utf-8") as file:
+        rows = json.load(file)
+    lines = [
+        "# SPDX-License-Identifier: BSD-3-Clause",
+        "# TSC cycles per frame, medians: devtools/bench all. doc/performance.md says what was measured, and on what.",
+        "direction,frame,burst,regions,cores,buffers,leaves,ours,rte_vhost,floor",
+    ]
+    for row in rows:
+        *_, where, leaves = (row["case"] + "/nothing").split("/")[:7]
+        shape = [row[key] for key in ("direction", "frame", "burst", "regions", "cores")]
+        cycles = [f"{row[key]:.1f}" for key in ("ours_tsc", "vhost_tsc", "floor_tsc")]
+        lines.append(",".join(map(str, [*shape, where, leaves, *cycles])))
+    return "\n".join([*lines, ""])
+
+
+COLOURS = {"from_guest": "#2f6fab", "to_guest": "#c0722b"}
+
+
+def comparison(path):
+    """Ratios to rte_vhost by regions, frame and burst, and the share of the floor's rate."""
+    rows = read_csv(path)
+
+    def points(x, y, **where):
+        """Where `where` holds, and what it does not name has its usual value."""
+        usual = {"frame": "64", "burst": "32", "regions": "1", "cores": "1", "buffers": "last", "leaves": "nothing"}
+        usual.pop(x)
+        wanted = {**usual, **where}
+        found = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+        return zip(*sorted((int(row[x]), y(row)) for row in found))
+
+    def ratio(row):
+        return float(row["rte_vhost"]) / float(row["ours"])
+
+    def share(row):
+        return 100 * float(row["floor"]) / float(row["ours"])
+
+    figure, ((regions, frames), (bursts, floor)) = pyplot.subplots(2, 2, figsize=(10, 7))
+    for direction, colour in COLOURS.items():
+        for buffers, style in {"last": "-", "spread": "--"}.items():
+            x, y = points("regions", ratio, direction=direction, buffers=buffers)
+            label = f"{direction}, {'last region' if buffers == 'last' else 'all regions'}"
+            regions.plot(x, y, style, color=colour, marker="o", label=label)
+        for cores, style in {"1": "-", "2": "--"}.items():
+            label = f"{direction}, {cores} core{'s' if cores == '2' else ''}"
+            x, y = points("frame", ratio, direction=direction, cores=cores)
+            frames.plot(x, y, style, color=colour, marker="o", label=label)
+            x, y = points("burst", ratio, direction=direction, cores=cores)
+            bursts.plot(x, y, style, color=colour, marker="o", label=label)
+        x, y = points("frame", share, direction=direction)
+        floor.plot(x, y, color=colour, marker="o", label=direction)
+    regions.set(title="by memory regions of the guest (64 B, bursts of 32)", xlabel="regions", ylabel="times as fast as rte_vhost")
+    regions.set_xscale("log", base=2)
+    regions.set_yscale("log")
+    regions.set_xticks([1, 8, 64, 512], ["1", "8", "64", "512"])
+    regions.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])
+    frames.set(title="by frame (1 region, bursts of 32)", xlabel="bytes", ylabel="times as fast as rte_vhost", ylim=(0, None))
+    bursts.set(title="by burst (64 B, 1 region)", xlabel="frames in a burst", ylabel="times as fast as rte_vhost", ylim=(0, None))
+    bursts.set_xticks([1, 32], ["1", "32"])
+    floor.set(title="copies and stores alone are 100 % (1 region, bursts of 32)", xlabel="bytes", ylabel="% of the floor's rate", ylim=(0, None))
+    for axes in (regions, frames, bursts):
+        axes.axhline(1, color="#888888", linewidth=1)
+    for axes in (regions, frames, bursts, floor):
+        axes.title.set_fontsize(10)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8)
+    figure.tight_layout()
     text = io.StringIO()
     figure.savefig(text, format="svg", metadata={"Date": None}, bbox_inches="tight")
     return text.getvalue()
@@ -74,8 +119,11 @@ def terminal(path):
 
 
 def main():
-    source = sys.argv[1]
-    sys.stdout.write(terminal(source) if source.endswith(".txt") else ratio_by_regions(source))
+    source = sys.argv[-1]
+    if sys.argv[1] == "--csv":
+        sys.stdout.write(to_csv(source))
+    else:
+        sys.stdout.write(terminal(source) if source.endswith(".txt") else comparison(source))
 
 
 if __name__ == "__main__":

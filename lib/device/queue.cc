@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "net/from_guest.h"
+#include "net/to_guest.h"
 #include "ring/split_burst.h"
 
 namespace vduse::device {

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "net/counters.h"
-#include "net/to_guest.h"
+#include "net/rules.h"
 #include "ring/split.h"
 #include "sched/gate.h"
 #include "uapi/kernel.h"
