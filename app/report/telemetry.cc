@@ -7,7 +7,9 @@
 // answer that fails.
 //
 // DPDK's limits: 16 KiB for a whole answer, 128 bytes for a string in it. So regions and events are
-// strings instead of further containers, and only the first 64 regions are listed.
+// strings instead of further containers, and only the first 64 regions are listed. Of an answer that
+// is too long, DPDK leaves parts out without a word. So groups and spaces that do not fit are left
+// out here, and counted; /vduse/group and /vduse/space show each of them.
 #include "app/report/telemetry.h"
 
 #include <rte_lcore.h>
@@ -21,8 +23,11 @@
 #include <ctime>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <variant>
 
 #include "app/report/control_call.h"
 #include "app/report/facts.h"
@@ -45,6 +50,10 @@ using TelemetryState = Telemetry::TelemetryState;
 using Text = std::string_view;
 
 constexpr size_t kStringsListed = 64;
+/// The same in the answer about a single space.
+constexpr size_t kStringsListedAlone = 256;
+/// The bytes of an answer that facts may take; the rest is for its frame.
+constexpr size_t kAnswerRoom = 16 * 1024 - 1024;
 static_assert(kTextRoom <= RTE_TEL_MAX_STRING_LEN);
 
 std::mutex current_mutex;
@@ -94,6 +103,7 @@ rte_tel_data* add_part(rte_tel_data* dict, const char* name, Start start) {
 struct Put {
     rte_tel_data* dict;
     const char* name;
+    size_t most_strings;
 
     void operator()(uint64_t number) const { put_number(dict, name, number); }
     void operator()(bool yes) const { (*this)(std::string(yes ? "yes" : "no")); }
@@ -103,12 +113,12 @@ struct Put {
     void operator()(const std::vector<std::string>& list) const {
         rte_tel_data* const array = add_part(dict, name, start_strings);
         if (array != nullptr)
-            add_strings(array, std::span(list.data(), std::min(list.size(), kStringsListed)));
+            add_strings(array, std::span(list.data(), std::min(list.size(), most_strings)));
     }
 };
 
 /// Puts facts into nested objects, as their paths say.
-void put_facts(rte_tel_data* data, const Facts& facts) {
+void put_facts(rte_tel_data* data, const Facts& facts, size_t most_strings) {
     std::map<Text, rte_tel_data*> objects;
     for (const Fact& fact : facts) {
         const Text path = fact.path;
@@ -122,13 +132,13 @@ void put_facts(rte_tel_data* data, const Facts& facts) {
             object = known->second;
         }
         if (object != nullptr)
-            std::visit(Put{object, fact.path.c_str() + begin}, fact.value);
+            std::visit(Put{object, fact.path.c_str() + begin, most_strings}, fact.value);
     }
 }
 
-int answer(rte_tel_data* data, const Facts& facts) {
+int answer(rte_tel_data* data, const Facts& facts, size_t most_strings = kStringsListed) {
     rte_tel_data_start_dict(data);
-    put_facts(data, facts);
+    put_facts(data, facts, most_strings);
     return 0;
 }
 
@@ -136,6 +146,63 @@ int answer(rte_tel_data* data, std::span<const std::string> strings) {
     start_strings(data);
     add_strings(data, strings);
     return 0;
+}
+
+/// The bytes of a fact as JSON, in an answer that lists its strings.
+size_t bytes_of(const Fact& fact) {
+    constexpr size_t kMarks = 6;  // quotes, colon, comma, and the brackets of a list
+    size_t bytes = fact.path.size() - (fact.path.rfind('.') + 1) + kMarks;
+    if (const auto* list = std::get_if<std::vector<std::string>>(&fact.value)) {
+        for (size_t i = 0; i < std::min(list->size(), kStringsListed); ++i)
+            bytes += (*list)[i].size() + kMarks;
+        return bytes;
+    }
+    return bytes + text_of(fact).size();
+}
+
+/// The number in front of `rest`, which is all of it or ends with a dot.
+std::optional<uint32_t> number_in(Text rest) {
+    uint32_t number = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
+    if (error != std::errc() || (end != rest.data() + rest.size() && *end != '.'))
+        return std::nullopt;
+    return number;
+}
+
+/// `facts` without the last groups and spaces that do not fit into an answer; these are counted.
+Facts fitting(const Facts& facts) {
+    constexpr std::array<Text, 2> kLists = {"groups.", "spaces."};
+    constexpr size_t kItem = 12;               // the number of an item, and its brackets
+    std::array<std::vector<size_t>, 2> bytes;  // of the items of each list
+    size_t room = kAnswerRoom;
+    // The number of the list and of the item that a fact belongs to.
+    const auto item_of = [&](const Fact& fact) -> std::optional<std::pair<size_t, uint32_t>> {
+        for (size_t list = 0; list < kLists.size(); ++list)
+            if (fact.path.starts_with(kLists[list]))
+                if (const auto item = number_in(Text(fact.path).substr(kLists[list].size())))
+                    return std::pair(list, *item);
+        return std::nullopt;
+    };
+    for (const Fact& fact : facts) {
+        if (const auto item = item_of(fact)) {
+            auto& sizes = bytes[item->first];
+            sizes.resize(std::max<size_t>(sizes.size(), item->second + 1), kItem);
+            sizes[item->second] += bytes_of(fact);
+        } else {
+            room -= std::min(room, bytes_of(fact));
+        }
+    }
+    std::array<size_t, 2> fit{};
+    for (size_t list = 0; list < kLists.size(); ++list)
+        for (; fit[list] < bytes[list].size() && bytes[list][fit[list]] <= room; ++fit[list])
+            room -= bytes[list][fit[list]];
+    Facts kept;
+    for (const Fact& fact : facts)
+        if (const auto item = item_of(fact); !item || item->second < fit[item->first])
+            kept.push_back(fact);
+    kept.push_back({"groups_left_out", bytes[0].size() - fit[0]});
+    kept.push_back({"spaces_left_out", bytes[1].size() - fit[1]});
+    return kept;
 }
 
 const Endpoint* find(const TelemetryState& state, Text name) {
@@ -146,8 +213,25 @@ const Endpoint* find(const TelemetryState& state, Text name) {
 int on_info(const TelemetryState& state, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     if (!rest.empty())
         return -EINVAL;
-    return answer(data, device_facts(endpoint, endpoint.device->info(), state.control_lcore));
+    return answer(
+        data, fitting(device_facts(endpoint, endpoint.device->info(), state.control_lcore))
+    );
 }
+
+/// One item of the list `list` of /vduse/info, such as "groups".
+template <const char* list>
+int on_item(const TelemetryState& state, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
+    const auto number = number_in(rest);
+    if (!number || rest.find('.') != Text::npos)
+        return -EINVAL;
+    const Facts facts = below(
+        device_facts(endpoint, endpoint.device->info(), state.control_lcore),
+        std::string(list) + "." + std::to_string(*number)
+    );
+    return !facts.empty() ? answer(data, facts, kStringsListedAlone) : -ERANGE;
+}
+constexpr char kGroups[] = "groups";
+constexpr char kSpaces[] = "spaces";
 
 int on_stats(
     const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
@@ -163,14 +247,13 @@ int on_stats(
 int on_queue(
     const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
 ) {
-    uint32_t index = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), index);
-    if (error != std::errc() || end != rest.data() + rest.size())
+    const auto index = number_in(rest);
+    if (!index || rest.find('.') != Text::npos)
         return -EINVAL;
-    const auto info = endpoint.device->queue_info(index);
+    const auto info = endpoint.device->queue_info(*index);
     if (!info)
         return -ERANGE;
-    return answer(data, join({{"name", endpoint.name}, {"queue", index}}, describe(*info)));
+    return answer(data, join({{"name", endpoint.name}, {"queue", *index}}, describe(*info)));
 }
 
 std::string text_of(const ControlEvent& event) {
@@ -254,6 +337,16 @@ void register_commands() {
     rte_telemetry_register_cmd("/vduse/list", on_list, "Names of the devices. Parameters: none");
     rte_telemetry_register_cmd(
         "/vduse/info", on_command<on_device<on_info>>, "State of a device. Parameters: NAME"
+    );
+    rte_telemetry_register_cmd(
+        "/vduse/group",
+        on_command<on_device<on_item<kGroups>>>,
+        "One virtqueue group. Parameters: NAME,NUMBER"
+    );
+    rte_telemetry_register_cmd(
+        "/vduse/space",
+        on_command<on_device<on_item<kSpaces>>>,
+        "One address space and its first 256 regions. Parameters: NAME,NUMBER"
     );
     rte_telemetry_register_cmd(
         "/vduse/stats", on_command<on_device<on_stats>>, "Counters of a device. Parameters: NAME"

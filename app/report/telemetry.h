@@ -6,6 +6,8 @@
 //     /vduse/info,NAME         kernel, status, features, receive filter, groups, spaces
 //     /vduse/stats,NAME        counters, summed over the queue pairs
 //     /vduse/queue,NAME,N      one virtqueue in virtio's numbering
+//     /vduse/group,NAME,N      one virtqueue group
+//     /vduse/space,NAME,N      one address space and its first 256 regions
 //     /vduse/events,NAME       the last 64 messages of the kernel
 //     /vduse/bridge,NAME       counters of a bridge: bridge0 is the first on the command line
 //

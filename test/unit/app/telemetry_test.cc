@@ -151,6 +151,8 @@ TEST_F(TelemetryTest, CommandsAreListedWithHelp) {
          {"/vduse/list",
           "/vduse/info",
           "/vduse/stats",
+          "/vduse/group",
+          "/vduse/space",
           "/vduse/queue",
           "/vduse/events",
           "/vduse/bridge"}) {
@@ -292,7 +294,100 @@ TEST_F(TelemetryTest, ManyRegionsAreCountedAndTheFirstListed) {
     const std::string answer = ask("/vduse/info,vd0");
     expect_parts(answer, {R"("region_count":200)", R"("0x7e000-0x7efff rw)"});
     EXPECT_EQ(answer.find("0x80000-0x80fff"), std::string::npos);
-    EXPECT_TRUE(answer.ends_with("}}}}"));
+    EXPECT_TRUE(answer.ends_with(R"("groups_left_out":0,"spaces_left_out":0}})")) << answer;
+}
+
+/// A device with as many groups and spaces as there can be, each space with 100 regions.
+class TelemetryOfManyGroups : public TelemetryTest {
+  protected:
+    static constexpr uint32_t kPairs = 128;
+    std::unique_ptr<Device> large;
+    Endpoint wide;
+
+    TelemetryOfManyGroups() {
+        DeviceConfig config;
+        config.name = "wide";
+        config.queue_pairs = kPairs;
+        config.groups = Groups::per_pair;
+        auto added = control->add(config);
+        EXPECT_TRUE(added);
+        large = std::move(*added);
+        FakeDevice& vd = *kernel.device("wide");
+        vd.pump = [this] { control->run_once(0); };
+        wide.name = "wide";
+        wide.set_device(*large);
+        wide.set_queues(kPairs);
+        wide.group_per_pair = true;
+        wide.lcores.assign(kPairs, 101);
+        const test::GuardedMemory pages(size_t{100} * 0x1000);
+        for (uint32_t asid = 0; asid <= kPairs; ++asid) {
+            for (memory::Iova at = 0; at < 100; ++at)
+                vd.map(
+                    asid,
+                    (at << 40) + at * 0x2000,
+                    (at << 40) + at * 0x2000 + 0xfff,
+                    pages.fd(),
+                    at * 0x1000,
+                    3
+                );
+            EXPECT_TRUE(vd.update_iotlb(asid));
+        }
+        telemetry.reset();
+        telemetry = std::make_unique<Telemetry>(
+            [this] { control->wake(); },
+            std::vector<const Endpoint*>{&wide},
+            std::vector<const Bridge*>{},
+            0
+        );
+    }
+    ~TelemetryOfManyGroups() override {
+        telemetry.reset();
+        large.reset();
+    }
+    static size_t count(const std::string& text, const std::string& part) {
+        size_t found = 0;
+        for (size_t at = 0; (at = text.find(part, at)) != std::string::npos; ++at)
+            ++found;
+        return found;
+    }
+};
+
+TEST_F(TelemetryOfManyGroups, WhatDoesNotFitIsCounted) {
+    const std::string answer = ask("/vduse/info,wide");
+    EXPECT_LT(answer.size(), 16384U);
+    EXPECT_EQ(count(answer, "{"), count(answer, "}")) << answer;
+    EXPECT_EQ(count(answer, "\"use\""), kPairs + 1) << answer;
+    const size_t spaces = count(answer, "\"region_count\":100");
+    EXPECT_GE(spaces, 1U) << answer;
+    EXPECT_LT(spaces, 10U) << "this device has more than fits";
+    expect_parts(
+        answer,
+        {R"("groups_left_out":0)",
+         ("\"spaces_left_out\":" + std::to_string(kPairs + 1 - spaces)).c_str()}
+    );
+}
+
+TEST_F(TelemetryOfManyGroups, EachGroupAndSpaceCanBeAskedFor) {
+    EXPECT_EQ(
+        ask("/vduse/group,wide,127"),
+        R"({"/vduse/group":{"use":"data","asid":0,"first_queue":254,"last_queue":255,"lcore":101}})"
+    );
+    const std::string space = ask("/vduse/space,wide,128");
+    EXPECT_EQ(count(space, " rw "), 100U) << space;
+    EXPECT_LT(space.size(), 16384U);
+    for (const char* command : {"/vduse/group", "/vduse/space"})
+        for (const char* parameters :
+             {"",
+              ",",
+              ",wide",
+              ",wide,",
+              ",wide,x",
+              ",wide,-1",
+              ",wide,1.",
+              ",wide,1,2",
+              ",wide,129",
+              ",vd0,0"})
+            EXPECT_TRUE(ask(std::string(command) + parameters).ends_with(":null}")) << parameters;
 }
 
 TEST_F(TelemetryTest, SeveralClientsAtOnce) {

@@ -352,5 +352,33 @@ TEST_F(UnfinishedToGuest, IpChecksum) {
     }
 }
 
+// A frame in one mbuf takes the fast path, one in several does not.
+TEST_F(UnfinishedToGuest, TheHeaderIsTheSameOnEitherPath) {
+    rules.offloads = {.csum = true};
+    for (const bool tcp : {true, false})
+        for (const bool ipv4 : {true, false})
+            for (const bool zero : {false, true}) {
+                Frame frame = make_frame({.ipv4 = ipv4, .tcp = tcp});
+                if (zero)
+                    put16(frame.bytes, frame.field(), 0);
+                offer(2, 2048);
+                ASSERT_TRUE(deliver(received(frame)));
+                ASSERT_TRUE(deliver(received(frame, 0, 50)));
+                const auto got = take();
+                ASSERT_EQ(got.size(), 2U);
+                // In UDP, zero means that there is no checksum.
+                const bool left = tcp || !zero;
+                for (const Got& one : got) {
+                    EXPECT_EQ(one.bytes, frame.bytes);
+                    EXPECT_EQ(one.header.flags, left ? net::kHeaderNeedsCsum : 0);
+                    EXPECT_EQ(one.header.gso_type, net::kGsoNone);
+                    EXPECT_EQ(one.header.csum_start, left ? frame.l4_at() : 0U);
+                    EXPECT_EQ(one.header.csum_offset, left ? (tcp ? 16 : 6) : 0);
+                    EXPECT_EQ(one.header.num_buffers, 1);
+                }
+            }
+    EXPECT_EQ(counters.csum.read(), 12U);
+}
+
 }  // namespace
 }  // namespace vduse::test

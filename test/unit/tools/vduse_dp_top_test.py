@@ -184,6 +184,15 @@ class Render(unittest.TestCase):
         self.assertEqual(line_of(lines, "  problem"), f"  problem     {problem}")
         self.assertFalse(any("problem" in line for line in top.render(None, snapshot(device()))))
 
+    def test_what_did_not_fit_into_the_answer_is_counted(self):
+        some = top.parse_device(INFO | {"groups_left_out": 0, "spaces_left_out": 125}, STATS, 100.0)
+        self.assertEqual(
+            top.render(None, snapshot(some))[-1],
+            "              and 125 spaces more: /vduse/group, /vduse/space",
+        )
+        none = top.parse_device(INFO | {"groups_left_out": 0, "spaces_left_out": 0}, STATS, 100.0)
+        self.assertEqual(top.render(None, snapshot(none)), top.render(None, snapshot(device())))
+
     def test_regions_are_cut_short_on_request(self):
         lines = top.render(None, snapshot(device()), regions=4)
         self.assertIn("              0x3000-0x3fff rw node 1", lines)
@@ -222,6 +231,7 @@ class Parse(unittest.TestCase):
             (["groups", "0", "lcore"], "0"),
             (["spaces", "0", "regions"], [[]]),
             (["spaces", "0", "region_count"], 2**64),
+            (["groups_left_out"], "1"),
         ):
             with self.subTest(path=path, value=value), self.assertRaises(top.Failure):
                 top.parse_device(changed(INFO, path, value), STATS, 0.0)
