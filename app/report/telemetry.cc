@@ -7,9 +7,9 @@
 // answer that fails.
 //
 // DPDK's limits: 16 KiB for a whole answer, 128 bytes for a string in it. So regions and events are
-// strings instead of further containers, and only the first 64 regions are listed. Of an answer that
-// is too long, DPDK leaves parts out without a word. So groups and spaces that do not fit are left
-// out here, and counted; /vduse/group and /vduse/space show each of them.
+// strings instead of further containers, and only the first 64 regions are listed. If an answer is
+// too long, DPDK leaves parts out without a word. So groups and spaces that do not fit are left out
+// here, and counted; /vduse/group and /vduse/space show each of them.
 #include "app/report/telemetry.h"
 
 #include <rte_lcore.h>

@@ -4,7 +4,8 @@
 //
 // A data thread on the first CPU takes frames. Control, on the second, has the kernel unmap a
 // region or map it again, and waits for the answer to VDUSE_UPDATE_IOTLB: from then on, nothing may
-// use the old map (the scenario iotlb_churn tests that). Seconds with and without changes alternate.
+// use the old map (the scenario iotlb_churn tests that). Half seconds with changes and without
+// alternate.
 //
 //   kept      throughput with changes, as a share of that without
 //   answers   time until the answer, us

@@ -3,8 +3,8 @@
 // from_guest: receives frames that the driver sends into mbufs.
 //
 // One burst sees checked chains: first those that are a single buffer, then any. Each is one
-// virtio-net header and one frame, which is copied into an mbuf. Every chain is returned with length
-// 0; bad ones are counted by reason. If there are no mbufs, the chains stay in the ring.
+// virtio-net header and one frame, which is copied into an mbuf. Every chain is returned with
+// length 0; bad ones are counted by reason. If there are no mbufs, the chains stay in the ring.
 //
 // A single buffer whose frame fits into an mbuf takes a path of its own (Receiver::receive_simple).
 // Its loop holds nothing that is rare, so that its state stays in registers.

@@ -2,7 +2,7 @@
 
 // to_guest: copies frames from mbufs into the buffers that the driver offers.
 //
-// A frame in one mbuf, for which there is a single buffer with room for it, is copied by the loop of
+// A frame in one mbuf, for which there is a single buffer with room, is copied by the loop of
 // `to_guest` itself, which holds nothing that is rare, so that its state stays in registers
 // (simple_to_guest.h). window.h does the rest.
 //
@@ -80,7 +80,7 @@ uint16_t to_guest(
     for (; done < burst; ++done) {
         const rte_mbuf& frame = *frames[done];
         if (used < usable && simple.fits(frame, window.buffers[used])) [[likely]] {
-            const uint64_t flags = simple.flags_of(frame);
+            const uint64_t flags = detail::SimpleToGuest::flags_of(frame);
             WireHeader header = wire({0, kGsoNone, 0, 0, 0, 0, 1});
             if (flags != 0) [[unlikely]] {
                 header = simple.header(frame, flags);

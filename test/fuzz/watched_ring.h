@@ -64,6 +64,9 @@ class WatchedRing {
     }
 
     uint16_t peek_more(std::span<ring::Chain> chains) noexcept {
+        // Frames may have been copied since the last peek.
+        add_fetched(data_);
+        data_at_ = race_.fetches().size();
         const uint16_t count = world_.ring.peek_more(chains);
         look(chains.first(count));
         return count;
@@ -97,11 +100,10 @@ class WatchedRing {
     [[nodiscard]] size_t completed() const { return completed_; }
     /// The sum of the used lengths of all completed chains.
     [[nodiscard]] uint64_t written() const { return written_; }
-    /// The bytes fetched from buffers since the last peek, in order.
+    /// The bytes fetched from buffers by this call, in order.
     [[nodiscard]] std::vector<uint8_t> data() const {
-        std::vector<uint8_t> bytes;
-        for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_))
-            bytes.insert(bytes.end(), fetch.bytes.begin(), fetch.bytes.end());
+        std::vector<uint8_t> bytes = data_;
+        add_fetched(bytes);
         return bytes;
     }
     /// Allows the device to write to all writable buffers.
@@ -117,6 +119,11 @@ class WatchedRing {
         ring::Descriptor descriptor;
     };
 
+    /// Adds what was fetched since the last peek.
+    void add_fetched(std::vector<uint8_t>& bytes) const {
+        for (const Race::Fetch& fetch : race_.fetches().subspan(data_at_))
+            bytes.insert(bytes.end(), fetch.bytes.begin(), fetch.bytes.end());
+    }
     /// Forgets the call before. Returns whether the ring is quarantined.
     bool begin() {
         race_.forget();
@@ -124,6 +131,7 @@ class WatchedRing {
         descriptors_.clear();
         chains_.clear();
         avail_seen_.clear();
+        data_.clear();
         data_at_ = 0;
         completed_ = 0;
         followed_ = 0;
@@ -140,8 +148,8 @@ class WatchedRing {
         return jumped ? uint16_t{0} : pending;
     }
 
-    /// Checks what peek_simple fetched: heads, then the descriptors of the chains found, and that of
-    /// the next one, if it is not simple.
+    /// Checks what peek_simple fetched: heads, then the descriptors of the chains found, and that
+    /// of the next chain, if it is not simple.
     void look_simple(std::span<const ring::Chain> found) {
         understand();
         const memory::Iova table = world_.driver.layout().desc;
@@ -320,6 +328,7 @@ class WatchedRing {
     size_t followed_ = 0;       ///< heads whose descriptors were looked for
     std::optional<Seen> held_;  ///< the first descriptor of the next chain
     size_t completed_ = 0;
+    std::vector<uint8_t> data_;  ///< fetched from buffers before the last peek of this call
     size_t data_at_ = 0;
     uint64_t written_ = 0;
 };

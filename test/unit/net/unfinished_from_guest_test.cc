@@ -299,7 +299,8 @@ TEST_F(UnfinishedFromGuest, HeaderRewrittenAfterTheCheck) {
     hostile.gso_type = net::kGsoTcp4;
     hostile.gso_size = 1;
     hostile.csum_start = 65535;
-    // After the last fetch of the header, which is in two parts if it is in one buffer with the frame.
+    // After the last fetch of the header. It is fetched in two parts if the frame is in the same
+    // buffer.
     for (const bool single : {true, false}) {
         const size_t nth = single ? 6 : 5;
         send(
