@@ -14,6 +14,7 @@ std::string Case::name() const {
            std::to_string(cores) + (where == Where::last ? "/last" : "/spread") +
            (leaves == Leaves::csum  ? "/csum"
             : leaves == Leaves::tso ? "/tso"
+            : busy                  ? "/busy"
                                     : "");
 }
 
@@ -35,6 +36,12 @@ std::vector<Case> all_cases() {
                         for (const bool to_guest : {false, true})
                             if (where == Where::last || regions > 1)
                                 cases.push_back({to_guest, frame, burst, regions, cores, where});
+    for (const uint16_t burst : {uint16_t{32}, uint16_t{1}})
+        for (const uint32_t frame : {64U, 1518U})
+            for (const bool to_guest : {false, true})
+                cases.push_back(
+                    {.to_guest = to_guest, .frame = frame, .burst = burst, .cores = 2, .busy = true}
+                );
     // Shorter than a cache line: ARP, and the shortest frame without its checksum.
     for (const uint32_t frame : {42U, 60U})
         for (const bool to_guest : {false, true})

@@ -27,9 +27,11 @@ struct Case {
     unsigned cores = 1;
     Where where = Where::last;
     Leaves leaves = Leaves::nothing;
+    /// With two cores: the driver is at work during the measured calls, not only before and after.
+    bool busy = false;
 
-    /// For example from_guest/frame64/burst32/regions8/cores1/last, possibly followed by /csum or
-    /// /tso. Filters name parts of it.
+    /// For example from_guest/frame64/burst32/regions8/cores1/last, possibly followed by /csum,
+    /// /tso or /busy. Filters name parts of it.
     [[nodiscard]] std::string name() const;
     [[nodiscard]] bool matches(std::span<const std::string> filters) const;
 };

@@ -127,12 +127,14 @@ class Driver {
     }
     void publish() noexcept { store16(avail_.host + ring::kIdxOffset, next_avail_); }
 
+    /// At least `count` more chains are used: the device may be at work.
     void expect_used(uint16_t count) const noexcept {
         const uint16_t index =
             std::atomic_ref(*reinterpret_cast<uint16_t*>(used_.host + ring::kIdxOffset))
                 .load(std::memory_order_acquire);
         require(
-            index == static_cast<uint16_t>(next_used_ + count),
+            static_cast<uint16_t>(index - next_used_) >= count &&
+                static_cast<uint16_t>(next_avail_ - index) <= kRingSize,
             "the used index is not what was asked for"
         );
     }

@@ -61,6 +61,8 @@ bool matches(const rte_mbuf& received, const Frame& frame, uint64_t number, bool
 }  // namespace
 
 double Bench::round(Side& side, unsigned windows) {
+    if (case_.busy)
+        return round_busy(side, windows);
     std::vector<double> costs;
     costs.reserve(windows);
     window(side, true);
@@ -70,15 +72,52 @@ double Bench::round(Side& side, unsigned windows) {
 }
 
 double Bench::window(Side& side, bool whole) {
-    const double cost = case_.to_guest ? to_guest(side, whole) : from_guest(side, whole);
+    driver([&] { give(side, number_); });
+    const double cost = bursts(side, whole, [] {});
+    driver([&] { take_back(side, number_, whole); });
     number_ += window_;
     return cost;
 }
 
-double Bench::from_guest(Side& side, bool whole) {
-    driver([&] { side.from_guest_driver.send(frame_, window_, number_); });
+double Bench::round_busy(Side& side, unsigned windows) {
+    std::vector<double> costs;
+    costs.reserve(windows);
+    driver([&] { give(side, number_); });
+    for (unsigned i = 0; i <= windows; ++i, number_ += window_) {
+        auto work = [&] {
+            if (i != 0)
+                take_back(side, number_ - window_, i == 1);
+            if (i != windows)
+                give(side, number_ + window_);
+        };
+        const double cost = bursts(side, i == 0, [&] { other_->start(work); });
+        other_->finish();
+        if (i != 0)
+            costs.push_back(cost);
+    }
+    driver([&] { take_back(side, number_ - window_, false); });
+    return Cost::of(std::move(costs)).median;
+}
+
+void Bench::give(Side& side, uint64_t number) const {
+    if (case_.to_guest)
+        side.to_guest_driver.offer(frame_, window_);
+    else
+        side.from_guest_driver.send(frame_, window_, number);
+}
+
+void Bench::take_back(Side& side, uint64_t number, bool whole) const {
+    if (case_.to_guest)
+        side.to_guest_driver.receive(frame_, window_, number, whole);
+    else
+        side.from_guest_driver.reclaim(frame_, window_);
+}
+
+template <class Start>
+double Bench::from_guest(Side& side, bool whole, Start start) {
     std::array<rte_mbuf*, kMostFrames> room;
     const auto frames = std::span(room).first(window_);
+    start();
     const double cost = drain(window_, case_.burst, [&](uint16_t first, uint16_t count) {
         return side.from_guest(pool_, frames.subspan(first, count));
     });
@@ -88,12 +127,11 @@ double Bench::from_guest(Side& side, bool whole) {
             "another frame came from the guest than was sent"
         );
     side.free_received(frames);
-    driver([&] { side.from_guest_driver.reclaim(frame_, window_); });
     return cost;
 }
 
-double Bench::to_guest(Side& side, bool whole) {
-    driver([&] { side.to_guest_driver.offer(frame_, window_); });
+template <class Start>
+double Bench::to_guest(Side& side, Start start) {
     std::array<rte_mbuf*, kMostFrames> room;
     const auto frames = std::span(room).first(window_);
     for (uint64_t number = number_; rte_mbuf * &frame : frames) {
@@ -101,11 +139,11 @@ double Bench::to_guest(Side& side, bool whole) {
         if (frame_.leaves_something())
             side.say(*frame);
     }
+    start();
     const double cost = drain(window_, case_.burst, [&](uint16_t first, uint16_t count) {
         return side.to_guest(frames.subspan(first, count));
     });
     side.free_sent(frames);
-    driver([&] { side.to_guest_driver.receive(frame_, window_, number_, whole); });
     return cost;
 }
 

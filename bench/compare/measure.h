@@ -6,6 +6,9 @@
 //   device:  bursts until the window is done                            measured
 //   driver:  takes back, checks                                         not measured
 //
+// In busy cases, the driver takes back the last window and makes the next one while the device works
+// on one.
+//
 // The window is larger than a burst, so that the cost of reading the clock does not matter. A round
 // is the median of many windows, which excludes windows that an interrupt or another process
 // disturbed. The number and length of every frame are checked, and all bytes in the first window of
@@ -46,8 +49,19 @@ class Bench {
 
   private:
     double window(Side& side, bool whole);
-    double from_guest(Side& side, bool whole);
-    double to_guest(Side& side, bool whole);
+    double round_busy(Side& side, unsigned windows);
+    // The driver's work for the window that begins with frame `number`.
+    void give(Side& side, uint64_t number) const;
+    void take_back(Side& side, uint64_t number, bool whole) const;
+    /// The device's work for the next window. Calls `start` just before.
+    template <class Start>
+    double from_guest(Side& side, bool whole, Start start);
+    template <class Start>
+    double to_guest(Side& side, Start start);
+    template <class Start>
+    double bursts(Side& side, bool whole, Start start) {
+        return case_.to_guest ? to_guest(side, start) : from_guest(side, whole, start);
+    }
     template <class Work>
     void driver(Work work) {
         if (other_ != nullptr)

@@ -30,13 +30,16 @@ OtherCore::OtherCore(int cpu) : thread_([this, cpu] { loop(cpu); }) {
 OtherCore::~OtherCore() {
     call_ = nullptr;
     hand_over();
+    finish();
     thread_.join();
 }
 
 void OtherCore::hand_over() {
-    const uint32_t turn = asked_.load(std::memory_order_relaxed) + 1;
-    asked_.store(turn, std::memory_order_release);
-    wait_for(done_, turn);
+    asked_.store(asked_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+}
+
+void OtherCore::finish() {
+    wait_for(done_, asked_.load(std::memory_order_relaxed));
 }
 
 void OtherCore::loop(int cpu) {
@@ -69,10 +72,7 @@ uint64_t OtherCore::round_trip() {
             lines.pong.store(turn, std::memory_order_release);
         }
     };
-    call_ = [](void* context) { (*static_cast<decltype(echo)*>(context))(); };
-    context_ = &echo;
-    const uint32_t task = asked_.load(std::memory_order_relaxed) + 1;
-    asked_.store(task, std::memory_order_release);
+    start(echo);
     uint32_t turn = 0;
     for (uint64_t& batch : batches) {
         const uint64_t start = rte_rdtsc_precise();
@@ -82,7 +82,7 @@ uint64_t OtherCore::round_trip() {
         }
         batch = (rte_rdtsc_precise() - start) / kTurns;
     }
-    wait_for(done_, task);
+    finish();
     std::nth_element(batches.begin(), batches.begin() + 10, batches.end());
     return batches[10];
 }
