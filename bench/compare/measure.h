@@ -6,8 +6,8 @@
 //   device:  bursts until the window is done                            measured
 //   driver:  takes back, checks                                         not measured
 //
-// In busy cases, the driver takes back the last window and makes the next one while the device works
-// on one.
+// In busy cases, the driver takes back the last window and makes the next one while the device
+// works on one.
 //
 // The window is larger than a burst, so that the cost of reading the clock does not matter. A round
 // is the median of many windows, which excludes windows that an interrupt or another process
