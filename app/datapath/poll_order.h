@@ -9,10 +9,10 @@
 //     order_   | active lanes: all in each round | resting lanes: some in each round |
 //                                              active_              ^ next_
 //
-// A round polls a sixteenth of the resting lanes, or four for each busy lane if that is more. So an
-// idle worker polls a lane as often as before, and if every lane rests but a few, the rounds until
-// a lane is polled take microseconds. A worker with few lanes polls all of them in each round that
-// has something to do.
+// A round polls a sixteenth of the resting lanes, or four for each busy lane if that is more. If all
+// lanes rest, a round is a sixteenth as long, so each lane is still polled about as often. If a few
+// are busy, a resting lane waits microseconds. A worker with few lanes polls all of them in each
+// round that has something to do.
 //
 // Threads: the worker.
 #pragma once

@@ -57,7 +57,8 @@ inline uint32_t find_behind_tags(const rte_mbuf& frame, rte_net_hdr_lens& length
 }
 
 /// Fast path for most frames: TCP or UDP in IPv4 without options and fragments, or in IPv6 without
-/// extension headers, no tags, all in the first mbuf. The result is that of rte_net_get_ptype;
+/// extension headers, no tags, and at least 74 bytes in the first mbuf, which is enough for the
+/// longest of these headers. The result is that of rte_net_get_ptype;
 /// RTE_PTYPE_UNKNOWN for any other frame.
 inline uint32_t find_plain_layers(const rte_mbuf& frame, rte_net_hdr_lens& lengths) noexcept {
     constexpr uint32_t kEther = sizeof(rte_ether_hdr);

@@ -53,8 +53,11 @@ struct SimpleFromGuest {
           ) {}
 
     static uint32_t lengths_of(uint32_t longest, uint32_t data_room) noexcept {
-        constexpr uint32_t kLeast = RTE_PKTMBUF_HEADROOM + kEthernetHeader;
-        return std::min(longest - kEthernetHeader, std::max(data_room, kLeast - 1) - kLeast) + 1;
+        // One byte less than an mbuf with room for the shortest frame.
+        constexpr uint32_t kTooSmall = RTE_PKTMBUF_HEADROOM + kEthernetHeader - 1;
+        return std::min(
+            longest - (kEthernetHeader - 1), std::max(data_room, kTooSmall) - kTooSmall
+        );
     }
     /// Whether the frame in a buffer of `bytes` has a legal length and fits into an mbuf.
     [[nodiscard]] bool fits(uint32_t bytes) const noexcept {

@@ -34,7 +34,8 @@ struct SimpleToGuest {
           filter(rules.filter->promiscuous ? nullptr : rules.filter),
           pool(first.pool) {}
 
-    /// Whether `frame` is one, of a legal length, that the driver wants, and fits into `buffer`.
+    /// Whether `frame` is a single mbuf of a legal length that the driver wants, and that fits into
+    /// `buffer`.
     [[nodiscard]] bool fits(const rte_mbuf& frame, const ring::Segment& buffer) const noexcept {
         const uint32_t bytes = frame.data_len;
         return frame.nb_segs == 1 && bytes - kEthernetHeader < lengths &&

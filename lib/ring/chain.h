@@ -57,7 +57,7 @@ struct Simple {
 /// - `peek_more` continues after the last call that peeked, so a call may peek, complete and
 ///   peek more until it has what it needs. It returns 0 if this call can show no more chains: the
 ///   avail ring is empty, the window is full, or the call has read enough descriptors (the ring
-///   bounds the number that it reads between two `peek`s).
+///   bounds the number that it reads in a call).
 /// - `size`: the maximum number of chains in the ring.
 ///
 /// Chains that are not completed are peeked again by the next call, so no chain is in flight

@@ -120,7 +120,7 @@ class SplitRing {
     void deny(memory::Iova iova) noexcept { denied_ = iova; }
 
   private:
-    /// Descriptors that are read between two `peek`s, except for those of the last chain. It is
+    /// Descriptors that are read in one call, except for those of the last chain. It is
     /// enough for a burst of 64 KiB frames in the smallest buffers that Linux offers, 1.5 KiB (it
     /// sends such a frame in at most 19 buffers). Without a limit, a ring of 32768 empty
     /// descriptors, offered 64 times, would block the data thread, and the other queues that it
@@ -165,7 +165,7 @@ class SplitRing {
     uint16_t pending_ = 0;  ///< chains from heads_[0] on that may be peeked, set by `begin`
     bool has_held_ = false;
     Descriptor held_{};  ///< the first descriptor of the next chain, if peek_simple fetched it
-    // Since the last `peek`:
+    // Since the call began:
     std::vector<Segment> segments_;
     uint32_t segments_in_use_ = 0;
     uint32_t descriptors_ = 0;

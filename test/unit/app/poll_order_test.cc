@@ -58,6 +58,23 @@ TEST(PollOrder, ALaneThatWakesUpIsActiveAtOnce) {
     rounds.busy[63] = true;
     rounds.run(1);
     EXPECT_EQ(rounds.polls[63], 1U);
+    rounds.busy[63] = false;
+    rounds.run(63);
+    EXPECT_EQ(rounds.polls[63], 63U) << "each pause is counted anew";
+    rounds.run(1);
+    rounds.run(16);
+    EXPECT_LT(rounds.polls[63], 16U) << "a longer one does";
+}
+
+TEST(PollOrder, ALaneThatWakesUpOnceMayPauseAgain) {
+    Rounds rounds(64);
+    rounds.run(100);
+    rounds.busy[63] = true;
+    while (rounds.run(1) != 0 && rounds.polls[63] == 0)
+        ;
+    rounds.busy[63] = false;
+    rounds.run(63);
+    EXPECT_EQ(rounds.polls[63], 63U);
 }
 
 TEST(PollOrder, FewLanesAreAllPolledInEachBusyRound) {

@@ -367,6 +367,19 @@ TEST_F(TelemetryOfManyGroups, WhatDoesNotFitIsCounted) {
     );
 }
 
+TEST_F(TelemetryTest, ASpaceAloneListsMoreRegions) {
+    const test::GuardedMemory pages(size_t{300} * 0x1000);
+    constexpr memory::Iova kHigh = memory::Iova{0xf} << 60;
+    for (memory::Iova at = 0; at < 300; ++at)
+        vd0->map(0, kHigh + at * 0x2000, kHigh + at * 0x2000 + 0xfff, pages.fd(), at * 0x1000, 3);
+    ASSERT_TRUE(vd0->update_iotlb(0));
+    const std::string answer = ask("/vduse/space,vd0,0");
+    EXPECT_LT(answer.size(), 16384U);
+    expect_parts(answer, {R"("region_count":300)", R"("0xf0000000001fe000-0xf0000000001fefff rw)"});
+    EXPECT_EQ(answer.find("0xf000000000200000"), std::string::npos) << "the first 256";
+    EXPECT_TRUE(answer.ends_with("]}}")) << answer;
+}
+
 TEST_F(TelemetryOfManyGroups, EachGroupAndSpaceCanBeAskedFor) {
     EXPECT_EQ(
         ask("/vduse/group,wide,127"),

@@ -124,6 +124,40 @@ TEST_F(FromGuest, FramesInSmallMbufs) {
     }
 }
 
+// Not even the shortest frame fits into one of these.
+TEST_F(FromGuest, FramesInTinyMbufs) {
+    for (const uint16_t room : {uint16_t{1}, uint16_t{13}, uint16_t{14}, uint16_t{15}}) {
+        Pool tiny(256, room);
+        for (const size_t bytes : std::initializer_list<size_t>{14, 15, 60}) {
+            const auto frame = pattern(bytes);
+            send(frame);
+            ASSERT_EQ(burst(tiny), 1U);
+            EXPECT_EQ(received.back(), frame) << bytes << " bytes, room " << room;
+        }
+    }
+}
+
+// The flag that says where the pool's memory is stays.
+TEST_F(FromGuest, MbufsWithPinnedBuffers) {
+    constexpr uint16_t kBytes = RTE_PKTMBUF_HEADROOM + 2048;
+    std::vector<uint8_t> memory(size_t{16} * kBytes);
+    const rte_pktmbuf_extmem place{memory.data(), RTE_BAD_IOVA, memory.size(), kBytes};
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"  // experimental in 22.11
+    rte_mempool* const pinned =
+        rte_pktmbuf_pool_create_extbuf("pinned", 8, 0, 0, kBytes, SOCKET_ID_ANY, &place, 1);
+#pragma GCC diagnostic pop
+    ASSERT_NE(pinned, nullptr) << rte_strerror(rte_errno);
+    send(pattern(60));
+    std::array<rte_mbuf*, 1> out;
+    ASSERT_EQ(net::from_guest(rig.ring, pinned, {kLongest}, std::span(out), counters), 1U);
+    EXPECT_EQ(out[0]->ol_flags, RTE_MBUF_F_EXTERNAL);
+    EXPECT_EQ(content(out[0]), pattern(60));
+    rte_pktmbuf_free(out[0]);
+    EXPECT_EQ(rte_mempool_in_use_count(pinned), 0U);
+    rte_mempool_free(pinned);
+}
+
 // Fields that the last user of an mbuf left in it do not leak into the next frame.
 TEST_F(FromGuest, UsedMbufs) {
     Pool one(1);

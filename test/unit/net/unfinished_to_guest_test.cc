@@ -380,5 +380,26 @@ TEST_F(UnfinishedToGuest, TheHeaderIsTheSameOnEitherPath) {
     EXPECT_EQ(counters.csum.read(), 12U);
 }
 
+// A TCP header that is too short, or that ends behind the frame, has no checksum to compute.
+TEST_F(UnfinishedToGuest, WrongTcpHeadersOnEitherPath) {
+    rules.offloads = {.csum = true};
+    for (const uint8_t words : {uint8_t{4}, uint8_t{15}}) {
+        Frame frame = make_frame({.ipv4 = false, .payload = 10});
+        frame.bytes[frame.l4_at() + 12] = static_cast<uint8_t>(words << 4);
+        offer(2, 2048);
+        for (const size_t run : {size_t{Pool::kRoom}, size_t{50}}) {
+            rte_mbuf* const mbuf = pool.frame(frame.bytes, run);
+            mbuf->ol_flags = RTE_MBUF_F_RX_L4_CKSUM_NONE;
+            ASSERT_TRUE(deliver(mbuf));
+        }
+        for (const Got& one : take()) {
+            EXPECT_EQ(one.bytes, frame.bytes);
+            EXPECT_EQ(one.header.flags, 0);
+            EXPECT_EQ(one.header.csum_start, 0);
+        }
+    }
+    EXPECT_EQ(counters.csum.read(), 0U);
+}
+
 }  // namespace
 }  // namespace vduse::test

@@ -244,6 +244,22 @@ TEST(Split, SimpleChainsAreShownUpToOneThatIsNot) {
     EXPECT_EQ(rig.simple, 8U);
 }
 
+TEST(Split, IdleIsWhenAPeekWouldFindNothing) {
+    RingRig rig({.size = 16});
+    EXPECT_TRUE(rig.ring.idle());
+    rig.driver.write_descriptor(0, {RingRig::kBuffers, 64, 0, 0});
+    rig.driver.push_head(0);
+    EXPECT_FALSE(rig.ring.idle());
+    ASSERT_EQ(rig.peek().size(), 1U);
+    EXPECT_FALSE(rig.ring.idle()) << "a peek takes nothing";
+    rig.complete(1);
+    EXPECT_TRUE(rig.ring.idle());
+    rig.driver.write_avail_idx(100);
+    EXPECT_TRUE(rig.peek().empty());
+    rig.driver.write_avail_idx(rig.ring.position().avail);
+    EXPECT_FALSE(rig.ring.idle()) << "control must still be told of the fault";
+}
+
 TEST(Split, SimpleChainsMayBeInSeveralRegions) {
     RingRig rig({.size = 16});
     rig.peeking = RingRig::Peeking::simple_writable;
