@@ -149,16 +149,16 @@ struct Switch::Worker {
     [[nodiscard]] bool poll_timed() noexcept {
         bool busy = false;
         uint64_t then = rte_rdtsc();
-        order.round([&](size_t lane) noexcept {
-            if (fair_share.sits_out(lane))
-                return true;  // it has work to do
-            const bool had_work = run(lanes[lane], pool, gro.get());
-            busy |= had_work;
+        // No lane rests. Rounds are long anyway, and a round without work must mean that no lane
+        // has any.
+        for (size_t i = 0; i < lanes.size(); ++i) {
+            if (fair_share.sits_out(i))
+                continue;
+            busy |= run(lanes[i], pool, gro.get());
             const uint64_t now = rte_rdtsc();
-            fair_share.ran(lane, now - then);
+            fair_share.ran(i, now - then);
             then = now;
-            return had_work;
-        });
+        }
         return busy;
     }
     [[nodiscard]] bool poll_all() const noexcept {

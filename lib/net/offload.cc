@@ -162,9 +162,11 @@ std::optional<Drop> decode(
 WireHeader encode_plain(const rte_mbuf& frame) noexcept {
     rte_net_hdr_lens lengths;
     const uint32_t type = find_plain_layers(frame, lengths);
+    if (type == RTE_PTYPE_UNKNOWN)
+        return {0, 0};
     const bool tcp = (type & RTE_PTYPE_L4_MASK) == RTE_PTYPE_L4_TCP;
     const uint32_t l4_at = uint32_t{lengths.l2_len} + lengths.l3_len;
-    if (type == RTE_PTYPE_UNKNOWN || l4_at + lengths.l4_len > frame.data_len)
+    if (l4_at + lengths.l4_len > frame.data_len)
         return {0, 0};
     if (tcp) {
         if (lengths.l4_len < sizeof(rte_tcp_hdr))

@@ -56,7 +56,8 @@ struct SimpleFromGuest {
         // One byte less than an mbuf with room for the shortest frame.
         constexpr uint32_t kTooSmall = RTE_PKTMBUF_HEADROOM + kEthernetHeader - 1;
         return std::min(
-            longest - (kEthernetHeader - 1), std::max(data_room, kTooSmall) - kTooSmall
+            std::max(longest, kEthernetHeader - 1) - (kEthernetHeader - 1),
+            std::max(data_room, kTooSmall) - kTooSmall
         );
     }
     /// Whether the frame in a buffer of `bytes` has a legal length and fits into an mbuf.

@@ -60,7 +60,7 @@ template <memory::Access access>
 }
 
 [[gnu::always_inline]] inline bool SplitRing::idle() const noexcept {
-    return guest::load_hint(avail_ + kIdxOffset) == next_avail_ && fault_ == RingFault::none;
+    return guest::load_hint(avail_ + kIdxOffset) == next_avail_ && !needs_control();
 }
 
 /// Begins a call. Returns the number of chains that it may peek.

@@ -137,6 +137,16 @@ TEST_F(FromGuest, FramesInTinyMbufs) {
     }
 }
 
+TEST_F(FromGuest, NoLengthIsLegal) {
+    for (const uint32_t longest : {0U, 1U, 12U, 13U}) {
+        send(pattern(60));
+        std::array<rte_mbuf*, 1> out;
+        EXPECT_EQ(net::from_guest(rig.ring, pool.get(), {longest}, std::span(out), counters), 0U);
+        EXPECT_EQ(rig.ring.waiting(), 0U) << "it is dropped";
+    }
+    EXPECT_EQ(counters.drops[static_cast<size_t>(Drop::too_long)].read(), 4U);
+}
+
 // The flag that says where the pool's memory is stays.
 TEST_F(FromGuest, MbufsWithPinnedBuffers) {
     constexpr uint16_t kBytes = RTE_PKTMBUF_HEADROOM + 2048;

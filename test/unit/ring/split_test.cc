@@ -260,6 +260,19 @@ TEST(Split, IdleIsWhenAPeekWouldFindNothing) {
     EXPECT_FALSE(rig.ring.idle()) << "control must still be told of the fault";
 }
 
+TEST(Split, AMissIsForgottenWhenTheDriverTakesTheChainBack) {
+    RingRig rig({.size = 16});
+    rig.driver.write_descriptor(0, {0x7777'0000, 64, 0, 0});
+    rig.driver.push_head(0);
+    EXPECT_TRUE(rig.peek().empty());
+    ASSERT_TRUE(rig.ring.miss());
+    rig.driver.write_avail_idx(0);
+    EXPECT_FALSE(rig.ring.idle());
+    EXPECT_TRUE(rig.peek().empty());
+    EXPECT_FALSE(rig.ring.miss());
+    EXPECT_TRUE(rig.ring.idle());
+}
+
 TEST(Split, SimpleChainsMayBeInSeveralRegions) {
     RingRig rig({.size = 16});
     rig.peeking = RingRig::Peeking::simple_writable;
