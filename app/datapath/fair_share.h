@@ -2,11 +2,11 @@
 
 // How a worker shares its time between lanes when the bursts of some lanes are expensive.
 //
-// A round gives each lane whose turn it is (poll_order.h) one burst of at most 32 frames. Some bursts cost a hundred times as much
-// as others: long frames, or a driver that puts one byte into each of a thousand descriptors. A
-// lane whose burst took longer than a slice therefore owes that time to the others. It sits out
-// until they have used it, or have nothing to do. With one such lane the others keep half of the
-// worker.
+// A round gives each lane whose turn it is (poll_order.h) one burst of at most 32 frames. Some
+// bursts cost a hundred times as much as others: long frames, or a driver that puts one byte into
+// each of a thousand descriptors. A lane whose burst took longer than a slice therefore owes that
+// time to the others. It sits out until they have used it, or have nothing to do. With one such
+// lane the others keep half of the worker.
 //
 // A burst also seems long if the worker loses its CPU meanwhile, so deficits have a limit.
 //

@@ -9,11 +9,11 @@
 //     order_   | active lanes: all in each round | resting lanes: some in each round |
 //                                              active_              ^ next_
 //
-// A round polls a sixteenth of the resting lanes, or four for each busy lane if that is more. If all
-// lanes rest, a round is a sixteenth as long, so each lane is still polled about as often. If a few
-// are busy, a resting lane waits microseconds: the worker lets lanes rest only while its rounds are
-// short (fair_share.h). A worker with few lanes polls all of them in each round that has something
-// to do.
+// A round polls a sixteenth of the resting lanes, or four for each busy lane if that is more. If
+// all lanes rest, a round is a sixteenth as long, so each lane is still polled about as often. If
+// a few are busy, a resting lane waits microseconds: the worker lets lanes rest only while its
+// rounds are short (fair_share.h). A worker with few lanes polls all of them in each round that
+// has something to do.
 //
 // Threads: the worker.
 #pragma once

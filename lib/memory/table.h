@@ -6,9 +6,9 @@
 // gates of the queues that read it (sched/gate.h), so a burst sees one snapshot from its first
 // descriptor to its last. Regions are sorted and do not overlap. A lookup tries the region of the
 // last hit. Otherwise, the range of all regions is divided into buckets of equal size, a few times
-// as many as there are regions (at most 4096), and each knows the regions in it: mostly one or two, even of a
-// driver with hundreds of regions, on 2 MiB pages without --single-file-segments. Where many are in
-// one bucket, because others are far away, a binary search finds the right one.
+// as many as there are regions (at most 4096), and each knows the regions in it: mostly one or
+// two, even of a driver with hundreds of regions, on 2 MiB pages without --single-file-segments.
+// Where many are in one bucket, because others are far away, a binary search finds the right one.
 //
 // What a hostile driver could try: addresses that wrap, that end one byte after a region, or that
 // are in a region with the wrong permission. A segment never extends beyond its region, whatever
