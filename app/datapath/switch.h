@@ -20,9 +20,8 @@
 //
 // A worker polls its lanes in turn until it is stopped. Lanes that are idle are polled less often
 // (poll_order.h). Lanes with expensive bursts share the worker with the others by time
-// (fair_share.h). A worker neither allocates, logs nor waits (except
-// for a tx lock): frames that the other side has no room for are dropped and counted. An idle
-// worker may sleep (idle.h).
+// (fair_share.h). A worker neither allocates, logs nor waits (except for a tx lock): frames that
+// the other side has no room for are dropped and counted. An idle worker may sleep (idle.h).
 //
 // Threads: the main lcore calls everything here; workers run their loop in switch.cc.
 #pragma once

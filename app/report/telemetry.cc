@@ -160,11 +160,11 @@ size_t bytes_of(const Fact& fact) {
     return bytes + text_of(fact).size();
 }
 
-/// The number in front of `rest`, which is all of it or ends with a dot.
-std::optional<uint32_t> number_in(Text rest) {
+/// The number that `text` is.
+std::optional<uint32_t> number_in(Text text) {
     uint32_t number = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-    if (error != std::errc() || (end != rest.data() + rest.size() && *end != '.'))
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size())
         return std::nullopt;
     return number;
 }
@@ -178,9 +178,11 @@ Facts fitting(const Facts& facts) {
     // The number of the list and of the item that a fact belongs to.
     const auto item_of = [&](const Fact& fact) -> std::optional<std::pair<size_t, uint32_t>> {
         for (size_t list = 0; list < kLists.size(); ++list)
-            if (fact.path.starts_with(kLists[list]))
-                if (const auto item = number_in(Text(fact.path).substr(kLists[list].size())))
+            if (fact.path.starts_with(kLists[list])) {
+                const Text rest = Text(fact.path).substr(kLists[list].size());
+                if (const auto item = number_in(rest.substr(0, rest.find('.'))))
                     return std::pair(list, *item);
+            }
         return std::nullopt;
     };
     for (const Fact& fact : facts) {
@@ -222,7 +224,7 @@ int on_info(const TelemetryState& state, const Endpoint& endpoint, Text rest, rt
 template <const char* list>
 int on_item(const TelemetryState& state, const Endpoint& endpoint, Text rest, rte_tel_data* data) {
     const auto number = number_in(rest);
-    if (!number || rest.find('.') != Text::npos)
+    if (!number)
         return -EINVAL;
     const Facts facts = below(
         device_facts(endpoint, endpoint.device->info(), state.control_lcore),
@@ -248,7 +250,7 @@ int on_queue(
     const TelemetryState& /*state*/, const Endpoint& endpoint, Text rest, rte_tel_data* data
 ) {
     const auto index = number_in(rest);
-    if (!index || rest.find('.') != Text::npos)
+    if (!index)
         return -EINVAL;
     const auto info = endpoint.device->queue_info(*index);
     if (!info)

@@ -12,7 +12,6 @@
 //
 // Usage: bench_churn [--json FILE]
 #include <cstdio>
-#include <cstring>
 #include <fstream>
 #include <string>
 
@@ -115,10 +114,5 @@ int run(const char* json) {
 }  // namespace vduse::bench
 
 int main(int argc, char** argv) {
-    const bool json = argc == 3 && std::strcmp(argv[1], "--json") == 0;
-    if (argc != 1 && !json) {
-        std::fprintf(stderr, "usage: bench_churn [--json FILE]\n");
-        return 2;
-    }
-    return vduse::bench::run(json ? argv[2] : nullptr);
+    return vduse::bench::run(vduse::bench::json_option(argc, argv));
 }

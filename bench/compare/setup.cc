@@ -4,6 +4,10 @@
 
 #include <rte_eal.h>
 
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <random>
 #include <string>
 #include <vector>
@@ -28,6 +32,16 @@ void start_eal(int cpu) {
     for (std::string& argument : arguments)
         pointers.push_back(argument.data());
     require(rte_eal_init(static_cast<int>(pointers.size()), pointers.data()) >= 0, "rte_eal_init");
+}
+
+const char* json_option(int argc, char** argv) {
+    if (argc == 3 && std::strcmp(argv[1], "--json") == 0)
+        return argv[2];
+    if (argc != 1) {
+        std::fprintf(stderr, "usage: %s [--json FILE]\n", program_invocation_short_name);
+        std::exit(2);
+    }
+    return nullptr;
 }
 
 rte_mempool* make_pool() {

@@ -16,6 +16,10 @@ namespace vduse::bench {
 /// Starts EAL on `cpu`, without hugepages. Exits if it does not start.
 void start_eal(int cpu);
 
+/// FILE of `--json FILE`, the only option of some benchmarks; nullptr without it. Exits if there is
+/// anything else.
+const char* json_option(int argc, char** argv);
+
 /// A pool with a cache, large enough for all cases.
 rte_mempool* make_pool();
 

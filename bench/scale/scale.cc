@@ -13,6 +13,7 @@
 //
 // Usage: bench_scale [--json FILE]
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <numeric>
@@ -190,10 +191,5 @@ int run(const char* json) {
 }  // namespace vduse::bench
 
 int main(int argc, char** argv) {
-    const bool json = argc == 3 && std::strcmp(argv[1], "--json") == 0;
-    if (argc != 1 && !json) {
-        std::fprintf(stderr, "usage: bench_scale [--json FILE]\n");
-        return 2;
-    }
-    return vduse::bench::run(json ? argv[2] : nullptr);
+    return vduse::bench::run(vduse::bench::json_option(argc, argv));
 }

@@ -96,7 +96,7 @@ struct Receiver {
                 receive_unfinished(host, start);
             } else {
                 delivered = static_cast<uint16_t>(frames);
-                if (!receive({&buffers[taken], 1, 0, length, 0, true}))
+                if (!receive(ring::Chain::of(buffers[taken], memory::Access::read)))
                     break;
             }
             frames = delivered;

@@ -16,7 +16,6 @@
 #include <span>
 #include <utility>
 
-#include "base/guest.h"
 #include "net/chain_writer.h"
 #include "net/counters.h"
 #include "net/filter.h"
@@ -111,7 +110,7 @@ struct Window {
         if (std::exchange(unfolded, true))
             return;
         for (uint16_t i = used; i < simple; ++i)
-            chains[i] = {&buffers[i], 0, 1, 0, buffers[i].bytes, true};
+            chains[i] = ring::Chain::of(buffers[i], memory::Access::write);
     }
     /// Peeks more chains. Returns false if there are none for this burst.
     bool peek_more() noexcept {
@@ -151,32 +150,8 @@ struct Window {
         }
     }
 
-    /// Places a frame of one mbuf into a single buffer with room for it. Returns false if the next
-    /// chain is not one, or the frame is another.
-    bool put_simple(const Output& output) noexcept {
-        if (used >= simple || !output.head.empty() || output.frame->nb_segs != 1 ||
-            kHeaderBytes + output.bytes > buffers[used].bytes)
-            return false;
-        std::byte* const host = buffers[used].host;
-        NetHeader header = output.header;
-        header.num_buffers = 1;
-        store_header(host, wire(header));
-        guest::store_bytes(
-            host + kHeaderBytes,
-            rte_pktmbuf_mtod_offset(output.frame, const void*, output.at),
-            output.bytes
-        );
-        lengths[used] = kHeaderBytes + output.bytes;
-        use(1);
-        ++placed;
-        bytes += output.bytes;
-        return true;
-    }
-
     /// Slow path: places any frame.
     Put put(const Output& output, const QueueRules& rules, QueueCounters& counters) noexcept {
-        if (put_simple(output))
-            return Put::placed;
         unfold();
         const bool mergeable = rules.mergeable;
         if (!skip_unfit(mergeable, counters))

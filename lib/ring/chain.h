@@ -27,6 +27,17 @@ struct Chain {
     uint32_t writable_bytes;
     bool good;
 
+    /// The chain of one buffer.
+    [[nodiscard]] static Chain of(const Segment& buffer, memory::Access access) noexcept {
+        const bool writable = access == memory::Access::write;
+        return {
+            &buffer,
+            writable ? 0U : 1U,
+            writable ? 1U : 0U,
+            writable ? 0U : buffer.bytes,
+            writable ? buffer.bytes : 0U,
+            true};
+    }
     [[nodiscard]] std::span<const Segment> readable() const noexcept {
         return {segments, readable_segments};
     }

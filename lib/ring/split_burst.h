@@ -14,12 +14,14 @@
 
 namespace vduse::ring {
 
+/// Prefetches the header and the beginning of the frame.
 template <memory::Access access>
 [[gnu::always_inline]] inline void prefetch(const std::byte* host) noexcept {
-    if constexpr (access == memory::Access::write)
-        guest::prefetch_to_store(host);
-    else
-        __builtin_prefetch(host);
+    for (const std::byte* line : {host, host + 64})
+        if constexpr (access == memory::Access::write)
+            guest::prefetch_to_store(line);
+        else
+            __builtin_prefetch(line);
 }
 
 /// Fast path: a single buffer inside one region. Returns false otherwise.
@@ -29,33 +31,20 @@ template <memory::Access access>
     if ((descriptor.flags & (kDescNext | kDescIndirect)) != 0 || descriptor.len == 0 ||
         segments_in_use_ == segments_.size())
         return false;
-    const uint32_t writable = (descriptor.flags & kDescWrite) != 0 ? 1 : 0;
+    const bool writable = (descriptor.flags & kDescWrite) != 0;
+    const memory::Access access = writable ? memory::Access::write : memory::Access::read;
     Segment& segment = segments_[segments_in_use_];
     // A buffer that wraps at 2^64 is longer than its region.
-    if (translator_.translate(
-            descriptor.addr,
-            descriptor.len,
-            writable != 0 ? memory::Access::write : memory::Access::read,
-            segment
-        ) != memory::Fault::none ||
+    if (translator_.translate(descriptor.addr, descriptor.len, access, segment) !=
+            memory::Fault::none ||
         segment.bytes != descriptor.len)
         return false;
     ++segments_in_use_;
-    chain = {
-        &segment,
-        1 - writable,
-        writable,
-        writable != 0 ? 0 : descriptor.len,
-        writable != 0 ? descriptor.len : 0,
-        true};
-    // Header and the beginning of the frame.
-    if (writable != 0) {
+    chain = Chain::of(segment, access);
+    if (writable)
         prefetch<memory::Access::write>(segment.host);
-        prefetch<memory::Access::write>(segment.host + 64);
-    } else {
+    else
         prefetch<memory::Access::read>(segment.host);
-        prefetch<memory::Access::read>(segment.host + 64);
-    }
     return true;
 }
 
@@ -129,9 +118,7 @@ template <memory::Access access>
             }
         }
         std::byte* const host = run.host(descriptor.addr);
-        // Header and the beginning of the frame.
         prefetch<access>(host);
-        prefetch<access>(host + 64);
         buffers[count] = {host, descriptor.len};
     }
     peeked_ = static_cast<uint16_t>(count);

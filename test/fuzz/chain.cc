@@ -22,8 +22,8 @@ uint16_t peek(
     const auto [count, more] = write ? ring.peek_simple<memory::Access::write>(most)
                                      : ring.peek_simple<memory::Access::read>(most);
     for (size_t i = 0; i < count; ++i)
-        chains[i] = write ? ring::Chain{&buffers[i], 0, 1, 0, buffers[i].bytes, true}
-                          : ring::Chain{&buffers[i], 1, 0, buffers[i].bytes, 0, true};
+        chains[i] =
+            ring::Chain::of(buffers[i], write ? memory::Access::write : memory::Access::read);
     return more ? static_cast<uint16_t>(count + ring.peek_more(chains.subspan(count))) : count;
 }
 

@@ -48,10 +48,7 @@ class WatchedRing {
             return simple;
         std::vector<ring::Chain> found;
         for (const ring::Segment& buffer : buffers.first(simple.count))
-            found.push_back(
-                access == memory::Access::write ? ring::Chain{&buffer, 0, 1, 0, buffer.bytes, true}
-                                                : ring::Chain{&buffer, 1, 0, buffer.bytes, 0, true}
-            );
+            found.push_back(ring::Chain::of(buffer, access));
         look_simple(found);
         const uint16_t pending = check_pending(simple.count);
         check(

@@ -78,12 +78,8 @@ class RingRig {
     std::span<const ring::Chain> peek_simple(std::span<ring::Chain> wanted) {
         const auto [count, more] =
             ring.peek_simple<access>(std::span(buffers_).first(wanted.size()));
-        constexpr uint32_t kWrites = access == memory::Access::write ? 1 : 0;
-        for (size_t i = 0; i < count; ++i) {
-            const uint32_t bytes = buffers_[i].bytes;
-            wanted[i] = {
-                &buffers_[i], 1 - kWrites, kWrites, (1 - kWrites) * bytes, kWrites * bytes, true};
-        }
+        for (size_t i = 0; i < count; ++i)
+            wanted[i] = ring::Chain::of(buffers_[i], access);
         simple = count;
         return wanted.first(count + (more ? ring.peek_more(wanted.subspan(count)) : size_t{0}));
     }

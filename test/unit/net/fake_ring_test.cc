@@ -45,8 +45,8 @@ class FakeRing {
         uint16_t count = 0;
         for (; count < chains.size() && peeked_ < segments_.size(); ++count) {
             const ring::Segment& segment = segments_[peeked_++];
-            chains[count] = writable_ ? ring::Chain{&segment, 0, 1, 0, segment.bytes, true}
-                                      : ring::Chain{&segment, 1, 0, segment.bytes, 0, true};
+            chains[count] =
+                ring::Chain::of(segment, writable_ ? memory::Access::write : memory::Access::read);
         }
         return count;
     }
